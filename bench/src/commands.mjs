@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto'
+import { Arrivals, COUNTED, PROBE, makeBody } from './arrivals.mjs'
+import { now, sleep } from './clock.mjs'
+
+/** @typedef {import('./driver.mjs').Driver} Driver */
+
+/**
+ * What the bench can ask of an agent process. Times are milliseconds; `*At` are readings of `now()`.
+ *
+ * @param {Driver} driver
+ * @returns {Record<string, (args: any) => unknown>}
+ */
+export function commands(driver) {
+  const messages = new Arrivals()
+  const broadcasts = new Arrivals()
+  driver.onMessage(body => messages.add(body))
+  driver.onBroadcast(body => broadcasts.add(body))
+  let beacon = false
+
+  return {
+    async join(/** @type {import('./driver.mjs').JoinOptions} */ options) {
+      const calledAt = now()
+      const address = await driver.join(options)
+      const joinedAt = now()
+      return { address, joinedAt, joinMs: joinedAt - calledAt }
+    },
+    connect: ({ to }) => driver.connect(to),
+    links: () => driver.links(),
+    memory: () => process.memoryUsage().rss / 2 ** 20,
+
+    async transfer({ to, bytes }) {
+      const body = randomBytes(bytes)
+      const start = now()
+      await driver.transfer(to, body)
+      return now() - start
+    },
+
+    async roundTrips({ to, size, warmUp, count }) {
+      const samples = []
+      for (let i = 0; i < warmUp + count; i++) {
+        const took = await timedSend(driver, to, makeBody(size, PROBE, i))
+        if (i >= warmUp) samples.push(took)
+      }
+      return samples
+    },
+
+    /** Small messages at a fixed pace, late or not, while `transfers` transfers follow each other. */
+    async roundTripsUnderLoad({ to, size, everyMs, transfers, bytes }) {
+      /** @type {Promise<number>[]} */
+      const sends = []
+      let flowing = true
+      const bulk = (async () => {
+        for (let i = 0; i < transfers; i++) await driver.transfer(to, randomBytes(bytes))
+      })().finally(() => {
+        flowing = false
+      })
+      bulk.catch(() => {})
+      while (flowing) {
+        const send = timedSend(driver, to, makeBody(size, PROBE, sends.length))
+        send.catch(() => {})
+        sends.push(send)
+        await sleep(everyMs)
+      }
+      await bulk
+      return Promise.all(sends)
+    },
+
+    /** All messages at once; resolves when each has succeeded or failed. */
+    async burstOfMessages({ to, size, count }) {
+      const startedAt = now()
+      const results = await Promise.allSettled(
+        Array.from({ length: count }, (_, i) => driver.send(to, makeBody(size, COUNTED, i))),
+      )
+      return { startedAt, endedAt: now(), ...failures(results) }
+    },
+
+    /** `count` broadcasts with at most `inFlight` of them not yet handed over. */
+    async publish({ size, count, inFlight }) {
+      const startedAt = now()
+      /** @type {PromiseSettledResult<void>[]} */
+      const results = []
+      for (let i = 0; i < count; i += inFlight) {
+        const length = Math.min(inFlight, count - i)
+        results.push(
+          ...(await Promise.allSettled(
+            Array.from({ length }, (_, j) => driver.publish(makeBody(size, COUNTED, i + j))),
+          )),
+        )
+      }
+      return { startedAt, ...failures(results) }
+    },
+    probe: ({ size }) => driver.publish(makeBody(size, PROBE, 0)),
+    probed: ({ limitMs }) => broadcasts.until(() => broadcasts.probes > 0, { limitMs }),
+
+    arrived: args => arrived(broadcasts, args),
+    messagesArrived: args => arrived(messages, args),
+
+    /** Publishes every `everyMs` until `stopBeacon`, whether or not anybody hears it. */
+    async startBeacon({ size, everyMs }) {
+      beacon = true
+      for (let i = 0; beacon; i++) {
+        driver.publish(makeBody(size, COUNTED, i)).catch(() => {})
+        await sleep(everyMs)
+      }
+    },
+    stopBeacon() {
+      beacon = false
+    },
+    /** Resolves to the time of the next broadcast that arrives from now on. */
+    async nextArrival({ limitMs }) {
+      const before = broadcasts.count
+      await broadcasts.until(() => broadcasts.count > before, { limitMs })
+      return broadcasts.count > before ? broadcasts.lastAt : undefined
+    },
+
+    announce: ({ names }) => required(driver.announce?.bind(driver))(names),
+    /** Resolves when the directory holds `count` agents of other nodes. */
+    async knows({ count, limitMs }) {
+      const known = required(driver.known?.bind(driver))
+      const end = now() + limitMs
+      while ((await known()) < count) {
+        if (now() > end) throw new Error(`knows ${await known()} of ${count} agents after ${limitMs} ms`)
+        await sleep(1)
+      }
+      return now()
+    },
+  }
+}
+
+/**
+ * @param {Driver} driver
+ * @param {string} to
+ * @param {Uint8Array} body
+ * @returns {Promise<number>}
+ */
+async function timedSend(driver, to, body) {
+  const start = now()
+  await driver.send(to, body)
+  return now() - start
+}
+
+/**
+ * Resolves when `count` have come, or nothing new came for `idleMs`.
+ *
+ * @param {Arrivals} arrivals
+ * @param {{ count: number, idleMs: number, limitMs: number }} args
+ */
+async function arrived(arrivals, { count, idleMs, limitMs }) {
+  await arrivals.until(() => arrivals.count >= count, { idleMs, limitMs })
+  const { lastAt, duplicates, outOfOrder } = arrivals
+  return { count: arrivals.count, lastAt, duplicates, outOfOrder }
+}
+
+/**
+ * @param {PromiseSettledResult<unknown>[]} results
+ */
+function failures(results) {
+  const rejected = results.filter(result => result.status === 'rejected')
+  return {
+    failed: rejected.length,
+    reason: rejected[0] && String(/** @type {PromiseRejectedResult} */ (rejected[0]).reason),
+  }
+}
+
+/**
+ * @template T
+ * @param {T | undefined} method
+ * @returns {T}
+ */
+function required(method) {
+  if (method === undefined) throw new Error('this library has nothing alike')
+  return method
+}

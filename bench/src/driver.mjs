@@ -1,0 +1,28 @@
+/**
+ * What a library must be able to do to be measured: the bench is written against this, and `ours/agent.mjs` and
+ * `theirs/agent.mjs` each implement it, so that both sides run the same loops and the same clock.
+ *
+ * @typedef {object} Driver
+ * @property {(options: JoinOptions) => Promise<string>} join
+ *   Starts a node and connects it to the relay; resolves, once others can reach it, to the address for `connect`.
+ * @property {(to: string) => Promise<void>} connect resolves when messages and transfers to that agent can flow
+ * @property {(to: string, body: Uint8Array) => Promise<void>} send
+ *   One small message; resolves when the receiving application has had it. Calls may overlap.
+ * @property {(to: string, body: Uint8Array) => Promise<void>} transfer
+ *   Bulk bytes; resolves when the receiver has all of them and their SHA-256 is right.
+ * @property {(body: Uint8Array) => Promise<void>} publish one signed gossip message to everybody
+ * @property {(handler: (body: Uint8Array) => void) => void} onMessage bodies given to `send` by others
+ * @property {(handler: (body: Uint8Array) => void) => void} onBroadcast bodies given to `publish` by others
+ * @property {() => Promise<number>} links open connections, relay included
+ * @property {(names: string[]) => Promise<void>} [announce] more agents on this node
+ * @property {() => Promise<number>} [known] agents of other nodes in the local directory
+ */
+
+/**
+ * @typedef {object} JoinOptions
+ * @property {string} relay multiaddr of the relay, ending in its peer id
+ * @property {string} name
+ * @property {string} [never] part of a multiaddr that must not be dialled (the way around the proxy)
+ */
+
+export {}

@@ -1,0 +1,91 @@
+import { summary } from './stats.mjs'
+
+/** @typedef {import('./runner.mjs').Result} Result */
+/** @typedef {import('./scenarios.mjs').Scenario} Scenario */
+
+/**
+ * A Markdown table: a line for each measured value with the medians of both sides, their spread, and the ratio of the
+ * medians, ours by theirs.
+ *
+ * @param {Scenario[]} scenarios
+ * @param {Result[]} results
+ * @returns {string}
+ */
+export function table(scenarios, results) {
+  const lines = [['scenario', 'unit', 'better', 'neural-mesh', 'min - max', 'js-libp2p', 'min - max', 'ratio']]
+  for (const scenario of scenarios) {
+    const [ours, theirs] = ['ours', 'theirs'].map(side =>
+      results.find(result => result.scenario === scenario.id && result.side === side),
+    )
+    for (const { id, label, unit, better } of scenario.rows) {
+      lines.push([
+        label,
+        unit,
+        better,
+        ...cells(ours, id),
+        ...cells(theirs, id, scenario.oursOnly),
+        ratio(ours, theirs, id),
+      ])
+    }
+  }
+  return render(lines)
+}
+
+/**
+ * @param {Result | undefined} result
+ * @param {string} row
+ * @param {string} [otherwise] for the cell when the side was not measured
+ * @returns {[string, string]} median and spread
+ */
+function cells(result, row, otherwise = 'not run') {
+  if (result === undefined) return [otherwise, '']
+  const failed = result.failures.length
+  const of = summary(values(result, row))
+  if (of === undefined) return [`failed: ${result.failures[0] ?? 'no round'}`, '']
+  const note = failed === 0 ? '' : ` (${failed} of ${failed + of.n} rounds failed: ${result.failures[0]})`
+  return [number(of.median) + note, of.n === 1 ? '' : `${number(of.min)} - ${number(of.max)}`]
+}
+
+/**
+ * @param {Result | undefined} ours
+ * @param {Result | undefined} theirs
+ * @param {string} row
+ * @returns {string} empty where there is no ratio to give
+ */
+function ratio(ours, theirs, row) {
+  const a = ours && summary(values(ours, row))?.median
+  const b = theirs && summary(values(theirs, row))?.median
+  return a === undefined || b === undefined || b === 0 ? '' : (a / b).toPrecision(2)
+}
+
+/**
+ * @param {Result} result
+ * @param {string} row
+ * @returns {number[]}
+ */
+function values(result, row) {
+  return result.rounds.map(round => round[row])
+}
+
+/**
+ * Three significant digits, and no more decimals than that.
+ *
+ * @param {number} value
+ * @returns {string}
+ */
+function number(value) {
+  if (value === 0) return '0'
+  return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(3)))
+}
+
+/**
+ * @param {string[][]} lines the first is the head
+ * @returns {string}
+ */
+function render(lines) {
+  const clean = lines.map(line => line.map(cell => cell.replace(/\s+/g, ' ').replaceAll('|', '\\|')))
+  const widths = clean[0].map((_, column) => Math.max(3, ...clean.map(line => line[column].length)))
+  const text = (/** @type {string[]} */ line) => `| ${line.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`
+  const [head, ...body] = clean
+  return [text(head), `|${widths.map(width => '-'.repeat(width + 2)).join('|')}|`, ...body.map(text)].join('\n')
+}

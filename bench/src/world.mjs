@@ -1,0 +1,72 @@
+import { fileURLToPath } from 'node:url'
+import { now } from './clock.mjs'
+
+const BARE = fileURLToPath(new URL('bare.mjs', import.meta.url))
+
+/**
+ * @typedef {object} Joined
+ * @property {import('./processes.mjs').Agent} process
+ * @property {string} address
+ * @property {number} startMs from starting the process until it had joined
+ * @property {number} joinMs of these, from the call to join
+ */
+
+/**
+ * What one run of a scenario has at hand: a side's relay and agents, each a process of its own.
+ */
+export class World {
+  /** @type {string[]} what a value alone does not tell */
+  notes = []
+
+  /**
+   * @param {import('./sides.mjs').Side} side
+   * @param {import('./processes.mjs').Processes} processes
+   * @param {string} node
+   */
+  constructor(side, processes, node) {
+    this.side = side
+    this.processes = processes
+    this.node = node
+  }
+
+  /**
+   * @param {import('./sides.mjs').RelayOptions} [options]
+   */
+  startRelay(options) {
+    return this.side.startRelay(this.processes, options)
+  }
+
+  /**
+   * @param {import('./driver.mjs').JoinOptions} options
+   * @returns {Promise<Joined>}
+   */
+  async join(options) {
+    const startedAt = now()
+    const process = this.processes.fork(this.node, this.side.agentFile)
+    const { address, joinedAt, joinMs } = await process.call('join', options)
+    return { process, address, startMs: joinedAt - startedAt, joinMs }
+  }
+
+  /**
+   * A relay and agents on it, each connected to each.
+   *
+   * @param {number} others besides the first
+   * @returns {Promise<{ relay: string, first: Joined, others: Joined[] }>}
+   */
+  async group(others) {
+    const relay = await this.startRelay()
+    const agents = await Promise.all(
+      Array.from({ length: others + 1 }, (_, i) => this.join({ relay, name: `agent-${i}` })),
+    )
+    for (const [i, agent] of agents.entries()) {
+      for (const { address } of agents.slice(i + 1)) await agent.process.call('connect', { to: address })
+    }
+    const [first, ...rest] = agents
+    return { relay, first, others: rest }
+  }
+
+  /** RSS in MiB of a Node.js process that loaded nothing. */
+  bareMemory() {
+    return this.processes.fork(this.node, BARE).call('memory')
+  }
+}

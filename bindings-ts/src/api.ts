@@ -1,0 +1,30 @@
+// What this package offers, in reading order: joining, the roadmap's service, the parts of a mesh, errors.
+export { joinMesh, generateIdentity } from './mesh.js'
+export type { Mesh } from './mesh.js'
+export type { CallOptions, JoinOptions, P2PMeshConfig } from './options.js'
+export { P2PNeuralMeshService } from './service.js'
+export type {
+  AgentCriteria,
+  AgentDescription,
+  AgentResources,
+  Agents,
+  AnnouncedAgent,
+  FindOptions,
+  PeerAgent,
+} from './agents.js'
+export type { InboxOptions, Message, Messages, Receipt, SendOptions } from './messages.js'
+export type { Broadcast, BroadcastOptions, SubscribeOptions, Swarm } from './swarm.js'
+export type {
+  Compression,
+  OnWeightsOptions,
+  ReceivedWeights,
+  SerializedWeights,
+  ShareOptions,
+  ShareResult,
+  TransferProgress,
+  Weights,
+} from './weights.js'
+export type { Health, LinkInfo, MeshMetrics, NetworkTopology, PeerInfo } from './health.js'
+export type { MeshEvent, MeshEventMap, MeshEventTarget, MeshEventType, MeshListener } from './events.js'
+export { MeshError } from './errors.js'
+export type { ErrorCode } from './errors.js'

@@ -1,0 +1,109 @@
+import type { PeerAgent } from './agents.js'
+import type { ErrorCode, MeshError } from './errors.js'
+import type { Message } from './messages.js'
+import type { Broadcast } from './swarm.js'
+import type { ReceivedWeights, TransferProgress } from './weights.js'
+
+/** What happens in a mesh: the name of each event, and what it tells. */
+export interface MeshEventMap {
+  /** A relay is connected. */
+  'relay-connected': { readonly peerId: string }
+  /** A relay is lost; it is dialled again until it is back. */
+  'relay-disconnected': { readonly peerId: string }
+  /** `peerId` has handed over its member list, of `agents` agents. Comes once for each peer that does. */
+  joined: { readonly peerId: string; readonly agents: number }
+  /** There is a connection to a peer; `relayed` when it runs through a relay. */
+  'peer-connected': { readonly peerId: string; readonly relayed: boolean }
+  /** The last connection to a peer is gone. */
+  'peer-disconnected': { readonly peerId: string }
+  /** A peer has been silent for longer than it should. */
+  'peer-suspected': { readonly peerId: string }
+  /** A suspected peer was heard again. */
+  'peer-recovered': { readonly peerId: string }
+  /** An agent is new in the mesh. */
+  'agent-joined': { readonly agent: PeerAgent }
+  /** A known agent has announced something else than before. */
+  'agent-updated': { readonly agent: PeerAgent }
+  /** An agent is gone: withdrawn by its node, or not heard of for too long. */
+  'agent-left': { readonly id: string; readonly reason: 'withdrawn' | 'expired' }
+  /** A direct message. It is acknowledged to its sender after all listeners have run; see {@link Messages}. */
+  message: Message
+  /** Somebody said something to the whole mesh. */
+  broadcast: Broadcast
+  /** Weights are on their way, in or out. */
+  'weights-progress': TransferProgress
+  /** Weights have arrived, and are the bytes that their sender hashed. */
+  'weights-received': ReceivedWeights
+  /** Weights did not arrive, or are not the bytes that their sender hashed. */
+  'weights-failed': {
+    readonly transfer: string
+    readonly direction: 'in'
+    readonly peerId: string
+    readonly code: ErrorCode
+    readonly message: string
+  }
+  /** A peer has broken the protocol; what it sent was thrown away. */
+  offence: { readonly peerId: string; readonly offence: string }
+  /** A message or broadcast of `from` is not the CBOR of a value; it was thrown away. */
+  undecodable: {
+    readonly kind: 'message' | 'broadcast'
+    readonly id: string
+    readonly from: string
+    readonly reason: string
+  }
+  /**
+   * Events were dropped because a buffer was full: `core` when nothing was pulled from the core for a while, `stream`
+   * when a `for await` over events, broadcasts or weights was too slow, `weights` when weights arrived that nobody
+   * asked for. A direct message is never lost: only copies of one that another listener or loop has had.
+   */
+  lagged: { readonly dropped: number; readonly buffer: 'core' | 'stream' | 'weights' }
+  /**
+   * A listener or handler threw, or rejected. Without a listener for `error`, the exception goes to `reportError`
+   * where that exists (browsers) and is thrown from a microtask elsewhere, as Node.js does with its own emitters.
+   */
+  error: { readonly error: unknown }
+  /** The mesh is closed: by `close()`, or by a defect of the core, which `error` then tells. */
+  closed: { readonly error?: MeshError }
+}
+
+/** Names of events. */
+export type MeshEventType = keyof MeshEventMap
+
+/** An event: `type`, and what {@link MeshEventMap} says of it. */
+export type MeshEvent<K extends MeshEventType = MeshEventType> = {
+  [P in K]: { readonly type: P } & MeshEventMap[P]
+}[K]
+
+/** What is called with an event. A promise that it returns is not waited for, but watched for a rejection. */
+export type MeshListener<K extends MeshEventType> = (event: MeshEvent<K>) => unknown
+
+/** Typed events by name. */
+export interface MeshEventTarget {
+  /**
+   * Calls `listener` with each such event, until the returned function or {@link MeshEventTarget.off} is called.
+   *
+   * @example
+   * ```ts
+   * mesh.on('agent-joined', ({ agent }) => console.log(agent.id, agent.capabilities))
+   * ```
+   */
+  on<K extends MeshEventType>(type: K, listener: MeshListener<K>): () => void
+  /**
+   * Calls `listener` with the next such event only.
+   *
+   * @example
+   * ```ts
+   * mesh.once('closed', ({ error }) => console.log('left the mesh', error?.message ?? ''))
+   * ```
+   */
+  once<K extends MeshEventType>(type: K, listener: MeshListener<K>): () => void
+  /**
+   * Takes a listener away again. Nothing happens when it is not there.
+   *
+   * @example
+   * ```ts
+   * mesh.off('broadcast', show)
+   * ```
+   */
+  off<K extends MeshEventType>(type: K, listener: MeshListener<K>): void
+}

@@ -1,0 +1,3 @@
+import '#platform'
+
+export * from './api.js'

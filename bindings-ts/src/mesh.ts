@@ -1,0 +1,267 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { NodeConfig } from './generated/mesh_wasm.js'
+import { Agents, toAgentInfo } from './agents.js'
+import { bounded } from './bounded.js'
+import { Core } from './core.js'
+import { MeshError, isTrap, toMeshError } from './errors.js'
+import type { MeshEvent, MeshEventTarget, MeshEventType, MeshListener } from './events.js'
+import { Health } from './health.js'
+import { EventHub } from './hub.js'
+import { Messages, type Receipt, type SendOptions } from './messages.js'
+import { JOIN_TIMEOUT_MS, checkCall, checkJoin, type CallOptions, type JoinOptions } from './options.js'
+import { pump } from './pump.js'
+import { Swarm, type BroadcastOptions } from './swarm.js'
+import { MeshNode, loadWasm, onTrap, wasmFailed } from './wasm.js'
+import { WeightsDesk } from './weights-desk.js'
+import { Weights } from './weights.js'
+
+/** `Symbol.asyncDispose`, or what stands for it where that does not exist yet. */
+export const asyncDispose: typeof Symbol.asyncDispose =
+  Symbol.asyncDispose ?? (Symbol.for('Symbol.asyncDispose') as typeof Symbol.asyncDispose)
+
+/**
+ * Joins the open mesh of that name through a relay. Everybody who gives the same name on the same relay is in it.
+ *
+ * Resolves when a relay has handed over the list of members and, if an `agent` is given, that is announced. Close the mesh
+ * when you are done, or declare it with `await using`; in Node.js an open mesh keeps the process alive.
+ *
+ * @throws MeshError `relay-unreachable` when no relay answers in time, `invalid-argument`, `aborted`
+ * @example
+ * ```ts
+ * const mesh = await joinMesh('lab', { relays: '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…', agent: { id: 'ada' } })
+ * mesh.on('message', ({ from, payload }) => console.log(from, payload))
+ * await mesh.broadcast('hello')
+ * ```
+ */
+export async function joinMesh(name: string, options: JoinOptions): Promise<Mesh> {
+  return openMesh(name, options, new EventHub())
+}
+
+/**
+ * Makes an identity: 32 random bytes, the seed of an Ed25519 key. Keep them secret and give them to {@link joinMesh} to be
+ * the same node, with the same peer id, next time.
+ *
+ * @example
+ * ```ts
+ * const identity = generateIdentity()
+ * await writeFile('identity.key', identity, { mode: 0o600 })
+ * ```
+ */
+export function generateIdentity(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(32))
+}
+
+/** A mesh that was joined, seen from one node: what {@link joinMesh} gives. */
+export class Mesh implements MeshEventTarget {
+  /** This node's peer id. */
+  readonly peerId: string
+  /** The mesh's id: a hash, in hex, that its name determines. */
+  readonly meshId: string
+  /** The mesh's name. */
+  readonly name: string
+  /** Announce and find agents. */
+  readonly agents: Agents
+  /** Direct messages. */
+  readonly messages: Messages
+  /** Broadcasts. */
+  readonly swarm: Swarm
+  /** Model weights. */
+  readonly weights: Weights
+  /** Topology and metrics. */
+  readonly health: Health
+  readonly #core: Core
+  readonly #hub: EventHub
+  readonly #pumped: Promise<void>
+
+  /** @internal */
+  constructor(name: string, core: Core, hub: EventHub, maxIncomingWeights: number) {
+    const desk = new WeightsDesk(core, hub, maxIncomingWeights)
+    const forgetTraps = onTrap(cause => core.suspect(cause))
+    core.onClosing = () => hub.discardMessages()
+    core.onEnd = error => {
+      forgetTraps()
+      hub.end(error)
+      if (error && isTrap(error.cause)) wasmFailed(error)
+    }
+    this.name = name
+    this.peerId = core.peerId
+    this.meshId = core.meshId
+    this.agents = new Agents(core)
+    this.messages = new Messages(core, hub)
+    this.swarm = new Swarm(core, hub)
+    this.weights = new Weights(core, hub, desk)
+    this.health = new Health(core)
+    this.#core = core
+    this.#hub = hub
+    this.#pumped = pump(core, hub, desk)
+  }
+
+  /** Whether there is a connection to a relay or a peer. */
+  get connected(): boolean {
+    return this.#core.open && this.#core.links.size > 0
+  }
+
+  /**
+   * Calls `listener` with each event of a type, until the returned function or {@link Mesh.off} is called.
+   *
+   * @example
+   * ```ts
+   * mesh.on('message', ({ from, payload }) => console.log(from, payload))
+   * ```
+   */
+  on<K extends MeshEventType>(type: K, listener: MeshListener<K>): () => void {
+    return this.#hub.on(type, listener)
+  }
+
+  /**
+   * Calls `listener` with the next event of a type only.
+   *
+   * @example
+   * ```ts
+   * mesh.once('closed', ({ error }) => console.log('left the mesh', error?.message ?? ''))
+   * ```
+   */
+  once<K extends MeshEventType>(type: K, listener: MeshListener<K>): () => void {
+    return this.#hub.once(type, listener)
+  }
+
+  /**
+   * Takes a listener away again. Nothing happens when it is not there.
+   *
+   * @example
+   * ```ts
+   * mesh.off('message', show)
+   * ```
+   */
+  off<K extends MeshEventType>(type: K, listener: MeshListener<K>): void {
+    this.#hub.off(type, listener)
+  }
+
+  /**
+   * All events as they happen, from now on. It counts as a reader of direct messages and weights, as a listener for each
+   * would. A loop that lags more than 1,024 events behind loses the oldest, except direct messages that nobody else has
+   * had; the next event is then `lagged`. Ends after `closed`.
+   *
+   * @example
+   * ```ts
+   * for await (const event of mesh.events()) {
+   *   if (event.type === 'agent-joined') console.log(event.agent.id)
+   * }
+   * ```
+   */
+  events(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<MeshEvent> {
+    this.#core.checkOpen()
+    checkCall({ signal: options.signal })
+    return this.#hub.stream(undefined, { signal: options.signal })
+  }
+
+  /**
+   * Says something to everybody in the mesh: {@link Swarm.broadcast}.
+   *
+   * @example
+   * ```ts
+   * await mesh.broadcast('hello')
+   * ```
+   */
+  async broadcast(payload: unknown, options?: BroadcastOptions): Promise<void> {
+    return this.swarm.broadcast(payload, options)
+  }
+
+  /**
+   * Sends a message to an agent or node: {@link Messages.send}.
+   *
+   * @example
+   * ```ts
+   * await mesh.send('ada', { task: 'digits' })
+   * ```
+   */
+  async send(to: string, payload: unknown, options?: SendOptions): Promise<Receipt> {
+    return this.messages.send(to, payload, options)
+  }
+
+  /**
+   * Says goodbye to the mesh and ends everything: calls reject with code `closed`, iterations end, messages that were not
+   * read are not acknowledged. Waits at most 5,000 ms, or `timeoutMs`, for the goodbye. Closing twice does no harm.
+   *
+   * @example
+   * ```ts
+   * await mesh.close()
+   * ```
+   */
+  async close(options: CallOptions = {}): Promise<void> {
+    checkCall(options)
+    return this.#core.close(options, this.#pumped)
+  }
+
+  /**
+   * Closes the mesh at the end of the block that declares it.
+   *
+   * @example
+   * ```ts
+   * await using mesh = await joinMesh('lab', { relays })
+   * ```
+   */
+  async [asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+/** @internal Joins with a hub that listeners may be attached to already. */
+export async function openMesh(name: string, options: JoinOptions, hub: EventHub): Promise<Mesh> {
+  const config = checkJoin(name, options)
+  const { signal, timeoutMs = JOIN_TIMEOUT_MS, agent } = options
+  if (agent !== undefined) toAgentInfo(agent)
+  const node = await openNode(config, { signal, timeoutMs })
+  const mesh = new Mesh(name, new Core(node), hub, config.maxIncomingWeights)
+  try {
+    await joined(mesh, config, { signal, timeoutMs })
+    if (agent !== undefined) await mesh.agents.announce(agent, { signal, timeoutMs })
+    return mesh
+  } catch (error) {
+    // The caller is told at once; the goodbye goes on behind.
+    void mesh.close()
+    throw error
+  }
+}
+
+function openNode(config: NodeConfig, { signal, timeoutMs }: CallOptions): Promise<MeshNode> {
+  const onLate = (node: MeshNode) => void node.close().catch(() => {})
+  const onTimeout = () => new MeshError('timeout', `the wasm core did not start within ${timeoutMs} ms`)
+  const opened = bounded({ signal, timeoutMs, onTimeout, onLate }, async () => {
+    await loadWasm()
+    return MeshNode.open(config)
+  })
+  return opened.catch(error => {
+    throw toMeshError(error)
+  })
+}
+
+async function joined(mesh: Mesh, config: NodeConfig, { signal, timeoutMs }: CallOptions): Promise<void> {
+  const closed = new MeshError('closed', 'the mesh was closed before it was joined')
+  let relays = 0
+  const stops: (() => void)[] = []
+  const onTimeout = () => unreachable(config, timeoutMs, relays > 0)
+  try {
+    await bounded({ signal, timeoutMs, onTimeout }, () => {
+      return new Promise<void>((resolve, reject) => {
+        stops.push(
+          mesh.on('joined', () => resolve()),
+          mesh.on('relay-connected', () => relays++),
+          mesh.on('closed', ({ error }) => reject(error ?? closed)),
+        )
+      })
+    })
+  } finally {
+    for (const stop of stops) stop()
+  }
+}
+
+function unreachable({ mesh, relays }: NodeConfig, timeoutMs: number | undefined, connected: boolean): MeshError {
+  const addresses = relays.join(', ')
+  const message = connected
+    ? `connected to a relay, but within ${timeoutMs} ms none handed over the members of mesh '${mesh}': ${addresses}. ` +
+      `Check that the relay serves this mesh: mesh-relay --mesh ${mesh}`
+    : `no relay answered within ${timeoutMs} ms: ${addresses}. Check that the relay runs (mesh-relay --mesh ${mesh}), ` +
+      'that this is the address it prints, and that it can be reached from here'
+  return new MeshError('relay-unreachable', message, { details: { relays, connected } })
+}

@@ -1,0 +1,122 @@
+import type { NodeConfig } from './generated/mesh_wasm.js'
+import type { AnnouncedAgent } from './agents.js'
+import { invalid } from './errors.js'
+
+/** What every asynchronous method takes. */
+export interface CallOptions {
+  /** Ends the call: it rejects with code `aborted` at once, and the work is cancelled. */
+  signal?: AbortSignal | undefined
+  /** Milliseconds to wait. Each method says its default. */
+  timeoutMs?: number | undefined
+}
+
+/** How to join a mesh. */
+export interface JoinOptions extends CallOptions {
+  /**
+   * One or more relays, as the multiaddrs that a relay prints when it starts, for example
+   * `/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…`. All are kept connected; one is enough to join.
+   */
+  relays: string | readonly string[]
+  /** An agent to announce as soon as the mesh is joined. */
+  agent?: AnnouncedAgent | undefined
+  /** Who this node is: the 32 bytes that {@link generateIdentity} made once. A new one is made when absent. */
+  identity?: Uint8Array | undefined
+  /** Milliseconds to wait until a relay has handed over the member list. Default 10,000. */
+  timeoutMs?: number | undefined
+  /** Bytes of the largest weights accepted from others, both as transferred and uncompressed. Default 256 MiB. */
+  maxIncomingWeights?: number | undefined
+}
+
+/** What {@link P2PNeuralMeshService} is made with: the name of a mesh, and how to join it. */
+export interface P2PMeshConfig extends JoinOptions {
+  /** Name of the open mesh: everybody who gives the same name on the same relay is in it. */
+  mesh: string
+}
+
+/** @internal Until joined. */
+export const JOIN_TIMEOUT_MS = 10_000
+/** @internal Largest weights accepted when the caller gives no bound. */
+export const MAX_INCOMING_WEIGHTS = 256 * 1024 * 1024
+// setTimeout fires at once past this, about 25 days.
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+// Bounds of the wire format, checked here too so that the message can name the option.
+const MAX_MESH_NAME = 128
+const IDENTITY_LENGTH = 32
+
+const EXAMPLE_RELAY = '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…'
+
+/** @internal What the core needs to join, from what the user gave. */
+export function checkJoin(mesh: string, options: JoinOptions): NodeConfig & { maxIncomingWeights: number } {
+  if (typeof options !== 'object' || options === null) {
+    throw invalid(`options are missing: joinMesh('${String(mesh)}', { relays: '${EXAMPLE_RELAY}' })`)
+  }
+  const { relays, agent: _, identity, timeoutMs, signal, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
+  checkCall({ signal, timeoutMs })
+  checkName('the mesh name', mesh, MAX_MESH_NAME)
+  if (identity !== undefined && !(identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH)) {
+    throw invalid('identity must be a Uint8Array of 32 bytes, as generateIdentity() makes it')
+  }
+  if (!Number.isSafeInteger(maxIncomingWeights) || maxIncomingWeights < 0) {
+    throw invalid('maxIncomingWeights must be a whole number of bytes')
+  }
+  return { mesh, relays: checkRelays(relays), maxIncomingWeights, ...(identity && { identity }) }
+}
+
+/** @internal Relay addresses, looked at closely enough that a wrong one is told at once and not by a time-out. */
+export function checkRelays(relays: unknown): string[] {
+  const list = typeof relays === 'string' ? [relays] : relays
+  if (!Array.isArray(list) || list.length === 0) {
+    throw invalid(`relays is missing: give the address that the relay prints when it starts, such as ${EXAMPLE_RELAY}`)
+  }
+  return [...new Set(list.map(checkRelay))]
+}
+
+function checkRelay(relay: unknown): string {
+  if (typeof relay !== 'string') throw invalid(`a relay must be a string, not ${typeof relay}`)
+  const address = relay.trim()
+  const wrong = (why: string) =>
+    invalid(`relay '${address}' ${why}. Use the address that the relay prints when it starts, such as ${EXAMPLE_RELAY}`)
+  if (/^[a-z]+:\/\//i.test(address)) throw wrong('is a URL, not a multiaddr')
+  if (!address.startsWith('/')) throw wrong('is not a multiaddr: it does not begin with /')
+  if (!address.includes('/p2p/')) throw wrong('has no /p2p/<peer id>, so the relay could not be authenticated')
+  if (!/\/p2p\/[A-Za-z0-9]{40,}$/.test(address)) throw wrong('does not end in /p2p/<peer id>')
+  if (!/\/wss?(\/|$)/.test(address)) throw wrong('has no /ws or /wss: browsers and Node.js join by WebSocket')
+  return address
+}
+
+/** @internal The options that every method has. */
+export function checkCall(options: CallOptions): void {
+  if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
+  const { signal, timeoutMs } = options
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
+    throw invalid('signal must be an AbortSignal')
+  }
+  checkMs('timeoutMs', timeoutMs)
+}
+
+/** @internal A duration, when given. */
+export function checkMs(what: string, ms: unknown): void {
+  if (ms === undefined) return
+  if (typeof ms !== 'number' || !(ms > 0 && ms <= MAX_TIMEOUT_MS)) {
+    throw invalid(`${what} must be a number of milliseconds above 0 and at most ${MAX_TIMEOUT_MS}`)
+  }
+}
+
+/** @internal A function, when given. */
+export function checkCallback(what: string, callback: unknown): void {
+  if (callback !== undefined && typeof callback !== 'function') throw invalid(`${what} must be a function`)
+}
+
+/** @internal A text of at least one character. */
+export function checkName(what: string, text: unknown, maxBytes: number): void {
+  checkText(what, text, maxBytes)
+  if (text === '') throw invalid(`${what} must not be empty`)
+}
+
+/** @internal A text without control characters. */
+export function checkText(what: string, text: unknown, maxBytes: number): asserts text is string {
+  if (typeof text !== 'string') throw invalid(`${what} must be a string, not ${text === null ? 'null' : typeof text}`)
+  const bytes = new TextEncoder().encode(text).length
+  if (bytes > maxBytes) throw invalid(`${what} has ${bytes} bytes, at most ${maxBytes} are allowed`)
+  if (/[\u0000-\u001f\u007f-\u009f]/.test(text)) throw invalid(`${what} must not hold control characters`)
+}

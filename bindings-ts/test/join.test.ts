@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { before, mock, test } from 'node:test'
+import { MeshError } from '../src/errors.js'
+import { joinMesh } from '../src/mesh.js'
+import { P2PNeuralMeshService } from '../src/service.js'
+import { MeshNode, loadWasm } from '../src/wasm.js'
+import { FakeNode } from './fake-node.js'
+import { deferred, rejectsCode, relay, turn } from './tools.js'
+
+// The core is the real one, as far as its loading goes; the nodes that it opens are ours.
+before(() => loadWasm(readFileSync(new URL('../src/generated/mesh_wasm_bg.wasm', import.meta.url))))
+
+const joined = { type: 'joined', peerId: 'r', agents: 0 } as const
+const connected = { type: 'relay-connected', peerId: 'r' } as const
+
+function nodes(...given: FakeNode[]): FakeNode[] {
+  const left = [...given]
+  mock.method(MeshNode, 'open', async () => left.shift() as never)
+  return given
+}
+
+test('joining waits for the member list, then announces the agent', async () => {
+  const announced: unknown[] = []
+  const [node] = nodes(new FakeNode({ announce: async (agent: unknown) => announced.push(agent) }))
+  let done = false
+  const joining = joinMesh('lab', { relays: relay, agent: { id: 'ada', capabilities: ['digits'] } }).then(mesh => ((done = true), mesh))
+  node!.push(connected)
+  await turn()
+  assert.ok(!done)
+  node!.push(joined)
+  const mesh = await joining
+  assert.deepEqual(announced, [{ name: 'ada', capabilities: ['digits'] }])
+  assert.equal(mesh.name, 'lab')
+  assert.ok(mesh.connected)
+  await mesh.close()
+})
+
+test('messages that come before anybody listens are not lost', async () => {
+  const [node] = nodes(new FakeNode())
+  node!.push(joined, { type: 'message', id: 'm', from: 'x', to: '', body: new Uint8Array([1]), receipt: 9 })
+  const mesh = await joinMesh('lab', { relays: relay })
+  await turn()
+  const heard = deferred<unknown>()
+  mesh.on('message', ({ payload }) => heard.resolve(payload))
+  assert.equal(await heard.promise, 1)
+  assert.deepEqual(node!.receipts, [9])
+  await mesh.close()
+})
+
+test('no relay answers: the error names them and the next step, and the node is closed', async () => {
+  const [silent, deaf] = nodes(new FakeNode(), new FakeNode())
+  await rejectsCode('relay-unreachable', /no relay answered within 5 ms: \/ip4.*mesh-relay --mesh lab/, joinMesh('lab', { relays: relay, timeoutMs: 5 }))
+  deaf!.push(connected)
+  await rejectsCode('relay-unreachable', /connected to a relay, but.*members of mesh 'lab'/, joinMesh('lab', { relays: relay, timeoutMs: 5 }))
+  await turn()
+  assert.deepEqual([silent!.closes, deaf!.closes], [1, 1])
+})
+
+test('aborting while it waits says so at once, and the node is closed', async () => {
+  const [node] = nodes(new FakeNode())
+  const controller = new AbortController()
+  const joining = joinMesh('lab', { relays: relay, signal: controller.signal })
+  await turn()
+  controller.abort()
+  await rejectsCode('aborted', /aborted/, joining)
+  await turn()
+  assert.equal(node!.closes, 1)
+})
+
+test('aborting while the node opens: it is closed when it is there', async () => {
+  const opening = deferred<FakeNode>()
+  mock.method(MeshNode, 'open', () => opening.promise as never)
+  const controller = new AbortController()
+  const joining = joinMesh('lab', { relays: relay, signal: controller.signal })
+  await turn()
+  controller.abort()
+  await rejectsCode('aborted', /aborted/, joining)
+  const node = new FakeNode()
+  opening.resolve(node)
+  await turn()
+  assert.equal(node.closes, 1)
+})
+
+test('an agent that cannot be announced, a node that cannot be opened: the reason is told', async () => {
+  const full = () => Promise.reject({ code: 'over-quota', message: 'too many agents' })
+  const [node] = nodes(new FakeNode({ announce: full }))
+  node!.push(joined)
+  await rejectsCode('over-quota', /too many agents/, joinMesh('lab', { relays: relay, agent: { id: 'ada' } }))
+  await turn()
+  assert.equal(node!.closes, 1)
+  mock.method(MeshNode, 'open', () => Promise.reject({ code: 'invalid-argument', message: 'bad multiaddr' }))
+  await rejectsCode('invalid-argument', /bad multiaddr/, joinMesh('lab', { relays: relay }))
+})
+
+test('the service: one attempt for many callers, listeners from before, again after shutdown', async () => {
+  const [first, second] = nodes(new FakeNode(), new FakeNode())
+  const service = new P2PNeuralMeshService({ mesh: 'lab', relays: relay })
+  const events: string[] = []
+  service.on('joined', () => events.push('joined'))
+  service.on('closed', () => events.push(service.mesh === undefined ? 'closed' : 'closed, but has a mesh'))
+  first!.push(connected, joined)
+  await Promise.all([service.initialize(), service.initialize()])
+  await service.initialize()
+  assert.ok(service.isConnected())
+  assert.equal(service.mesh?.peerId, first!.peerId)
+
+  await service.shutdown()
+  assert.equal(service.mesh, undefined)
+  assert.equal(first!.closes, 1)
+  await rejectsCode('closed', /initialize\(\) first/, service.broadcastToSwarm(1))
+
+  second!.push(joined)
+  await service.initialize()
+  await service.shutdown()
+  assert.deepEqual(events, ['joined', 'closed', 'joined', 'closed'])
+})
+
+test('the service: a failed attempt can be repeated; shutdown ends an attempt', async () => {
+  const [silent, answers, late] = nodes(new FakeNode(), new FakeNode(), new FakeNode())
+  const service = new P2PNeuralMeshService({ mesh: 'lab', relays: relay, timeoutMs: 5 })
+  await rejectsCode('relay-unreachable', /within 5 ms/, service.initialize())
+  answers!.push(joined)
+  await service.initialize({ timeoutMs: 1000 })
+  await service.shutdown()
+
+  const joining = service.initialize({ timeoutMs: 10_000 })
+  await turn()
+  await service.shutdown()
+  await assert.rejects(joining, MeshError.isInstance)
+  await turn()
+  assert.deepEqual([silent!.closes, answers!.closes, late!.closes], [1, 1, 1])
+  assert.equal(service.mesh, undefined)
+})
+
+test('the service: one caller that gives up does not end the attempt of another', async () => {
+  const [node] = nodes(new FakeNode())
+  const service = new P2PNeuralMeshService({ mesh: 'lab', relays: relay })
+  const patient = service.initialize()
+  const controller = new AbortController()
+  const hasty = service.initialize({ signal: controller.signal })
+  await turn()
+  controller.abort()
+  await rejectsCode('aborted', /aborted/, hasty)
+  node!.push(joined)
+  await patient
+  await service.shutdown()
+})
+
+// Last, because nothing can be joined in this process after it.
+test('a core that fails while it joins: told at once, and so is whoever comes later; other nodes are looked at', async () => {
+  const trap = () => Promise.reject(new WebAssembly.RuntimeError('unreachable'))
+  const forever = () => new Promise(() => {})
+  const [other, dying] = nodes(new FakeNode({ metrics: trap, send: forever }), new FakeNode({ nextEvent: trap }))
+  other!.push(joined)
+  const mesh = await joinMesh('lab', { relays: relay })
+  const sent = mesh.send('ada', 1)
+  await rejectsCode('internal', /core has failed/, joinMesh('lab', { relays: relay }))
+  await rejectsCode('internal', /core has failed/, sent)
+  await rejectsCode('internal', /core has failed/, joinMesh('lab', { relays: relay }))
+  assert.equal(dying!.closes, 0)
+})

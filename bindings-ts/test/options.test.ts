@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { checkCall, checkJoin, checkName, checkRelays } from '../src/options.js'
+import { peerId, relay, throwsCode } from './tools.js'
+
+test('relays: one or many, trimmed, each once', () => {
+  assert.deepEqual(checkRelays(relay), [relay])
+  assert.deepEqual(checkRelays([relay, ` ${relay}\n`]), [relay])
+  const secure = `/dns4/relay.example/tcp/443/tls/ws/p2p/${peerId}`
+  assert.deepEqual(checkRelays([secure, `/dns4/relay.example/tcp/443/wss/p2p/${peerId}`]).length, 2)
+})
+
+const wrongRelays: [unknown, RegExp][] = [
+  [undefined, /relays is missing/],
+  [[], /relays is missing/],
+  [42, /relays is missing/],
+  [[42], /must be a string, not number/],
+  ['ws://localhost:4001', /is a URL, not a multiaddr/],
+  ['localhost:4001', /does not begin with \//],
+  ['/ip4/127.0.0.1/tcp/4001/ws', /has no \/p2p\//],
+  [`/ip4/127.0.0.1/tcp/4001/ws/p2p/${peerId}/p2p-circuit`, /does not end in \/p2p\//],
+  ['/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3', /does not end in \/p2p\//],
+  [`/ip4/127.0.0.1/tcp/4001/p2p/${peerId}`, /has no \/ws or \/wss/],
+]
+for (const [relays, message] of wrongRelays) {
+  test(`relays ${JSON.stringify(relays)} are refused with ${message}`, () => {
+    throwsCode('invalid-argument', message, () => checkRelays(relays))
+  })
+}
+
+test('joining: what the core gets', () => {
+  const identity = new Uint8Array(32)
+  assert.deepEqual(checkJoin('lab', { relays: relay }), { mesh: 'lab', relays: [relay], maxIncomingWeights: 256 * 1024 * 1024 })
+  assert.deepEqual(checkJoin('lab', { relays: relay, identity, maxIncomingWeights: 0, agent: { id: 'ada' } }), {
+    mesh: 'lab',
+    relays: [relay],
+    identity,
+    maxIncomingWeights: 0,
+  })
+})
+
+test('joining: what is refused', () => {
+  throwsCode('invalid-argument', /options are missing/, () => checkJoin('lab', undefined as never))
+  throwsCode('invalid-argument', /mesh name must not be empty/, () => checkJoin('', { relays: relay }))
+  throwsCode('invalid-argument', /mesh name must be a string, not undefined/, () => checkJoin(undefined as never, { relays: relay }))
+  throwsCode('invalid-argument', /32 bytes/, () => checkJoin('lab', { relays: relay, identity: new Uint8Array(31) }))
+  throwsCode('invalid-argument', /maxIncomingWeights/, () => checkJoin('lab', { relays: relay, maxIncomingWeights: -1 }))
+  throwsCode('invalid-argument', /timeoutMs/, () => checkJoin('lab', { relays: relay, timeoutMs: 0 }))
+})
+
+test('texts are bounded in bytes, at the limit and one past it', () => {
+  checkName('x', 'a'.repeat(64), 64)
+  checkName('x', 'é'.repeat(32), 64)
+  throwsCode('invalid-argument', /x has 65 bytes, at most 64/, () => checkName('x', 'a'.repeat(65), 64))
+  throwsCode('invalid-argument', /x has 66 bytes/, () => checkName('x', 'é'.repeat(33), 64))
+  throwsCode('invalid-argument', /control characters/, () => checkName('x', 'a\nb', 64))
+})
+
+test('call options: durations and signals', () => {
+  checkCall({})
+  checkCall({ timeoutMs: 0.5, signal: new AbortController().signal })
+  for (const timeoutMs of [0, -1, NaN, Infinity, 2 ** 31, '5' as never]) {
+    throwsCode('invalid-argument', /timeoutMs must be/, () => checkCall({ timeoutMs }))
+  }
+  throwsCode('invalid-argument', /AbortSignal/, () => checkCall({ signal: {} as never }))
+})

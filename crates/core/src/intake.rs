@@ -1,0 +1,234 @@
+//! The edge of the core: which gossiped envelopes are let in.
+//!
+//! Checks go from cheap to dear, and nothing that is not yet believed changes any state but the bucket of the peer that
+//! handed it over (reliability 4.2):
+//!
+//! size and form -> the peer's bucket -> mesh, topic, time -> the author's bucket (looked at) -> replay window (looked
+//! at) -> signature -> author's bucket (charged) and window (moved).
+//!
+//! The author's bucket is charged only for what it signed: whoever forges its messages must not be able to silence it.
+
+use bytes::Bytes;
+use mesh_proto::codec::DecodeError;
+use mesh_proto::limits::MAX_CLOCK_AHEAD_MS;
+use mesh_proto::protocol::Topic;
+use mesh_proto::{Envelope, EnvelopeError, Kind, MeshId, NodeId, Unverified, Verified};
+
+use crate::limits::{Limiter, Quota};
+use crate::offence::Offence;
+use crate::replay::{Freshness, ReplayWindows};
+use crate::time::Now;
+
+/// How much may come in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Envelopes that one neighbour may hand over, its own and others'. Bounds the signatures we check for it: 2,000
+    /// cost a fifth of a core.
+    pub per_peer: Quota,
+    /// Broadcast envelopes of one author; each may hold many broadcasts.
+    pub broadcasts: Quota,
+    /// Announcements of one author.
+    pub announcements: Quota,
+    /// Queries of one author.
+    pub queries: Quota,
+    /// Heartbeats of one author.
+    pub heartbeats: Quota,
+    /// Authors and neighbours that are remembered, about 300 bytes each.
+    pub max_senders: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let per_second = |burst, period_ms| Quota { burst, period_ms };
+        Self {
+            per_peer: per_second(4000, 2000),
+            broadcasts: per_second(400, 2000),
+            announcements: per_second(20, 10_000),
+            queries: per_second(20, 10_000),
+            heartbeats: per_second(20, 20_000),
+            max_senders: 16_384,
+        }
+    }
+}
+
+/// What is to be told to gossipsub of a message: it is passed on, dropped, or held against whoever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let in; passed on to others.
+    Accept,
+    /// Old, repeated or over quota: dropped. Honest peers pass such messages on too.
+    Ignore,
+    /// No honest peer passes this on.
+    Reject,
+}
+
+/// Why an envelope was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What follows for the peer that handed it over.
+    pub verdict: Verdict,
+    /// What it is counted as.
+    pub offence: Offence,
+}
+
+/// The checks and what they remember.
+#[derive(Debug)]
+pub struct Intake {
+    mesh: MeshId,
+    replay: ReplayWindows,
+    peers: Limiter<NodeId>,
+    authors: Authors,
+}
+
+#[derive(Debug)]
+struct Authors {
+    broadcasts: Limiter<NodeId>,
+    announcements: Limiter<NodeId>,
+    queries: Limiter<NodeId>,
+    heartbeats: Limiter<NodeId>,
+}
+
+impl Authors {
+    fn of(&mut self, kind: Kind) -> &mut Limiter<NodeId> {
+        match kind {
+            Kind::SwarmBroadcast => &mut self.broadcasts,
+            Kind::AgentAnnounce => &mut self.announcements,
+            Kind::AgentDiscovery => &mut self.queries,
+            Kind::MeshHeartbeat => &mut self.heartbeats,
+        }
+    }
+}
+
+impl Intake {
+    /// The intake of a member of `mesh`.
+    pub fn new(config: &Config, mesh: MeshId) -> Self {
+        let Config {
+            per_peer,
+            broadcasts,
+            announcements,
+            queries,
+            heartbeats,
+            max_senders,
+        } = *config;
+        let limiter = |quota| Limiter::new(quota, max_senders);
+        Self {
+            mesh,
+            replay: ReplayWindows::new(max_senders),
+            peers: limiter(per_peer),
+            authors: Authors {
+                broadcasts: limiter(broadcasts),
+                announcements: limiter(announcements),
+                queries: limiter(queries),
+                heartbeats: limiter(heartbeats),
+            },
+        }
+    }
+
+    /// Lets in an envelope that `from` handed over on `topic`, or says why not.
+    ///
+    /// # Errors
+    /// [`Refused`], with the verdict to pass on.
+    pub fn admit(&mut self, from: NodeId, topic: Topic, wire: Bytes, now: Now) -> Result<Verified<Envelope>, Refused> {
+        let reject = |offence| Refused { verdict: Verdict::Reject, offence };
+        let ignore = |offence| Refused { verdict: Verdict::Ignore, offence };
+
+        if !self.peers.admit(&from, 1, now.mono) {
+            return Err(ignore(Offence::RateExceeded));
+        }
+        let unverified = Unverified::decode(wire).map_err(|error| reject(offence_of(&error)))?;
+
+        let claims = unverified.claims();
+        if claims.mesh != self.mesh {
+            return Err(reject(Offence::WrongMesh));
+        }
+        if claims.kind.topic() != topic {
+            return Err(reject(Offence::WrongTopic));
+        }
+        match timeliness(claims, now.unix) {
+            Timeliness::Timely => {}
+            Timeliness::Stale => return Err(ignore(Offence::Stale)),
+            Timeliness::FromFuture => return Err(reject(Offence::FromFuture)),
+        }
+        let (author, seq, kind) = (claims.from, claims.seq, claims.kind);
+        if !self.authors.of(kind).allows(&author, 1, now.mono) {
+            return Err(ignore(Offence::RateExceeded));
+        }
+        match self.replay.look(&author, seq) {
+            Freshness::New => {}
+            Freshness::Replayed => return Err(ignore(Offence::Replayed)),
+            Freshness::NoRoom => return Err(ignore(Offence::RateExceeded)),
+        }
+
+        let envelope = unverified.verify().map_err(|error| reject(offence_of(&error)))?;
+        self.replay.record(author, seq, now.mono);
+        if !self.authors.of(kind).admit(&author, 1, now.mono) {
+            return Err(ignore(Offence::RateExceeded));
+        }
+        Ok(envelope)
+    }
+
+    /// Verifies an announcement that was handed over outside of gossip. It may be minutes old, and known: the
+    /// directory takes the newest.
+    ///
+    /// # Errors
+    /// The [`Offence`] it is.
+    pub fn admit_announcement(&self, wire: Bytes, now: Now) -> Result<Verified<Envelope>, Offence> {
+        let unverified = Unverified::decode(wire).map_err(|error| offence_of(&error))?;
+        let claims = unverified.claims();
+        if claims.mesh != self.mesh {
+            return Err(Offence::WrongMesh);
+        }
+        if claims.kind != Kind::AgentAnnounce {
+            return Err(Offence::OutOfPlace);
+        }
+        match timeliness(claims, now.unix) {
+            Timeliness::Timely => {}
+            Timeliness::Stale => return Err(Offence::Stale),
+            Timeliness::FromFuture => return Err(Offence::FromFuture),
+        }
+        unverified.verify().map_err(|error| offence_of(&error))
+    }
+
+    /// Forgets what need not be remembered any more. To be called every minute or so.
+    pub fn prune(&mut self, now: Now) {
+        self.replay.prune(now.mono);
+        self.peers.prune(now.mono);
+        for kind in [
+            Kind::AgentAnnounce,
+            Kind::AgentDiscovery,
+            Kind::MeshHeartbeat,
+            Kind::SwarmBroadcast,
+        ] {
+            self.authors.of(kind).prune(now.mono);
+        }
+    }
+}
+
+enum Timeliness {
+    Timely,
+    Stale,
+    FromFuture,
+}
+
+fn timeliness(claims: &Envelope, unix: u64) -> Timeliness {
+    let said = claims.clock.unix_ms();
+    if said > unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
+        Timeliness::FromFuture
+    } else if said.saturating_add(claims.ttl) < unix {
+        Timeliness::Stale
+    } else {
+        Timeliness::Timely
+    }
+}
+
+/// The offence that a decoding or signature error is.
+pub fn offence_of(error: &EnvelopeError) -> Offence {
+    match error {
+        EnvelopeError::Decode(DecodeError::TooLong { .. } | DecodeError::OutOfBounds { .. }) => Offence::TooLarge,
+        EnvelopeError::Decode(DecodeError::Malformed(_)) => Offence::Malformed,
+        EnvelopeError::Signature => Offence::Forged,
+    }
+}
+
+#[cfg(test)]
+mod tests;

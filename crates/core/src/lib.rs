@@ -1,0 +1,26 @@
+//! What a node decides. Pure: no IO, no clock, no randomness of its own.
+//!
+//! [`node::Node`] composes the components, one module each: [`membership`] and [`directory`] (who is here),
+//! [`messaging`], [`broadcast`] and [`weights`] (what they say), [`intake`], [`limits`] and [`replay`] (what is let in),
+//! [`health`] and [`metrics`] (how it goes). Every one of them is driven by the same four verbs: `handle`,
+//! `handle_timeout`, `poll_timeout`, `poll_output`; time and randomness are arguments. Whoever gives equal inputs at
+//! equal times gets equal outputs.
+
+pub mod broadcast;
+pub mod directory;
+pub mod health;
+pub mod intake;
+pub mod limits;
+pub mod membership;
+pub mod messaging;
+pub mod metrics;
+pub mod node;
+pub mod offence;
+pub mod replay;
+pub mod sealer;
+pub mod time;
+pub mod weights;
+
+pub use node::Node;
+pub use offence::Offence;
+pub use time::{Mono, Now};

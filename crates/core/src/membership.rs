@@ -1,0 +1,218 @@
+//! Membership: how this node stays part of the mesh.
+//!
+//! An open mesh takes everyone in. What has to be decided is how to stay in touch with the *seeds*, the relays and
+//! bootstrap nodes that were given at start: they are dialled for ever, at once when a link is lost and with back-off
+//! after, and each hands over its member list when a link comes up. Whoever finds out that it missed an announcement asks a
+//! neighbour for the list again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mesh_proto::NodeId;
+
+use crate::time::{Mono, Now};
+
+/// Patience.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Milliseconds before the second dial of a seed; doubles with every failure.
+    pub backoff_ms: u64,
+    /// Longest wait between two dials of a seed. Also how long a relay that comes back may go unnoticed.
+    pub max_backoff_ms: u64,
+    /// Milliseconds before a join that failed is tried again over the same link.
+    pub join_retry_ms: u64,
+    /// Least milliseconds between two requests for the list because an announcement was missed.
+    pub resync_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            backoff_ms: 250,
+            max_backoff_ms: 5_000,
+            join_retry_ms: 1_000,
+            resync_ms: 2_000,
+        }
+    }
+}
+
+/// What is to be done to stay a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Dial this seed.
+    Dial(NodeId),
+    /// Ask this neighbour for its member list.
+    Join(NodeId),
+    /// Reserve a place on this seed, if it is a relay, to be reachable through it.
+    Reserve(NodeId),
+}
+
+#[derive(Debug, Default)]
+struct Seed {
+    connected: bool,
+    failures: u32,
+    /// When to dial, or, while connected, to ask for the list again.
+    due: Option<Mono>,
+}
+
+/// The seeds and the links to them.
+#[derive(Debug)]
+pub struct Membership {
+    config: Config,
+    seeds: BTreeMap<NodeId, Seed>,
+    resync_after: Mono,
+    outputs: VecDeque<Output>,
+}
+
+impl Membership {
+    /// A member that will dial `seeds` at once.
+    pub fn new(config: Config, seeds: impl IntoIterator<Item = NodeId>, now: Now) -> Self {
+        let seed = || Seed {
+            due: Some(now.mono),
+            ..Seed::default()
+        };
+        Self {
+            config,
+            seeds: seeds.into_iter().map(|node| (node, seed())).collect(),
+            resync_after: now.mono,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Whether `node` is a seed.
+    pub fn is_seed(&self, node: &NodeId) -> bool {
+        self.seeds.contains_key(node)
+    }
+
+    /// Seeds with a link.
+    pub fn connected_seeds(&self) -> usize {
+        self.seeds.values().filter(|seed| seed.connected).count()
+    }
+
+    /// A link to `node` came up.
+    pub fn connected(&mut self, node: NodeId) {
+        if let Some(seed) = self.seeds.get_mut(&node) {
+            if !seed.connected {
+                self.outputs.push_back(Output::Reserve(node));
+                self.outputs.push_back(Output::Join(node));
+            }
+            *seed = Seed {
+                connected: true,
+                ..Seed::default()
+            };
+        }
+    }
+
+    /// The last link to `node` went down: a seed is dialled again at once.
+    pub fn disconnected(&mut self, node: NodeId, now: Now) {
+        if let Some(seed) = self.seeds.get_mut(&node) {
+            seed.connected = false;
+            seed.due = Some(now.mono);
+        }
+    }
+
+    /// `node` could not be dialled.
+    pub fn dial_failed(&mut self, node: NodeId, now: Now) {
+        let Config {
+            backoff_ms,
+            max_backoff_ms,
+            ..
+        } = self.config;
+        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| !seed.connected) {
+            let wait = backoff_ms.saturating_mul(1 << seed.failures.min(16)).min(max_backoff_ms);
+            seed.failures += 1;
+            seed.due = Some(now.mono + wait);
+        }
+    }
+
+    /// A join over the link to `node` failed; a seed is asked again.
+    pub fn join_failed(&mut self, node: NodeId, now: Now) {
+        let retry = self.config.join_retry_ms;
+        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| seed.connected) {
+            seed.due = Some(now.mono + retry);
+        }
+    }
+
+    /// An announcement was missed that `neighbour` has probably seen: asks it for the list, not too often.
+    pub fn missed(&mut self, neighbour: NodeId, now: Now) {
+        if self.resync_after <= now.mono {
+            self.resync_after = now.mono + self.config.resync_ms;
+            self.outputs.push_back(Output::Join(neighbour));
+        }
+    }
+
+    /// Dials and asks what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for (node, seed) in &mut self.seeds {
+            if seed.due.take_if(|due| *due <= now.mono).is_some() {
+                self.outputs.push_back(match seed.connected {
+                    true => Output::Join(*node),
+                    false => Output::Dial(*node),
+                });
+            }
+        }
+    }
+
+    /// When something is due.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.seeds.values().filter_map(|seed| seed.due).min()
+    }
+
+    /// What is to be done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: NodeId = NodeId([1; 32]);
+    const OTHER: NodeId = NodeId([2; 32]);
+
+    fn at(mono: u64) -> Now {
+        Now { mono: Mono(mono), unix: 0 }
+    }
+
+    fn drain(membership: &mut Membership, now: Now) -> Vec<Output> {
+        membership.handle_timeout(now);
+        std::iter::from_fn(|| membership.poll_output()).collect()
+    }
+
+    #[test]
+    fn seeds_are_dialled_for_ever_with_growing_patience() {
+        let mut membership = Membership::new(Config::default(), [SEED], at(0));
+        let mut dials = Vec::new();
+        for _ in 0..8 {
+            let due = membership.poll_timeout().unwrap();
+            assert_eq!(drain(&mut membership, at(due.0)), [Output::Dial(SEED)]);
+            dials.push(due.0);
+            membership.dial_failed(SEED, at(due.0));
+        }
+        assert_eq!(dials, [0, 250, 750, 1750, 3750, 7750, 12_750, 17_750]);
+    }
+
+    #[test]
+    fn a_link_is_used_at_once_and_a_lost_one_dialled_at_once() {
+        let mut membership = Membership::new(Config::default(), [SEED], at(0));
+        drain(&mut membership, at(0));
+        membership.connected(SEED);
+        assert_eq!(drain(&mut membership, at(1)), [Output::Reserve(SEED), Output::Join(SEED)]);
+        membership.join_failed(SEED, at(2));
+        assert_eq!(drain(&mut membership, at(1002)), [Output::Join(SEED)]);
+        membership.disconnected(SEED, at(2000));
+        assert_eq!(drain(&mut membership, at(2000)), [Output::Dial(SEED)]);
+    }
+
+    #[test]
+    fn others_are_not_dialled_and_asked_only_so_often() {
+        let mut membership = Membership::new(Config::default(), [], at(0));
+        membership.connected(OTHER);
+        membership.disconnected(OTHER, at(0));
+        membership.missed(OTHER, at(0));
+        membership.missed(OTHER, at(1999));
+        assert_eq!(drain(&mut membership, at(1999)), [Output::Join(OTHER)]);
+        membership.missed(OTHER, at(2000));
+        assert_eq!(drain(&mut membership, at(2000)), [Output::Join(OTHER)]);
+    }
+}

@@ -1,0 +1,721 @@
+//! One node: its components, and what passes between them.
+//!
+//! This file is the table of contents of the system. It decides nothing itself: it hands each input to the component that
+//! does, carries what one component must know of another, and turns what they want into [`Output`]s. Components never
+//! call each other.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use mesh_proto::agent::{AgentRecord, Criteria};
+use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Query};
+use mesh_proto::limits::{MAX_BODY, MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS, MAX_JOIN_FRAME};
+use mesh_proto::protocol::Topic;
+use mesh_proto::transfer::Manifest;
+use mesh_proto::{
+    AgentName, DecodeError, Envelope, Hlc, Keypair, Kind, MeshId, MessageId, NodeId, TransferId, Verified, codec, direct,
+    join,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+use serde_bytes::ByteBuf;
+
+use crate::broadcast::{self, Broadcast};
+use crate::directory::{self, Applied, Directory, PeerAgent, SearchId, SearchOptions};
+use crate::health::{self, Health};
+use crate::intake::{self, Intake, Verdict};
+use crate::membership::{self, Membership};
+use crate::messaging::{self, Messaging, SendId};
+use crate::metrics::Metrics;
+use crate::offence::Offence;
+use crate::sealer::Sealer;
+use crate::time::{Mono, Now};
+use crate::weights::{self, Weights};
+
+/// Every component's configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What is let in.
+    pub intake: intake::Config,
+    /// Staying in touch with seeds.
+    pub membership: membership::Config,
+    /// Announcing and searching.
+    pub directory: directory::Config,
+    /// Direct messages.
+    pub messaging: messaging::Config,
+    /// Broadcasts.
+    pub broadcast: broadcast::Config,
+    /// Transfers of weights.
+    pub weights: weights::Config,
+    /// Heartbeats and suspicion.
+    pub health: health::Config,
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A link to `peer` came up, or a better one beside it.
+    Connected {
+        /// Who is at the other end; the transport has proved it.
+        peer: NodeId,
+        /// Whether a relay carries the link.
+        relayed: bool,
+        /// The remote's address.
+        address: String,
+    },
+    /// The last link to `peer` went down.
+    Disconnected {
+        /// Who was at the other end.
+        peer: NodeId,
+    },
+    /// `peer` could not be dialled.
+    DialFailed {
+        /// Who was dialled.
+        peer: NodeId,
+    },
+    /// A round trip to `peer` was measured.
+    RoundTrip {
+        /// Who answered.
+        peer: NodeId,
+        /// How long it took.
+        millis: u64,
+    },
+    /// Where this node can be reached has changed.
+    Addresses(Vec<String>),
+    /// A gossiped message arrived. It is answered with an [`Output::Verdict`] for `ticket`.
+    Gossip {
+        /// Names the message in the answer.
+        ticket: u64,
+        /// The neighbour that handed it over.
+        from: NodeId,
+        /// Where it was published.
+        topic: Topic,
+        /// The envelope.
+        wire: Bytes,
+    },
+    /// An [`Output::Publish`] found nobody to go to; it is made again when somebody listens.
+    Unpublished {
+        /// Its topic.
+        topic: Topic,
+        /// Its envelope.
+        wire: Bytes,
+    },
+    /// A neighbour listens to `topic` now.
+    Listener {
+        /// The topic.
+        topic: Topic,
+    },
+    /// A newcomer asks for the member list. It is answered with an [`Output::JoinReply`] for `ticket`.
+    JoinRequest {
+        /// Names the request in the answer.
+        ticket: u64,
+        /// The newcomer.
+        from: NodeId,
+        /// What it says.
+        request: join::Request,
+    },
+    /// One frame of the list that `from` hands over.
+    JoinReply {
+        /// Who does.
+        from: NodeId,
+        /// The frame.
+        reply: join::Reply,
+    },
+    /// Asking `from` for the list failed.
+    JoinFailed {
+        /// Who was asked.
+        from: NodeId,
+    },
+    /// On the direct streams.
+    Direct(messaging::Input),
+    /// On the transfer streams.
+    Transfer(weights::Input),
+    /// The driver refused what a peer sent.
+    Offence {
+        /// The peer.
+        from: NodeId,
+        /// What it did.
+        offence: Offence,
+    },
+}
+
+/// Something is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Connect to `peer`, which says that it can be reached at `addresses`.
+    Dial {
+        /// Whom.
+        peer: NodeId,
+        /// Multiaddrs; may be empty, for the driver knows some too.
+        addresses: Vec<String>,
+    },
+    /// Reserve a place on this relay.
+    Reserve {
+        /// The relay.
+        peer: NodeId,
+    },
+    /// Publish an envelope.
+    Publish {
+        /// Its topic.
+        topic: Topic,
+        /// The envelope.
+        wire: Bytes,
+    },
+    /// What is to become of a gossiped message.
+    Verdict {
+        /// From the input.
+        ticket: u64,
+        /// Pass on, drop, or hold against the neighbour.
+        verdict: Verdict,
+    },
+    /// Ask `peer` for its member list.
+    Join {
+        /// Whom.
+        peer: NodeId,
+        /// The request to send.
+        request: join::Request,
+    },
+    /// Answer a newcomer.
+    JoinReply {
+        /// From the input.
+        ticket: u64,
+        /// Frames to send, in order.
+        replies: Vec<join::Reply>,
+    },
+    /// Open a direct stream to `to`.
+    OpenDirect {
+        /// Whom.
+        to: NodeId,
+    },
+    /// Break all direct streams that `from` has opened to us.
+    ResetDirect {
+        /// Whose.
+        from: NodeId,
+    },
+    /// Send `frame` on the direct stream to `to`.
+    Direct {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        frame: direct::Frame,
+    },
+    /// On the transfer streams.
+    Transfer(weights::Command),
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What the application is told.
+#[derive(Debug, PartialEq)]
+pub enum Event {
+    /// A seed has a link, or none any more.
+    Seed {
+        /// Which.
+        peer: NodeId,
+        /// Whether it has.
+        connected: bool,
+    },
+    /// `peer` handed over its member list.
+    Joined {
+        /// Who.
+        peer: NodeId,
+        /// Agents known now.
+        agents: usize,
+    },
+    /// A link came up.
+    PeerConnected {
+        /// To whom.
+        peer: NodeId,
+        /// Whether a relay carries it.
+        relayed: bool,
+    },
+    /// The last link to a peer went down.
+    PeerDisconnected {
+        /// To whom.
+        peer: NodeId,
+    },
+    /// A peer has been silent for too long.
+    PeerSuspected {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A suspected peer was heard again.
+    PeerRecovered {
+        /// Who.
+        peer: NodeId,
+    },
+    /// Agents and searches.
+    Directory(directory::Event),
+    /// A message for an agent of this node, or for the node. [`Node::taken`] acknowledges it.
+    Message(Incoming),
+    /// A message of ours was acknowledged.
+    Sent {
+        /// Which.
+        call: CallId,
+        /// Where it went.
+        receipt: Receipt,
+    },
+    /// A message of ours failed.
+    SendFailed {
+        /// Which.
+        call: CallId,
+        /// Why.
+        error: SendError,
+    },
+    /// A broadcast.
+    Broadcast {
+        /// Its author.
+        from: NodeId,
+        /// Its envelope's number, and its place in there.
+        seq: (u64, usize),
+        /// When it was made.
+        clock: Hlc,
+        /// The application's topic.
+        topic: String,
+        /// The application's bytes.
+        body: Bytes,
+    },
+    /// Transfers.
+    Weights(weights::Event),
+    /// A peer did what an honest one would not.
+    Offence {
+        /// Who.
+        peer: NodeId,
+        /// What.
+        offence: Offence,
+    },
+}
+
+/// A direct message that arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incoming {
+    /// The node it came from.
+    pub from: NodeId,
+    /// The run of that node.
+    pub session: u64,
+    /// The message; its number is one within that run.
+    pub message: direct::Message,
+}
+
+/// A send under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// Proof that a message is with its receiver's application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The receiver.
+    pub peer: NodeId,
+    /// Our run and the message's number in it.
+    pub number: (u64, u64),
+    /// From the first transmission to the acknowledgement.
+    pub round_trip_ms: u64,
+}
+
+/// Whom something is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An agent, wherever it lives or on one node.
+    Agent(AgentName, Option<NodeId>),
+    /// A node itself.
+    Node(NodeId),
+}
+
+/// Why a message or share was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Nobody in the mesh has announced that agent.
+    #[error("no agent of that name is known in the mesh")]
+    UnknownAgent,
+    /// Agents on several nodes have that name: say which as `name@node`.
+    #[error("agents on {} nodes have that name", .0.len())]
+    Ambiguous(Vec<NodeId>),
+    /// The agent's node cannot be reached.
+    #[error("the agent's node cannot be reached")]
+    PeerUnreachable,
+    /// The node is there, but did not acknowledge in time.
+    #[error("not acknowledged in time")]
+    Timeout,
+    /// Too large, or too many are waiting.
+    #[error(transparent)]
+    NotTaken(#[from] messaging::Error),
+}
+
+/// What is known of the network around this node.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// Links that are up.
+    pub links: BTreeMap<NodeId, health::Link>,
+    /// Nodes that were heard of, and how many agents each has.
+    pub peers: BTreeMap<NodeId, (health::Peer, usize)>,
+}
+
+/// A member of one mesh.
+#[derive(Debug)]
+pub struct Node {
+    mesh: MeshId,
+    rng: ChaCha8Rng,
+    sealer: Sealer,
+    intake: Intake,
+    membership: Membership,
+    directory: Directory,
+    messaging: Messaging,
+    broadcast: Broadcast,
+    weights: Weights,
+    health: Health,
+    metrics: Metrics,
+    /// Messages whose receiver is being looked for.
+    searching: BTreeMap<SearchId, Waiting>,
+    /// Messages that are being sent.
+    sending: BTreeMap<SendId, CallId>,
+    /// Messages from one agent of this node to another, by number.
+    local: BTreeMap<u64, (CallId, Mono)>,
+    next_call: u64,
+    /// Envelopes of ours that nobody was there to hear.
+    unpublished: VecDeque<(Topic, Bytes)>,
+    next_prune: Mono,
+    outputs: VecDeque<Output>,
+}
+
+/// Envelopes that are kept until somebody listens; the oldest go first, for a joiner is handed the state anyway.
+const MAX_UNPUBLISHED: usize = 256;
+/// How long a message may wait for its receiver's announcement.
+const RESOLVE_MS: u64 = 2_500;
+/// How often expired state is forgotten.
+const PRUNE_MS: u64 = 60_000;
+
+#[derive(Debug)]
+struct Waiting {
+    call: CallId,
+    target: Target,
+    from: Option<AgentName>,
+    body: Bytes,
+    deadline: Mono,
+}
+
+impl Node {
+    /// A member of `mesh` with the identity of `key`, which will stay in touch with `seeds`. `entropy` seeds its random
+    /// generator: equal entropy, inputs and times give equal outputs.
+    pub fn new(
+        config: Config,
+        key: Keypair,
+        mesh: MeshId,
+        seeds: impl IntoIterator<Item = NodeId>,
+        entropy: [u8; 32],
+        now: Now,
+    ) -> Self {
+        let node = key.node();
+        let session = now.unix.saturating_mul(1000);
+        Self {
+            mesh,
+            rng: ChaCha8Rng::from_seed(entropy),
+            sealer: Sealer::new(key, mesh, now),
+            intake: Intake::new(&config.intake, mesh),
+            membership: Membership::new(config.membership, seeds, now),
+            directory: Directory::new(config.directory, node, now),
+            messaging: Messaging::new(config.messaging, mesh, session),
+            broadcast: Broadcast::new(&config.broadcast),
+            weights: Weights::new(config.weights),
+            health: Health::new(config.health, now),
+            metrics: Metrics::default(),
+            searching: BTreeMap::new(),
+            sending: BTreeMap::new(),
+            local: BTreeMap::new(),
+            next_call: 0,
+            unpublished: VecDeque::new(),
+            next_prune: now.mono + PRUNE_MS,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.sealer.node()
+    }
+
+    /// Its mesh.
+    pub fn mesh(&self) -> MeshId {
+        self.mesh
+    }
+
+    /// Announces an agent of this node, or announces it anew.
+    ///
+    /// # Errors
+    /// [`directory::Error`]
+    pub fn announce(&mut self, agent: AgentRecord, now: Now) -> Result<(), directory::Error> {
+        self.directory.announce(agent, now)?;
+        self.turn(now);
+        Ok(())
+    }
+
+    /// Withdraws an agent of this node.
+    ///
+    /// # Errors
+    /// [`directory::Error::UnknownAgent`]
+    pub fn withdraw(&mut self, name: &AgentName, now: Now) -> Result<(), directory::Error> {
+        self.directory.withdraw(name, now)?;
+        self.turn(now);
+        Ok(())
+    }
+
+    /// All agents that are known, this node's included.
+    pub fn agents(&self) -> Vec<PeerAgent> {
+        self.directory.agents().collect()
+    }
+
+    /// Searches the mesh; ends in [`directory::Event::Found`].
+    ///
+    /// # Errors
+    /// [`directory::Error`]
+    pub fn discover(
+        &mut self,
+        criteria: Criteria,
+        options: SearchOptions,
+        now: Now,
+    ) -> Result<SearchId, directory::Error> {
+        let query = MessageId(self.random());
+        let search = self.directory.search(criteria, options, query, now);
+        self.turn(now);
+        search
+    }
+
+    /// Forgets a search.
+    pub fn cancel_discover(&mut self, id: SearchId) {
+        self.directory.cancel(id);
+    }
+
+    /// Sends a message; ends in [`Event::Sent`] or [`Event::SendFailed`]. A receiver that is not known is looked for
+    /// first.
+    ///
+    /// # Errors
+    /// [`SendError::NotTaken`] and [`SendError::Ambiguous`] at once, the others by event.
+    pub fn send(
+        &mut self,
+        target: Target,
+        from: Option<AgentName>,
+        body: Bytes,
+        timeout_ms: u64,
+        now: Now,
+    ) -> Result<CallId, SendError> {
+        if body.len() > MAX_BODY {
+            return Err(messaging::Error::TooLarge { len: body.len(), max: MAX_BODY }.into());
+        }
+        self.next_call += 1;
+        let waiting = Waiting {
+            call: CallId(self.next_call),
+            target,
+            from,
+            body,
+            deadline: now.mono + timeout_ms,
+        };
+        let call = waiting.call;
+        match self.resolve(&waiting.target) {
+            Ok(node) => self.dispatch(waiting, node, now)?,
+            Err(SendError::UnknownAgent) => self.look_for(waiting, now),
+            Err(error) => return Err(error),
+        }
+        self.metrics.messages_sent += 1;
+        self.turn(now);
+        Ok(call)
+    }
+
+    /// Forgets a send that nobody waits for any more; what was not sent yet never is.
+    pub fn cancel_send(&mut self, call: CallId, now: Now) {
+        self.searching.retain(|search, waiting| {
+            let keep = waiting.call != call;
+            if !keep {
+                self.directory.cancel(*search);
+            }
+            keep
+        });
+        self.local.retain(|_, (local, _)| *local != call);
+        let send = self.sending.iter().find(|(_, sending)| **sending == call).map(|(send, _)| *send);
+        if let Some(send) = send {
+            self.sending.remove(&send);
+            self.messaging.cancel(send);
+        }
+        self.turn(now);
+    }
+
+    /// The application has a message: its sender is told.
+    pub fn taken(&mut self, from: NodeId, session: u64, number: u64, now: Now) {
+        if from != self.id() {
+            self.messaging.taken(from, session, number, now);
+        } else if let Some((call, since)) = self.local.remove(&number) {
+            let receipt = Receipt {
+                peer: from,
+                number: (session, number),
+                round_trip_ms: now.mono.since(since),
+            };
+            self.metrics.messages_delivered += 1;
+            self.event(Event::Sent { call, receipt });
+        }
+        self.turn(now);
+    }
+
+    /// Broadcasts to the swarm.
+    ///
+    /// # Errors
+    /// [`broadcast::Error`]
+    pub fn publish(&mut self, topic: String, body: Bytes, now: Now) -> Result<(), broadcast::Error> {
+        self.broadcast.publish(topic, body, now)?;
+        self.metrics.broadcasts_sent += 1;
+        self.turn(now);
+        Ok(())
+    }
+
+    /// The node of `target`, if it is known.
+    ///
+    /// # Errors
+    /// [`SendError::UnknownAgent`], [`SendError::Ambiguous`]
+    pub fn resolve(&self, target: &Target) -> Result<NodeId, SendError> {
+        match target {
+            Target::Node(node) => Ok(*node),
+            Target::Agent(name, node) => self.directory.resolve(name, node.as_ref()).map_err(|error| match error {
+                directory::Error::Ambiguous(nodes) => SendError::Ambiguous(nodes),
+                directory::Error::UnknownAgent
+                | directory::Error::Invalid(_)
+                | directory::Error::Unencodable(_)
+                | directory::Error::Full
+                | directory::Error::Busy => SendError::UnknownAgent,
+            }),
+        }
+    }
+
+    /// Shares what `manifest` describes with `to`; ends in [`weights::Event::Shared`] or
+    /// [`weights::Event::ShareFailed`]. The driver has the bytes.
+    ///
+    /// # Errors
+    /// [`weights::Error`]
+    pub fn share(&mut self, to: NodeId, manifest: &Manifest, timeout_ms: u64, now: Now) -> Result<(), weights::Error> {
+        self.weights.share(to, manifest, timeout_ms, now)?;
+        self.turn(now);
+        Ok(())
+    }
+
+    /// The application has weights that arrived; they count against the bounds until then.
+    pub fn weights_taken(&mut self, from: NodeId, id: TransferId, now: Now) {
+        self.weights.taken(from, id);
+        self.turn(now);
+    }
+
+    /// Stops sharing.
+    pub fn cancel_share(&mut self, to: NodeId, id: TransferId, now: Now) {
+        self.weights.cancel(to, id);
+        self.turn(now);
+    }
+
+    /// A random id.
+    pub fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Says goodbye to the mesh. What is to be published for it is in the outputs.
+    pub fn leave(&mut self, now: Now) {
+        self.broadcast.handle_timeout(now);
+        self.directory.leave();
+        self.turn(now);
+    }
+
+    /// What is known of the network around this node.
+    pub fn topology(&self) -> Topology {
+        let peers = self.health.peers().iter();
+        Topology {
+            links: self.health.links().clone(),
+            peers: peers.map(|(node, peer)| (*node, (*peer, self.directory.agent_count(node)))).collect(),
+        }
+    }
+
+    /// Whether `node` is one of the seeds.
+    pub fn is_seed(&self, node: &NodeId) -> bool {
+        self.membership.is_seed(node)
+    }
+
+    /// Counters and gauges now.
+    pub fn metrics(&self) -> Metrics {
+        let links = self.health.links();
+        Metrics {
+            nodes_known: self.directory.node_count() as u64,
+            agents_known: self.directory.agents().count() as u64,
+            links: links.len() as u64,
+            links_relayed: links.values().filter(|link| link.relayed).count() as u64,
+            broadcast_bytes_waiting: self.broadcast.waiting() as u64,
+            ..self.metrics.clone()
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Connected { peer, relayed, address } => self.connected(peer, relayed, address, now),
+            Input::Disconnected { peer } => self.disconnected(peer, now),
+            Input::DialFailed { peer } => {
+                self.membership.dial_failed(peer, now);
+                self.messaging.handle(messaging::Input::DialFailed { peer }, now);
+                self.weights.handle(weights::Input::DialFailed(peer), now);
+            }
+            Input::RoundTrip { peer, millis } => self.health.measured(peer, millis, now),
+            Input::Addresses(addresses) => self.directory.set_addresses(addresses, now),
+            Input::Gossip { ticket, from, topic, wire } => {
+                let verdict = self.gossip(from, topic, wire, now);
+                self.outputs.push_back(Output::Verdict { ticket, verdict });
+            }
+            Input::Unpublished { topic, wire } => {
+                if self.unpublished.len() == MAX_UNPUBLISHED {
+                    self.unpublished.pop_front();
+                }
+                self.unpublished.push_back((topic, wire));
+            }
+            Input::Listener { topic } => self.publish_again(topic),
+            Input::JoinRequest { ticket, from, request } => self.join_requested(ticket, from, request, now),
+            Input::JoinReply { from, reply } => self.join_replied(from, reply, now),
+            Input::JoinFailed { from } => self.membership.join_failed(from, now),
+            Input::Direct(input) => self.messaging.handle(input, now),
+            Input::Transfer(input) => self.weights.handle(input, now),
+            Input::Offence { from, offence } => self.offence(from, offence),
+        }
+        self.turn(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.membership.handle_timeout(now);
+        self.directory.handle_timeout(now);
+        self.messaging.handle_timeout(now);
+        self.broadcast.handle_timeout(now);
+        self.weights.handle_timeout(now);
+        self.health.handle_timeout(now);
+        if self.next_prune <= now.mono {
+            self.next_prune = now.mono + PRUNE_MS;
+            self.intake.prune(now);
+        }
+        self.turn(now);
+    }
+
+    /// When something is due, and for whom.
+    pub fn poll_timeout(&self) -> Option<(Mono, &'static str)> {
+        [
+            (self.membership.poll_timeout(), "membership"),
+            (self.directory.poll_timeout(), "directory"),
+            (self.messaging.poll_timeout(), "messaging"),
+            (self.broadcast.poll_timeout(), "broadcast"),
+            (self.weights.poll_timeout(), "weights"),
+            (self.health.poll_timeout(), "health"),
+            (Some(self.next_prune), "prune"),
+        ]
+        .into_iter()
+        .filter_map(|(due, who)| Some((due?, who)))
+        .min()
+    }
+
+    /// What is to be done; to be drained before the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
+
+mod carry;
+mod members;

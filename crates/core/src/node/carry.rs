@@ -1,0 +1,274 @@
+//! What passes between the components, and out.
+
+use super::*;
+
+impl Node {
+    /// Carries what the components have to say until none has anything more.
+    pub(super) fn turn(&mut self, now: Now) {
+        loop {
+            let before = self.outputs.len();
+            let mut quiet = true;
+            while let Some(output) = self.membership.poll_output() {
+                quiet = false;
+                self.membership_wants(output, now);
+            }
+            while let Some(output) = self.directory.poll_output() {
+                quiet = false;
+                self.directory_wants(output, now);
+            }
+            while let Some(output) = self.messaging.poll_output() {
+                quiet = false;
+                self.messaging_wants(output, now);
+            }
+            while let Some(batch) = self.broadcast.poll_output() {
+                quiet = false;
+                self.seal(Kind::SwarmBroadcast, &batch, now);
+            }
+            while let Some(output) = self.weights.poll_output() {
+                quiet = false;
+                self.weights_want(output);
+            }
+            while let Some(output) = self.health.poll_output() {
+                quiet = false;
+                self.health_wants(output, now);
+            }
+            if quiet && self.outputs.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn membership_wants(&mut self, output: membership::Output, now: Now) {
+        match output {
+            membership::Output::Dial(peer) => self.dial(peer),
+            membership::Output::Reserve(peer) => self.outputs.push_back(Output::Reserve { peer }),
+            membership::Output::Join(peer) => {
+                // A newcomer may be here before its first announcement was due.
+                self.directory.handle_timeout(now);
+                while let Some(output) = self.directory.poll_output() {
+                    self.directory_wants(output, now);
+                }
+                if let Some(announcement) = self.directory.current() {
+                    let request = join::Request {
+                        mesh: self.mesh,
+                        announcement: ByteBuf::from(announcement.to_vec()),
+                    };
+                    self.outputs.push_back(Output::Join { peer, request });
+                }
+            }
+        }
+    }
+
+    fn directory_wants(&mut self, output: directory::Output, now: Now) {
+        match output {
+            directory::Output::Announce(announcement) => {
+                if let Some(envelope) = self.seal(Kind::AgentAnnounce, &announcement, now) {
+                    self.directory.announced(&envelope);
+                }
+            }
+            directory::Output::Ask(query) => {
+                self.seal(Kind::AgentDiscovery, &query, now);
+            }
+            directory::Output::Event(event) => self.directory_says(event, now),
+        }
+    }
+
+    fn directory_says(&mut self, event: directory::Event, now: Now) {
+        match &event {
+            directory::Event::NodeLeft(node) => self.health.forget(node),
+            directory::Event::Found { id, .. } => {
+                if let Some(waiting) = self.searching.remove(id) {
+                    return self.looked_for(waiting, now);
+                }
+            }
+            directory::Event::Joined(_) | directory::Event::Updated(_) | directory::Event::Left { .. } => {}
+        }
+        self.event(Event::Directory(event));
+    }
+
+    fn messaging_wants(&mut self, output: messaging::Output, now: Now) {
+        match output {
+            messaging::Output::Dial { peer } => self.dial(peer),
+            messaging::Output::Open { peer } => self.outputs.push_back(Output::OpenDirect { to: peer }),
+            messaging::Output::Reset { peer } => self.outputs.push_back(Output::ResetDirect { from: peer }),
+            messaging::Output::Frame { to, frame } => self.outputs.push_back(Output::Direct { to, frame }),
+            messaging::Output::Offence { from, offence } => self.offence(from, offence),
+            messaging::Output::Event(messaging::Event::Received { from, session, message }) => {
+                self.health.heard(from, now);
+                match &message.to {
+                    Some(agent) if !self.directory.is_local(agent) => {
+                        let reason = direct::Refusal::UnknownAgent;
+                        self.messaging.refuse(from, session, message.number, reason, now);
+                    }
+                    Some(_) | None => {
+                        self.metrics.messages_received += 1;
+                        self.event(Event::Message(Incoming { from, session, message }));
+                    }
+                }
+            }
+            messaging::Output::Event(messaging::Event::Delivered {
+                id,
+                peer,
+                session,
+                number,
+                round_trip_ms,
+            }) => {
+                self.metrics.messages_delivered += 1;
+                if let Some(call) = self.sending.remove(&id) {
+                    let receipt = Receipt {
+                        peer,
+                        number: (session, number),
+                        round_trip_ms,
+                    };
+                    self.event(Event::Sent { call, receipt });
+                }
+            }
+            messaging::Output::Event(messaging::Event::Failed { id, peer: _, error }) => {
+                self.metrics.messages_failed += 1;
+                if let Some(call) = self.sending.remove(&id) {
+                    let error = match error {
+                        messaging::SendError::PeerUnreachable => SendError::PeerUnreachable,
+                        messaging::SendError::Timeout => SendError::Timeout,
+                        messaging::SendError::UnknownAgent => SendError::UnknownAgent,
+                    };
+                    self.event(Event::SendFailed { call, error });
+                }
+            }
+        }
+    }
+
+    fn weights_want(&mut self, output: weights::Output) {
+        match output {
+            weights::Output::Dial(peer) => self.dial(peer),
+            weights::Output::Offence { peer, offence } => self.offence(peer, offence),
+            weights::Output::Event(event) => {
+                match &event {
+                    weights::Event::Shared { resumed, .. } => {
+                        self.metrics.weights_shared += 1;
+                        self.metrics.transfers_resumed += u64::from(*resumed);
+                    }
+                    weights::Event::ShareFailed { .. } => self.metrics.weights_failed += 1,
+                    weights::Event::Received { .. } => self.metrics.weights_received += 1,
+                    weights::Event::Progress { .. } | weights::Event::ReceiveFailed { .. } => {}
+                }
+                self.event(Event::Weights(event));
+            }
+            weights::Output::Transfer(command) => self.outputs.push_back(Output::Transfer(command)),
+        }
+    }
+
+    fn health_wants(&mut self, output: health::Output, now: Now) {
+        match output {
+            health::Output::Beat => {
+                let announced = self.directory.current_seq();
+                self.seal(Kind::MeshHeartbeat, &Heartbeat { announced }, now);
+            }
+            health::Output::Suspected(peer) => self.event(Event::PeerSuspected { peer }),
+            health::Output::Recovered(peer) => self.event(Event::PeerRecovered { peer }),
+        }
+    }
+
+    /// Signs and publishes. What a component makes fits by its own bounds; what does not is a defect that must not take
+    /// the node down.
+    fn seal<T: Serialize>(&mut self, kind: Kind, payload: &T, now: Now) -> Option<Verified<Envelope>> {
+        let payload = codec::encode(payload, MAX_ENVELOPE);
+        let sealed = payload.and_then(|payload| self.sealer.seal(kind, payload, now));
+        debug_assert!(sealed.is_ok(), "{kind:?} does not fit: {sealed:?}");
+        let envelope = sealed.ok()?;
+        self.metrics.envelopes_sent += 1;
+        self.outputs.push_back(Output::Publish {
+            topic: kind.topic(),
+            wire: envelope.wire().clone(),
+        });
+        Some(envelope)
+    }
+
+    /// Makes what nobody was there to hear heard by the first who is. A joiner is handed our announcement, so an old
+    /// one need not go out again.
+    pub(super) fn publish_again(&mut self, topic: Topic) {
+        let (again, keep) = std::mem::take(&mut self.unpublished)
+            .into_iter()
+            .partition(|(waiting, _)| *waiting == topic);
+        self.unpublished = keep;
+        let again: VecDeque<(Topic, Bytes)> = again;
+        self.outputs.extend(again.into_iter().map(|(topic, wire)| Output::Publish { topic, wire }));
+    }
+
+    fn dial(&mut self, peer: NodeId) {
+        let addresses = self.directory.addresses(&peer).to_vec();
+        self.outputs.push_back(Output::Dial { peer, addresses });
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(super) fn offence(&mut self, peer: NodeId, offence: Offence) {
+        self.metrics.count(offence);
+        self.event(Event::Offence { peer, offence });
+    }
+
+    /// Sends to a receiver that is known.
+    pub(super) fn dispatch(&mut self, waiting: Waiting, node: NodeId, now: Now) -> Result<(), SendError> {
+        let Waiting {
+            call,
+            target,
+            from,
+            body,
+            deadline,
+        } = waiting;
+        let to = match target {
+            Target::Agent(name, _) => Some(name),
+            Target::Node(_) => None,
+        };
+        if node == self.id() {
+            let (number, session) = (call.0, 0);
+            self.local.insert(number, (call, now.mono));
+            let message = direct::Message { number, from, to, body };
+            self.metrics.messages_received += 1;
+            self.event(Event::Message(Incoming { from: node, session, message }));
+        } else {
+            let timeout = deadline.since(now.mono);
+            let send = self.messaging.send(node, to, from, body, timeout, now)?;
+            self.sending.insert(send, call);
+        }
+        Ok(())
+    }
+
+    /// Asks the mesh for the receiver of a message.
+    pub(super) fn look_for(&mut self, waiting: Waiting, now: Now) {
+        let Target::Agent(name, node) = &waiting.target else {
+            return;
+        };
+        let criteria = Criteria {
+            name: Some(name.clone()),
+            node: *node,
+            ..Criteria::default()
+        };
+        let options = SearchOptions {
+            limit: Some(1),
+            timeout_ms: RESOLVE_MS.min(waiting.deadline.since(now.mono)),
+            ..SearchOptions::default()
+        };
+        let query = MessageId(self.random());
+        match self.directory.search(criteria, options, query, now) {
+            Ok(search) => {
+                self.searching.insert(search, waiting);
+            }
+            Err(_) => self.failed(waiting.call, SendError::UnknownAgent),
+        }
+    }
+
+    fn looked_for(&mut self, waiting: Waiting, now: Now) {
+        let call = waiting.call;
+        let sent = self.resolve(&waiting.target).and_then(|node| self.dispatch(waiting, node, now));
+        if let Err(error) = sent {
+            self.failed(call, error);
+        }
+    }
+
+    fn failed(&mut self, call: CallId, error: SendError) {
+        self.metrics.messages_failed += 1;
+        self.event(Event::SendFailed { call, error });
+    }
+}

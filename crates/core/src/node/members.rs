@@ -1,0 +1,178 @@
+//! What comes from other members: links, gossip, member lists.
+
+use super::*;
+
+impl Node {
+    pub(super) fn connected(&mut self, peer: NodeId, relayed: bool, address: String, now: Now) {
+        let first = !self.health.links().contains_key(&peer);
+        self.health.connected(peer, relayed, address, now);
+        if !first {
+            return;
+        }
+        self.event(Event::PeerConnected { peer, relayed });
+        if self.membership.is_seed(&peer) {
+            self.event(Event::Seed { peer, connected: true });
+        }
+        self.membership.connected(peer);
+        self.messaging.handle(messaging::Input::Connected { peer }, now);
+        self.weights.handle(weights::Input::Connected(peer), now);
+    }
+
+    pub(super) fn disconnected(&mut self, peer: NodeId, now: Now) {
+        self.health.disconnected(&peer);
+        self.membership.disconnected(peer, now);
+        self.messaging.handle(messaging::Input::Disconnected { peer }, now);
+        self.weights.handle(weights::Input::Disconnected(peer), now);
+        self.event(Event::PeerDisconnected { peer });
+        if self.membership.is_seed(&peer) {
+            self.event(Event::Seed { peer, connected: false });
+        }
+    }
+
+    pub(super) fn gossip(&mut self, from: NodeId, topic: Topic, wire: Bytes, now: Now) -> Verdict {
+        if from != self.id() {
+            self.health.heard(from, now);
+        }
+        let envelope = match self.intake.admit(from, topic, wire, now) {
+            Ok(envelope) => envelope,
+            Err(refused) => {
+                self.metrics.envelopes_refused += 1;
+                self.offence(from, refused.offence);
+                return refused.verdict;
+            }
+        };
+        self.metrics.envelopes_accepted += 1;
+        self.health.heard(envelope.from, now);
+        match self.read(from, &envelope, now) {
+            Ok(()) => Verdict::Accept,
+            Err(error) => {
+                // The author signed it: whoever passes it on cannot know better than to read it.
+                self.offence(envelope.from, intake::offence_of(&error.into()));
+                Verdict::Reject
+            }
+        }
+    }
+
+    /// Hands a payload to its component.
+    fn read(&mut self, neighbour: NodeId, envelope: &Verified<Envelope>, now: Now) -> Result<(), DecodeError> {
+        match envelope.kind {
+            Kind::AgentAnnounce => {
+                let announcement: Announcement = codec::decode(&envelope.payload, MAX_ENVELOPE)?;
+                self.directory.apply(envelope, announcement, now);
+            }
+            Kind::AgentDiscovery => {
+                let query: Query = codec::decode(&envelope.payload, MAX_ENVELOPE)?;
+                self.directory.asked(&query, now);
+            }
+            Kind::MeshHeartbeat => {
+                let heartbeat: Heartbeat = codec::decode(&envelope.payload, MAX_ENVELOPE)?;
+                if !self.directory.knows(&envelope.from, heartbeat.announced) {
+                    self.membership.missed(neighbour, now);
+                }
+            }
+            Kind::SwarmBroadcast => {
+                let batch: Batch = codec::decode(&envelope.payload, MAX_ENVELOPE)?;
+                for (place, item) in batch.items.into_iter().enumerate() {
+                    self.metrics.broadcasts_received += 1;
+                    self.event(Event::Broadcast {
+                        from: envelope.from,
+                        seq: (envelope.seq, place),
+                        clock: envelope.clock,
+                        topic: item.topic,
+                        body: item.body,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn join_requested(&mut self, ticket: u64, from: NodeId, request: join::Request, now: Now) {
+        if request.mesh != self.mesh {
+            self.offence(from, Offence::WrongMesh);
+            let replies = vec![join::Reply::WrongMesh { mesh: self.mesh }];
+            return self.outputs.push_back(Output::JoinReply { ticket, replies });
+        }
+        // The list first, so that the newcomer is not handed what it has just told us.
+        let replies = self.member_list(&from);
+        self.outputs.push_back(Output::JoinReply { ticket, replies });
+        self.metrics.joins_served += 1;
+
+        let wire = Bytes::from(request.announcement.into_vec());
+        if self.introduced(from, wire.clone(), now) == Some(Applied::Current) {
+            // The newcomer's own topics are not grafted yet; ours are.
+            let topic = Kind::AgentAnnounce.topic();
+            self.outputs.push_back(Output::Publish { topic, wire });
+        }
+    }
+
+    pub(super) fn join_replied(&mut self, from: NodeId, reply: join::Reply, now: Now) {
+        match reply {
+            join::Reply::Members { announcements, more } => {
+                for wire in announcements {
+                    self.introduced(from, Bytes::from(wire.into_vec()), now);
+                }
+                if !more {
+                    self.metrics.joins_received += 1;
+                    let agents = self.directory.agents().count();
+                    // What the list brings is told before that it has come.
+                    self.turn(now);
+                    self.event(Event::Joined { peer: from, agents });
+                }
+            }
+            join::Reply::WrongMesh { .. } => {
+                self.offence(from, Offence::WrongMesh);
+                self.membership.join_failed(from, now);
+            }
+        }
+    }
+
+    /// Takes in an announcement that `from` vouches for by handing it over.
+    fn introduced(&mut self, from: NodeId, wire: Bytes, now: Now) -> Option<Applied> {
+        let read = |envelope: Verified<Envelope>| {
+            let announcement: Announcement = codec::decode(&envelope.payload, MAX_ENVELOPE)
+                .map_err(|error| intake::offence_of(&error.into()))?;
+            Ok((envelope, announcement))
+        };
+        match self.intake.admit_announcement(wire, now).and_then(read) {
+            Ok((envelope, announcement)) => {
+                if !announcement.leaving && envelope.from != self.id() {
+                    self.health.heard(envelope.from, now);
+                }
+                Some(self.directory.apply(&envelope, announcement, now))
+            }
+            // It can have expired on the way.
+            Err(Offence::Stale) => None,
+            Err(offence) => {
+                self.offence(from, offence);
+                None
+            }
+        }
+    }
+
+    /// All announcements but the newcomer's own, in frames.
+    fn member_list(&self, newcomer: &NodeId) -> Vec<join::Reply> {
+        let own = self.directory.wire_of(newcomer);
+        let mut frames = vec![Vec::new()];
+        let mut size = 0;
+        let wires = self.directory.wires().filter(|wire| Some(*wire) != own);
+        for wire in wires.take(MAX_JOIN_ANNOUNCEMENTS) {
+            // 16 bytes are more than its length and the frame's share take.
+            let weight = wire.len() + 16;
+            if size + weight > MAX_JOIN_FRAME - 64 {
+                frames.push(Vec::new());
+                size = 0;
+            }
+            size += weight;
+            if let Some(frame) = frames.last_mut() {
+                frame.push(ByteBuf::from(wire.to_vec()));
+            }
+        }
+        let last = frames.len() - 1;
+        let reply = |(n, announcements)| join::Reply::Members {
+            announcements,
+            more: n < last,
+        };
+        frames.into_iter().enumerate().map(reply).collect()
+    }
+}

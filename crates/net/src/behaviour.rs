@@ -1,0 +1,86 @@
+//! The swarm's protocols, side by side.
+
+use std::time::Duration;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{StreamProtocol, gossipsub, identify, kad, ping, relay};
+use mesh_proto::protocol;
+
+use crate::config::{Config, Role};
+use crate::gossip;
+
+/// Milliseconds between two pings of one peer.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+/// Patience with one ping. A host with a busy loop answers late; three late ones in a row are a lost link.
+const PING_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Everything a member speaks, and what its host program adds.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour<X: NetworkBehaviour> {
+    limits: connection_limits::Behaviour,
+    pub(crate) gossipsub: gossipsub::Behaviour,
+    pub(crate) kad: kad::Behaviour<MemoryStore>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    relay: relay::client::Behaviour,
+    pub(crate) streams: libp2p_stream::Behaviour,
+    host: X,
+}
+
+impl<X: NetworkBehaviour> Behaviour<X> {
+    pub(crate) fn new(config: &Config, relay: relay::client::Behaviour, host: X) -> Self {
+        let key = config.identity.libp2p();
+        let identify = identify::Config::new(protocol::IDENTIFY.to_owned(), key.public())
+            .with_agent_version(config.agent_version.clone())
+            .with_push_listen_addr_updates(true);
+        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
+        Self {
+            limits: connection_limits::Behaviour::new(limits(config.role)),
+            gossipsub: gossip::behaviour(&config.mesh, config.role),
+            kad: dht(config),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+            relay,
+            streams: libp2p_stream::Behaviour::new(),
+            host,
+        }
+    }
+}
+
+/// How many connections at once (decision 13, reliability 4.2).
+fn limits(role: Role) -> ConnectionLimits {
+    let (established, pending) = match role {
+        Role::Leaf => (128, 32),
+        Role::Hub => (2048, 256),
+    };
+    ConnectionLimits::default()
+        .with_max_established(Some(established))
+        .with_max_established_per_peer(Some(4))
+        .with_max_pending_incoming(Some(pending))
+        .with_max_pending_outgoing(Some(pending))
+}
+
+fn dht(config: &Config) -> kad::Behaviour<MemoryStore> {
+    let peer = config.identity.peer_id();
+    let store = MemoryStore::with_config(
+        peer,
+        MemoryStoreConfig {
+            max_records: 256,
+            max_value_bytes: 1024,
+            max_provided_keys: 1024,
+            max_providers_per_key: 20,
+        },
+    );
+    let mut dht = kad::Config::new(StreamProtocol::new(protocol::KAD));
+    dht.set_query_timeout(Duration::from_secs(10))
+        .disjoint_query_paths(true)
+        .set_record_filtering(kad::StoreInserts::FilterBoth);
+    let mut dht = kad::Behaviour::with_config(peer, store, dht);
+    dht.set_mode(Some(match config.role {
+        Role::Leaf => kad::Mode::Client,
+        Role::Hub => kad::Mode::Server,
+    }));
+    dht
+}

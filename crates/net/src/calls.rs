@@ -1,0 +1,249 @@
+//! What a program asks of its node. Every call carries its own responder, so an answer cannot go to the wrong question.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::channel::{mpsc, oneshot};
+use futures::{SinkExt as _, task::AtomicWaker};
+use mesh_core::directory::{self, PeerAgent, SearchOptions};
+use mesh_core::metrics::Metrics;
+use mesh_core::node::{Receipt, SendError, Target, Topology};
+use mesh_core::{broadcast, weights};
+use mesh_proto::agent::{AgentRecord, Criteria};
+use mesh_proto::transfer::WeightsInfo;
+use mesh_proto::{AgentName, MeshId, NodeId, TransferId};
+
+/// Calls that wait for the driver; a caller past it waits itself.
+pub(crate) const CALLS: usize = 64;
+
+/// The node is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node is closed")]
+pub struct Closed;
+
+/// Why weights were not shared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShareFailed {
+    /// The receiver is not known.
+    #[error(transparent)]
+    Target(#[from] SendError),
+    /// The receiver is this node itself.
+    #[error("the receiver is this node itself")]
+    Local,
+    /// The node does not take it.
+    #[error(transparent)]
+    NotTaken(#[from] weights::Error),
+    /// The transfer failed.
+    #[error(transparent)]
+    Transfer(#[from] weights::ShareError),
+}
+
+/// Weights that arrived whole, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// The transfer.
+    pub id: TransferId,
+    /// The receiver.
+    pub peer: NodeId,
+    /// Bytes that were transferred.
+    pub bytes: u64,
+    /// Times that the transfer was resumed.
+    pub resumed: u32,
+    /// Milliseconds from the call to the last confirmation.
+    pub duration_ms: u64,
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<T>;
+
+pub(crate) enum Call {
+    Announce(AgentRecord, Reply<Result<(), directory::Error>>),
+    Withdraw(AgentName, Reply<Result<(), directory::Error>>),
+    Agents(Reply<Vec<PeerAgent>>),
+    Discover(Criteria, SearchOptions, Reply<Result<Vec<PeerAgent>, directory::Error>>),
+    Send(Outgoing, Reply<Result<Receipt, SendError>>),
+    Publish(String, Bytes, Reply<Result<(), broadcast::Error>>),
+    Share(Sharing, Reply<Result<Shared, ShareFailed>>),
+    Topology(Reply<(Topology, Vec<NodeId>)>),
+    Metrics(Reply<Metrics>),
+    Close(Reply<()>),
+}
+
+pub(crate) struct Outgoing {
+    pub(crate) target: Target,
+    pub(crate) from: Option<AgentName>,
+    pub(crate) body: Bytes,
+    pub(crate) timeout_ms: u64,
+}
+
+pub(crate) struct Sharing {
+    pub(crate) target: Target,
+    pub(crate) info: WeightsInfo,
+    pub(crate) bytes: Bytes,
+    pub(crate) timeout_ms: u64,
+}
+
+/// What the application has taken, for the driver to pick up. Bounded by what it was given.
+#[derive(Default)]
+pub(crate) struct Taken {
+    items: Mutex<Vec<TakenItem>>,
+    pub(crate) waker: AtomicWaker,
+}
+
+pub(crate) enum TakenItem {
+    Message { from: NodeId, session: u64, number: u64 },
+    Weights { from: NodeId, id: TransferId },
+}
+
+impl Taken {
+    fn push(&self, item: TakenItem) {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+        self.waker.wake();
+    }
+
+    pub(crate) fn drain(&self) -> Vec<TakenItem> {
+        std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A node, for the program around it. Cheap to clone; the node runs until one of the clones closes it.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) node: NodeId,
+    pub(crate) mesh: MeshId,
+    pub(crate) calls: mpsc::Sender<Call>,
+    pub(crate) taken: Arc<Taken>,
+}
+
+impl Handle {
+    /// This node's id.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Its mesh.
+    pub fn mesh(&self) -> MeshId {
+        self.mesh
+    }
+
+    /// Announces an agent of this node, or announces it anew.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`directory::Error`].
+    pub async fn announce(&self, agent: AgentRecord) -> Result<Result<(), directory::Error>, Closed> {
+        self.call(|reply| Call::Announce(agent, reply)).await
+    }
+
+    /// Withdraws an agent of this node.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`directory::Error`].
+    pub async fn withdraw(&self, name: AgentName) -> Result<Result<(), directory::Error>, Closed> {
+        self.call(|reply| Call::Withdraw(name, reply)).await
+    }
+
+    /// All agents that are known, this node's included.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn agents(&self) -> Result<Vec<PeerAgent>, Closed> {
+        self.call(Call::Agents).await
+    }
+
+    /// Searches the mesh for agents on other nodes. Dropping the future ends the search.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`directory::Error`].
+    pub async fn discover(
+        &self,
+        criteria: Criteria,
+        options: SearchOptions,
+    ) -> Result<Result<Vec<PeerAgent>, directory::Error>, Closed> {
+        self.call(|reply| Call::Discover(criteria, options, reply)).await
+    }
+
+    /// Sends a message and waits until its receiver has it. Dropping the future gives it up.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`SendError`].
+    pub async fn send(
+        &self,
+        target: Target,
+        from: Option<AgentName>,
+        body: Bytes,
+        timeout_ms: u64,
+    ) -> Result<Result<Receipt, SendError>, Closed> {
+        let outgoing = Outgoing {
+            target,
+            from,
+            body,
+            timeout_ms,
+        };
+        self.call(|reply| Call::Send(outgoing, reply)).await
+    }
+
+    /// The application has a message that it was given: its sender is told.
+    pub fn taken(&self, from: NodeId, session: u64, number: u64) {
+        self.taken.push(TakenItem::Message { from, session, number });
+    }
+
+    /// The application has weights that it was given: there is room for others.
+    pub fn weights_taken(&self, from: NodeId, id: TransferId) {
+        self.taken.push(TakenItem::Weights { from, id });
+    }
+
+    /// Broadcasts to the swarm.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`broadcast::Error`].
+    pub async fn publish(&self, topic: String, body: Bytes) -> Result<Result<(), broadcast::Error>, Closed> {
+        self.call(|reply| Call::Publish(topic, body, reply)).await
+    }
+
+    /// Shares weights and waits until the receiver has checked all of them. Dropping the future gives up.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`ShareFailed`].
+    pub async fn share(
+        &self,
+        target: Target,
+        info: WeightsInfo,
+        bytes: Bytes,
+        timeout_ms: u64,
+    ) -> Result<Result<Shared, ShareFailed>, Closed> {
+        let sharing = Sharing {
+            target,
+            info,
+            bytes,
+            timeout_ms,
+        };
+        self.call(|reply| Call::Share(sharing, reply)).await
+    }
+
+    /// What is known of the network around this node, and which nodes are its seeds.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn topology(&self) -> Result<(Topology, Vec<NodeId>), Closed> {
+        self.call(Call::Topology).await
+    }
+
+    /// Counters and gauges now.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn metrics(&self) -> Result<Metrics, Closed> {
+        self.call(Call::Metrics).await
+    }
+
+    /// Says goodbye to the mesh and closes all links. Closing a closed node is no error.
+    pub async fn close(&self) {
+        let _ = self.call(Call::Close).await;
+    }
+
+    async fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Closed> {
+        let (reply, answer) = oneshot::channel();
+        let mut calls = self.calls.clone();
+        calls.send(call(reply)).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+}

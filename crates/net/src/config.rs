@@ -1,0 +1,56 @@
+//! What a node is started with.
+
+use libp2p::Multiaddr;
+use mesh_proto::{MeshId, NameError};
+
+use crate::identity::Identity;
+
+/// What a node does for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Agents live here: a browser, a Node.js host. Keeps a dozen links, and is a client of the DHT.
+    #[default]
+    Leaf,
+    /// A relay or bootstrap node: keeps hundreds of links, gossips over all of them, serves the DHT.
+    Hub,
+}
+
+/// Everything a node is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who it is.
+    pub identity: Identity,
+    /// Which mesh it is a member of.
+    pub mesh: MeshId,
+    /// Relays and bootstrap nodes to stay in touch with, each ending in `/p2p/<peer id>`.
+    pub relays: Vec<Multiaddr>,
+    /// Where to listen. wasm listens nowhere but through relays.
+    pub listen: Vec<Multiaddr>,
+    /// Addresses under which others can reach this node, beside those it listens on.
+    pub external: Vec<Multiaddr>,
+    /// What it does for others.
+    pub role: Role,
+    /// What identify calls this program, for example `neural-mesh/0.1.0`.
+    pub agent_version: String,
+    /// The components' own configuration.
+    pub core: mesh_core::node::Config,
+}
+
+impl Config {
+    /// A leaf of the open mesh called `mesh`, with defaults for everything else.
+    ///
+    /// # Errors
+    /// [`NameError`] when `mesh` is not a name.
+    pub fn new(identity: Identity, mesh: &str) -> Result<Self, NameError> {
+        Ok(Self {
+            identity,
+            mesh: MeshId::open(mesh)?,
+            relays: Vec::new(),
+            listen: Vec::new(),
+            external: Vec::new(),
+            role: Role::default(),
+            agent_version: concat!("neural-mesh/", env!("CARGO_PKG_VERSION")).to_owned(),
+            core: mesh_core::node::Config::default(),
+        })
+    }
+}

@@ -1,0 +1,399 @@
+//! The loop: whatever happens becomes an input of the core, and what the core wants is done.
+//!
+//! It takes what is ready, in turns, so that no source can shut out another: events of the swarm, calls of the program,
+//! reports of stream tasks. Only when nothing more is ready, or a turn is full, does it let the core's timers run: what
+//! the core batches (signatures, acknowledgements) then covers all that was ready together.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::channel::mpsc;
+use futures::future::AbortHandle;
+use futures::{FutureExt as _, StreamExt as _};
+use libp2p::core::transport::ListenerId;
+use libp2p::gossipsub;
+use libp2p::swarm::{self, ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Stream, Swarm};
+use libp2p_stream::IncomingStreams;
+use mesh_core::directory::{self, PeerAgent, SearchId};
+use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
+use mesh_core::{Mono, Now};
+use mesh_proto::direct::Frame;
+use mesh_proto::{MeshId, NodeId, TransferId, join};
+
+use crate::behaviour::{Behaviour, BehaviourEvent};
+use crate::calls::{Call, Handle, Reply, ShareFailed, Shared, Taken, TakenItem};
+use crate::config::{Config, Role};
+use crate::direct::{self, Report};
+use crate::events::{Event, EventSender, EventStream};
+use crate::host::{Host, HostAction};
+use crate::identity::{entropy, node_of, peer_of};
+use crate::transfer::{self, Transfers};
+use crate::transport::{self, TransportError};
+use crate::{events, gossip};
+
+mod asked;
+mod links;
+mod wanted;
+
+/// Things that are taken before the core's timers run.
+const TURN: usize = 128;
+/// Reports of stream tasks that wait for the driver; a task past it waits itself, and so does its remote.
+const REPORTS: usize = 256;
+/// Milliseconds of work after which the host gets to run, in JavaScript its events too.
+const BUSY_MS: u64 = 8;
+/// Milliseconds that a goodbye has to leave.
+const GOODBYE_MS: u64 = 150;
+/// Milliseconds between two looks for callers that do not wait any more.
+const SWEEP_MS: u64 = 100;
+
+/// A node that runs.
+pub struct Running {
+    /// Asks things of it.
+    pub handle: Handle,
+    /// Tells what happens.
+    pub events: EventStream,
+    /// Where it listens, with its peer id, ready to paste.
+    pub listening: Vec<Multiaddr>,
+}
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gives no randomness.
+    #[error("the system gives no randomness: {0}")]
+    Entropy(getrandom::Error),
+    /// The transports could not be set up.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// What the system says.
+        reason: String,
+    },
+    /// A relay's address does not end in its peer id.
+    #[error("{0} does not end in /p2p/<peer id>, so nobody can tell whether the right node answers")]
+    NoPeerId(Multiaddr),
+}
+
+/// Starts a node: it listens, and dials its relays in the background for as long as it runs.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then.
+pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, StartError> {
+    let now = mesh_platform::now();
+    let seeds = links::seeds(&config.relays)?;
+    let (transport, relay) = transport::build(config.identity.libp2p())?;
+    let extra = host.behaviour(config.identity.libp2p());
+    let behaviour = Behaviour::new(&config, relay, extra);
+    let executor = swarm::Config::with_executor(Box::new(|task| mesh_platform::spawn(task)))
+        .with_idle_connection_timeout(std::time::Duration::from_secs(60));
+    let mut swarm = Swarm::new(transport, behaviour, config.identity.peer_id(), executor);
+    for address in &config.external {
+        swarm.add_external_address(address.clone());
+    }
+    let listening = links::listen(&mut swarm, &config.listen).await?;
+
+    let entropy = entropy().map_err(StartError::Entropy)?;
+    let key = config.identity.mesh().clone();
+    let node = Node::new(config.core, key, config.mesh, seeds.keys().copied(), entropy, now);
+    let (calls, inbox) = mpsc::channel(crate::calls::CALLS);
+    let taken = Arc::new(Taken::default());
+    let handle = Handle {
+        node: node.id(),
+        mesh: node.mesh(),
+        calls,
+        taken: taken.clone(),
+    };
+    let (sender, events) = events::queue();
+    let mut control = swarm.behaviour().streams.new_control();
+    let mut accept = |protocol| control.accept(protocol).expect("each protocol is accepted once");
+    let incoming = Incoming {
+        direct: accept(direct::PROTOCOL),
+        join: accept(crate::join::PROTOCOL),
+        transfer: accept(transfer::PROTOCOL),
+    };
+    let (reports, reported) = mpsc::channel(REPORTS);
+    let (transfers, transferred) = Transfers::new(config.mesh);
+    let mut driver = Driver {
+        mesh: config.mesh,
+        role: config.role,
+        swarm,
+        host,
+        node,
+        seeds,
+        links: BTreeMap::new(),
+        reservations: BTreeMap::new(),
+        control,
+        incoming,
+        inbound: BTreeMap::new(),
+        directs: BTreeMap::new(),
+        transfers,
+        transferred,
+        reports,
+        reported,
+        calls: inbox,
+        taken,
+        events: sender,
+        waiting: Waiting::default(),
+        tickets: Tickets::default(),
+        next_ticket: 0,
+        next_source: 0,
+        closing: None,
+    };
+    driver.listens();
+    mesh_platform::spawn(driver.run());
+    Ok(Running {
+        handle,
+        events,
+        listening,
+    })
+}
+
+type Timer = (Mono, Pin<Box<dyn Future<Output = ()> + Send>>);
+type MeshSwarm<H> = Swarm<Behaviour<<H as Host>::Behaviour>>;
+type MeshEvent<H> = SwarmEvent<BehaviourEvent<<H as Host>::Behaviour>>;
+
+/// Everything that runs in the driver's task.
+struct Driver<H: Host> {
+    mesh: MeshId,
+    role: Role,
+    swarm: MeshSwarm<H>,
+    host: H,
+    node: Node,
+    /// Addresses of the relays and bootstrap nodes to stay in touch with.
+    seeds: BTreeMap<NodeId, Vec<Multiaddr>>,
+    /// Connections, by node. The swarm may have several to one.
+    links: BTreeMap<NodeId, BTreeMap<ConnectionId, links::Connection>>,
+    /// Circuit listeners, by relay.
+    reservations: BTreeMap<NodeId, ListenerId>,
+    control: libp2p_stream::Control,
+    incoming: Incoming,
+    /// Direct streams that each peer has open to us, by number.
+    inbound: BTreeMap<NodeId, BTreeMap<u64, AbortHandle>>,
+    /// Our direct streams, by the node at their other end.
+    directs: BTreeMap<NodeId, Direct>,
+    transfers: Transfers,
+    transferred: mpsc::Receiver<transfer::Report>,
+    reports: mpsc::Sender<Report>,
+    reported: mpsc::Receiver<Report>,
+    calls: mpsc::Receiver<Call>,
+    taken: Arc<Taken>,
+    events: EventSender,
+    waiting: Waiting,
+    tickets: Tickets,
+    next_ticket: u64,
+    next_source: usize,
+    closing: Option<(Mono, Option<Reply<()>>)>,
+}
+
+struct Incoming {
+    direct: IncomingStreams,
+    join: IncomingStreams,
+    transfer: IncomingStreams,
+}
+
+/// A direct stream of ours: being opened, or open.
+struct Direct {
+    generation: u64,
+    frames: Option<mpsc::Sender<Frame>>,
+}
+
+/// Callers that wait for the end of what they asked for.
+#[derive(Default)]
+struct Waiting {
+    sends: BTreeMap<CallId, Reply<Result<Receipt, SendError>>>,
+    searches: BTreeMap<SearchId, Reply<Result<Vec<PeerAgent>, directory::Error>>>,
+    shares: BTreeMap<(NodeId, TransferId), Reply<Result<Shared, ShareFailed>>>,
+    next_sweep: Mono,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.searches.is_empty() && self.shares.is_empty()
+    }
+}
+
+/// What the core's answers are for.
+#[derive(Default)]
+struct Tickets {
+    gossip: BTreeMap<u64, (gossipsub::MessageId, PeerId)>,
+    joins: BTreeMap<u64, Reply<Vec<join::Reply>>>,
+}
+
+enum Wake<H: Host> {
+    Swarm(Box<MeshEvent<H>>),
+    Call(Option<Call>),
+    Report(Report),
+    Taken(Vec<TakenItem>),
+    DirectStream(PeerId, Stream),
+    JoinStream(PeerId, Stream),
+    TransferStream(PeerId, Stream),
+    Transfer(transfer::Report),
+}
+
+impl<H: Host> Driver<H> {
+    async fn run(mut self) {
+        // The core has something to do from the start: due at once.
+        let mut timer: Timer = (Mono::default(), Box::pin(std::future::ready(())));
+        let mut busy = 0;
+        loop {
+            let wake = poll_fn(|cx| {
+                match self.poll_wake(cx) {
+                    Poll::Ready(wake) => Poll::Ready(Some(wake)),
+                    Poll::Pending => timer.1.poll_unpin(cx).map(|()| None),
+                }
+            })
+            .await;
+            let started = mesh_platform::now();
+            let wake_was_timer = wake.is_none();
+            if self.turn(wake) == Flow::Ended {
+                return;
+            }
+
+            let now = mesh_platform::now();
+            let due = self.due();
+            if wake_was_timer || timer.0 != due {
+                timer = (due, Box::pin(mesh_platform::sleep(due.since(now.mono))));
+            }
+            busy += now.mono.since(started.mono);
+            if busy >= BUSY_MS {
+                busy = 0;
+                mesh_platform::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes what is ready, then lets the core's timers run.
+    fn turn(&mut self, first: Option<Wake<H>>) -> Flow {
+        let mut next = first;
+        for _ in 0..TURN {
+            let Some(wake) = next else { break };
+            if self.on_wake(wake, mesh_platform::now()) == Flow::Ended {
+                return Flow::Ended;
+            }
+            next = poll_fn(|cx| self.poll_wake(cx)).now_or_never();
+        }
+        if let Some(wake) = next {
+            self.on_wake(wake, mesh_platform::now());
+        }
+
+        let now = mesh_platform::now();
+        while self.node.poll_timeout().is_some_and(|(due, _)| due <= now.mono) {
+            self.node.handle_timeout(now);
+            self.drain(now);
+        }
+        self.sweep(now);
+        match &mut self.closing {
+            Some((deadline, reply)) if *deadline <= now.mono => {
+                if let Some(reply) = reply.take() {
+                    let _ = reply.send(());
+                }
+                Flow::Ended
+            }
+            Some(_) | None => Flow::Goes,
+        }
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn due(&self) -> Mono {
+        let core = self.node.poll_timeout().map(|(due, _)| due);
+        let sweep = (!self.waiting.is_empty()).then_some(self.waiting.next_sweep);
+        let closing = self.closing.as_ref().map(|(deadline, _)| *deadline);
+        [core, sweep, closing].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
+    }
+
+    /// The next thing that is ready, starting behind the source that had something last.
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake<H>> {
+        const SOURCES: usize = 8;
+        for offset in 0..SOURCES {
+            let source = (self.next_source + offset) % SOURCES;
+            if let Poll::Ready(wake) = self.poll_source(source, cx) {
+                self.next_source = source + 1;
+                return Poll::Ready(wake);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_source(&mut self, source: usize, cx: &mut Context<'_>) -> Poll<Wake<H>> {
+        match source {
+            0 => self.swarm.poll_next_unpin(cx).map(|event| match event {
+                Some(event) => Wake::Swarm(Box::new(event)),
+                None => Wake::Call(None),
+            }),
+            1 => self.calls.poll_next_unpin(cx).map(Wake::Call),
+            2 => some(self.reported.poll_next_unpin(cx)).map(Wake::Report),
+            3 => {
+                self.taken.waker.register(cx.waker());
+                match self.taken.drain() {
+                    items if items.is_empty() => Poll::Pending,
+                    items => Poll::Ready(Wake::Taken(items)),
+                }
+            }
+            4 => some(self.incoming.direct.poll_next_unpin(cx)).map(|(peer, stream)| Wake::DirectStream(peer, stream)),
+            5 => some(self.incoming.join.poll_next_unpin(cx)).map(|(peer, stream)| Wake::JoinStream(peer, stream)),
+            6 => {
+                some(self.incoming.transfer.poll_next_unpin(cx)).map(|(peer, stream)| Wake::TransferStream(peer, stream))
+            }
+            _ => some(self.transferred.poll_next_unpin(cx)).map(Wake::Transfer),
+        }
+    }
+
+    fn on_wake(&mut self, wake: Wake<H>, now: Now) -> Flow {
+        match wake {
+            Wake::Swarm(event) => self.on_swarm(*event, now),
+            Wake::Call(Some(call)) => self.on_call(call, now),
+            // Nobody is left who could ask anything.
+            Wake::Call(None) => return Flow::Ended,
+            Wake::Report(report) => self.on_report(report, now),
+            Wake::Taken(items) => self.on_taken(items, now),
+            Wake::DirectStream(peer, stream) => self.on_direct_stream(peer, stream),
+            Wake::JoinStream(peer, stream) => self.on_join_stream(peer, stream),
+            Wake::TransferStream(peer, stream) => {
+                if let Some(from) = node_of(&peer) {
+                    self.transfers.accept(from, stream);
+                }
+            }
+            Wake::Transfer(report) => {
+                if let Some(input) = self.transfers.input(report) {
+                    self.node.handle(Input::Transfer(input), now);
+                }
+            }
+        }
+        self.drain(now);
+        Flow::Goes
+    }
+
+    /// Carries out what the core wants until it wants nothing more.
+    fn drain(&mut self, now: Now) {
+        while let Some(output) = self.node.poll_output() {
+            self.carry_out(output, now);
+        }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Goes,
+    Ended,
+}
+
+/// A stream that ends is one that never has anything more.
+fn some<T>(polled: Poll<Option<T>>) -> Poll<T> {
+    match polled {
+        Poll::Ready(Some(item)) => Poll::Ready(item),
+        Poll::Ready(None) | Poll::Pending => Poll::Pending,
+    }
+}

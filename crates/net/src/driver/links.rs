@@ -1,0 +1,334 @@
+//! Links: listening, dialling, reservations, and what the swarm says of connections.
+
+use futures::StreamExt as _;
+use futures::future::abortable;
+use libp2p::core::ConnectedPoint;
+use libp2p::kad;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{DialError, NetworkBehaviour};
+use libp2p::{identify, ping};
+use mesh_proto::protocol;
+
+use super::*;
+
+/// Direct streams that one peer may have open to us; a healthy one has a single one, and a second while it reconnects.
+const MAX_INBOUND: usize = 4;
+
+/// Pings in a row that may go unanswered.
+const MAX_PINGS_LOST: u32 = 3;
+
+/// One of the connections to a peer.
+pub(super) struct Connection {
+    relayed: bool,
+    address: Multiaddr,
+    pings_lost: u32,
+}
+
+/// The relays' addresses, by node.
+pub(super) fn seeds(relays: &[Multiaddr]) -> Result<BTreeMap<NodeId, Vec<Multiaddr>>, StartError> {
+    let mut seeds = BTreeMap::<_, Vec<_>>::new();
+    for address in relays {
+        let node = match address.iter().last() {
+            Some(Protocol::P2p(peer)) => node_of(&peer),
+            Some(_) | None => None,
+        };
+        let node = node.ok_or_else(|| StartError::NoPeerId(address.clone()))?;
+        seeds.entry(node).or_default().push(address.clone());
+    }
+    Ok(seeds)
+}
+
+/// Listens on all `addresses`, and returns those that came of it.
+pub(super) async fn listen<X>(
+    swarm: &mut Swarm<Behaviour<X>>,
+    addresses: &[Multiaddr],
+) -> Result<Vec<Multiaddr>, StartError>
+where
+    X: NetworkBehaviour + Send,
+{
+    let mut listening = Vec::new();
+    for address in addresses {
+        let failed = |reason: String| StartError::Listen {
+            address: address.clone(),
+            reason,
+        };
+        let id = swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == id => break,
+                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } if listener_id == id => {
+                    return Err(failed(error.to_string()));
+                }
+                SwarmEvent::ListenerError { listener_id, error } if listener_id == id => {
+                    return Err(failed(error.to_string()));
+                }
+                _ => {}
+            }
+        }
+    }
+    let peer = *swarm.local_peer_id();
+    listening.extend(swarm.listeners().map(|address| with_peer(address.clone(), peer)));
+    Ok(listening)
+}
+
+impl<H: Host> Driver<H> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the swarm has many events that mean nothing here")]
+    pub(super) fn on_swarm(&mut self, event: MeshEvent<H>, now: Now) {
+        self.host.on_swarm_event(&event);
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event, now),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => self.established(peer_id, connection_id, &endpoint, now),
+            SwarmEvent::ConnectionClosed {
+                peer_id, connection_id, ..
+            } => self.closed(peer_id, connection_id, now),
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => self.not_dialled(peer, &error, now),
+            SwarmEvent::NewListenAddr { .. }
+            | SwarmEvent::ExpiredListenAddr { .. }
+            | SwarmEvent::ExternalAddrConfirmed { .. }
+            | SwarmEvent::ExternalAddrExpired { .. } => {
+                self.listens();
+                self.drain(now);
+            }
+            SwarmEvent::ListenerClosed { listener_id, .. } => {
+                self.reservations.retain(|_, listener| *listener != listener_id);
+                self.listens();
+            }
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent<H::Behaviour>, now: Now) {
+        match event {
+            BehaviourEvent::Gossipsub(event) => self.on_gossip(event, now),
+            BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result,
+            }) => self.on_ping(peer, connection, result, now),
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                if info.protocols.iter().any(|name| name.as_ref() == protocol::KAD) {
+                    for address in info.listen_addrs.into_iter().take(8) {
+                        self.swarm.behaviour_mut().kad.add_address(&peer_id, address);
+                    }
+                }
+            }
+            BehaviourEvent::Host(event) => {
+                for action in self.host.on_event(event) {
+                    let HostAction::Dial(address) = action;
+                    let _ = self.swarm.dial(address);
+                }
+            }
+            BehaviourEvent::Kad(
+                kad::Event::InboundRequest { .. }
+                | kad::Event::OutboundQueryProgressed { .. }
+                | kad::Event::RoutingUpdated { .. }
+                | kad::Event::UnroutablePeer { .. }
+                | kad::Event::RoutablePeer { .. }
+                | kad::Event::PendingRoutablePeer { .. }
+                | kad::Event::ModeChanged { .. },
+            )
+            | BehaviourEvent::Identify(_)
+            | BehaviourEvent::Relay(_)
+            | BehaviourEvent::Streams(()) => {}
+            BehaviourEvent::Limits(never) => match never {},
+        }
+    }
+
+    fn on_ping(&mut self, peer: PeerId, id: ConnectionId, result: Result<std::time::Duration, ping::Failure>, now: Now) {
+        let Some(node) = node_of(&peer) else { return };
+        match result {
+            Ok(round_trip) => {
+                let millis = u64::try_from(round_trip.as_millis()).unwrap_or(u64::MAX);
+                if let Some(connection) = self.connection(&node, id) {
+                    connection.pings_lost = 0;
+                }
+                self.node.handle(Input::RoundTrip { peer: node, millis }, now);
+            }
+            Err(_) => {
+                let Some(connection) = self.connection(&node, id) else { return };
+                connection.pings_lost += 1;
+                if connection.pings_lost >= MAX_PINGS_LOST {
+                    self.swarm.close_connection(id);
+                }
+            }
+        }
+    }
+
+    fn connection(&mut self, node: &NodeId, id: ConnectionId) -> Option<&mut Connection> {
+        self.links.get_mut(node)?.get_mut(&id)
+    }
+
+    fn established(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint, now: Now) {
+        let Some(node) = node_of(&peer) else {
+            // Not one of us: nodes of a mesh have Ed25519 keys.
+            let _ = self.swarm.disconnect_peer_id(peer);
+            return;
+        };
+        let connection = Connection {
+            relayed: endpoint.is_relayed(),
+            address: endpoint.get_remote_address().clone(),
+            pings_lost: 0,
+        };
+        self.links.entry(node).or_default().insert(id, connection);
+        self.linked(node, now);
+    }
+
+    fn closed(&mut self, peer: PeerId, id: ConnectionId, now: Now) {
+        let Some(node) = node_of(&peer) else { return };
+        let Some(connections) = self.links.get_mut(&node) else { return };
+        connections.remove(&id);
+        if connections.is_empty() {
+            self.links.remove(&node);
+            self.directs.remove(&node);
+            self.break_inbound(&node);
+            self.node.handle(Input::Disconnected { peer: node }, now);
+        } else {
+            self.linked(node, now);
+        }
+    }
+
+    /// Tells the core of the best connection to `node`: a direct one rather than a relayed one.
+    fn linked(&mut self, node: NodeId, now: Now) {
+        let best = self.links.get(&node).and_then(|all| all.values().min_by_key(|connection| connection.relayed));
+        if let Some(Connection { relayed, address, .. }) = best {
+            let input = Input::Connected {
+                peer: node,
+                relayed: *relayed,
+                address: address.to_string(),
+            };
+            self.node.handle(input, now);
+        }
+    }
+
+    fn not_dialled(&mut self, peer: PeerId, error: &DialError, now: Now) {
+        tracing::debug!(%peer, %error, "not dialled");
+        let Some(node) = node_of(&peer) else { return };
+        let condition = matches!(error, DialError::DialPeerConditionFalse(_));
+        if !condition && !self.links.contains_key(&node) {
+            self.node.handle(Input::DialFailed { peer: node }, now);
+        }
+    }
+
+    /// Dials `node` where it says it is, where we were told it is, and through the relays we have in common.
+    pub(super) fn dial(&mut self, node: NodeId, addresses: &[String], now: Now) {
+        let Some(peer) = peer_of(&node) else {
+            return self.node.handle(Input::DialFailed { peer: node }, now);
+        };
+        let mut addresses: Vec<Multiaddr> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
+        addresses.extend(self.seeds.get(&node).into_iter().flatten().cloned());
+        if !self.seeds.contains_key(&node) {
+            addresses.extend(self.circuits(peer));
+        }
+        let addresses = distinct(addresses.into_iter().map(|address| with_peer(address, peer)));
+        let dial = DialOpts::peer_id(peer)
+            .addresses(addresses)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .extend_addresses_through_behaviour()
+            .build();
+        if let Err(error) = self.swarm.dial(dial) {
+            self.not_dialled(peer, &error, now);
+        }
+    }
+
+    /// Addresses of `peer` through the relays that we have a link to.
+    fn circuits(&self, peer: PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
+        self.seeds.keys().filter_map(move |seed| {
+            let connection = self.links.get(seed)?.values().find(|connection| !connection.relayed)?;
+            let relay = with_peer(connection.address.clone(), peer_of(seed)?);
+            Some(relay.with(Protocol::P2pCircuit).with(Protocol::P2p(peer)))
+        })
+    }
+
+    /// Reserves a place on `node`, so that others reach us through it.
+    pub(super) fn reserve(&mut self, node: NodeId) {
+        if self.role == Role::Hub || self.reservations.contains_key(&node) {
+            return;
+        }
+        let connection = self.links.get(&node).and_then(|all| all.values().find(|connection| !connection.relayed));
+        let (Some(connection), Some(peer)) = (connection, peer_of(&node)) else {
+            return;
+        };
+        let address = with_peer(connection.address.clone(), peer).with(Protocol::P2pCircuit);
+        match self.swarm.listen_on(address) {
+            Ok(listener) => {
+                self.reservations.insert(node, listener);
+            }
+            Err(error) => tracing::debug!(?node, %error, "no reservation"),
+        }
+    }
+
+    /// Tells the core where we can be reached now: what we were told first, public and relayed addresses next.
+    pub(super) fn listens(&mut self) {
+        let peer = *self.swarm.local_peer_id();
+        let external = self.swarm.external_addresses().cloned().collect::<Vec<_>>();
+        let mut listeners: Vec<_> = self.swarm.listeners().cloned().collect();
+        listeners.sort_by_key(is_loopback);
+        let addresses = external.into_iter().chain(listeners).map(|address| with_peer(address, peer));
+        let addresses = distinct(addresses).into_iter().map(|address| address.to_string()).collect();
+        self.node.handle(Input::Addresses(addresses), mesh_platform::now());
+    }
+
+    pub(super) fn on_direct_stream(&mut self, peer: PeerId, stream: Stream) {
+        let Some(from) = node_of(&peer) else { return };
+        let number = self.ticket();
+        let open = self.inbound.entry(from).or_default();
+        // The oldest hangs on a path that is gone more likely than the newest.
+        if open.len() >= MAX_INBOUND
+            && let Some((_, oldest)) = open.pop_first()
+        {
+            oldest.abort();
+        }
+        let (reader, abort) = abortable(direct::read(stream, (from, number), self.reports.clone()));
+        open.insert(number, abort);
+        mesh_platform::spawn(async move {
+            let _ = reader.await;
+        });
+    }
+
+    /// Breaks all direct streams that `from` has open to us.
+    pub(super) fn break_inbound(&mut self, from: &NodeId) {
+        for (_, reader) in self.inbound.remove(from).unwrap_or_default() {
+            reader.abort();
+        }
+    }
+
+    pub(super) fn on_join_stream(&mut self, peer: PeerId, stream: Stream) {
+        let Some(from) = node_of(&peer) else { return };
+        mesh_platform::spawn(crate::join::answer(stream, from, self.reports.clone()));
+    }
+}
+
+fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
+    match address.iter().last() {
+        Some(Protocol::P2p(_)) => address,
+        Some(_) | None => address.with(Protocol::P2p(peer)),
+    }
+}
+
+fn distinct(addresses: impl Iterator<Item = Multiaddr>) -> Vec<Multiaddr> {
+    let mut distinct = Vec::new();
+    for address in addresses {
+        if !distinct.contains(&address) {
+            distinct.push(address);
+        }
+    }
+    distinct
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    address.iter().next().is_some_and(|first| match first {
+        Protocol::Ip4(ip) => ip.is_loopback(),
+        Protocol::Ip6(ip) => ip.is_loopback(),
+        _ => false,
+    })
+}

@@ -1,0 +1,219 @@
+//! What the core wants: its outputs, as calls of libp2p, tasks and events.
+
+use libp2p::gossipsub::{IdentTopic, MessageAcceptance, PublishError};
+use mesh_core::intake::Verdict;
+use mesh_core::node::Output;
+use mesh_core::weights::{self, Command};
+
+use super::*;
+use crate::transfer::OpenError;
+
+impl<H: Host> Driver<H> {
+    pub(super) fn carry_out(&mut self, output: Output, now: Now) {
+        match output {
+            Output::Dial { peer, addresses } => self.dial(peer, &addresses, now),
+            Output::Reserve { peer } => self.reserve(peer),
+            Output::Publish { topic, wire } => self.publish(topic, wire, now),
+            Output::Verdict { ticket, verdict } => self.validated(ticket, verdict),
+            Output::Join { peer, request } => match peer_of(&peer) {
+                Some(id) => {
+                    let ask = crate::join::ask(self.control.clone(), (id, peer), request, self.reports.clone());
+                    mesh_platform::spawn(ask);
+                }
+                None => self.node.handle(Input::JoinFailed { from: peer }, now),
+            },
+            Output::JoinReply { ticket, replies } => {
+                if let Some(respond) = self.tickets.joins.remove(&ticket) {
+                    let _ = respond.send(replies);
+                }
+            }
+            Output::OpenDirect { to } => self.open_direct(to),
+            Output::ResetDirect { from } => self.break_inbound(&from),
+            Output::Direct { to, frame } => self.send_direct(to, frame, now),
+            Output::Transfer(command) => self.transfer(command),
+            Output::Event(event) => self.tell(event),
+        }
+    }
+
+    pub(super) fn transfer(&mut self, command: Command) {
+        let control = self.control.clone();
+        self.transfers.carry_out(command, |to| async move {
+            match peer_of(&to) {
+                Some(peer) => transfer::open(control, peer).await,
+                None => Err(OpenError::Failed),
+            }
+        });
+    }
+
+    fn publish(&mut self, topic: mesh_proto::protocol::Topic, wire: bytes::Bytes, now: Now) {
+        let name = IdentTopic::new(topic.name(&self.mesh));
+        match self.swarm.behaviour_mut().gossipsub.publish(name, wire.clone()) {
+            Ok(_) | Err(PublishError::Duplicate) => {}
+            Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {
+                self.node.handle(Input::Unpublished { topic, wire }, now);
+            }
+            Err(error) => tracing::warn!(%error, "not published"),
+        }
+    }
+
+    fn validated(&mut self, ticket: u64, verdict: Verdict) {
+        let Some((message, source)) = self.tickets.gossip.remove(&ticket) else {
+            return;
+        };
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => MessageAcceptance::Reject,
+        };
+        let gossipsub = &mut self.swarm.behaviour_mut().gossipsub;
+        gossipsub.report_message_validation_result(&message, &source, acceptance);
+    }
+
+    pub(super) fn on_gossip(&mut self, event: gossipsub::Event, now: Now) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            } => {
+                let topic = gossip::topic_of(&self.mesh, &message.topic);
+                let (Some(topic), Some(from)) = (topic, node_of(&propagation_source)) else {
+                    return;
+                };
+                let ticket = self.ticket();
+                self.tickets.gossip.insert(ticket, (message_id, propagation_source));
+                let input = Input::Gossip {
+                    ticket,
+                    from,
+                    topic,
+                    wire: message.data.into(),
+                };
+                self.node.handle(input, now);
+            }
+            gossipsub::Event::Subscribed { topic, .. } => {
+                if let Some(topic) = gossip::topic_of(&self.mesh, &topic) {
+                    self.node.handle(Input::Listener { topic }, now);
+                }
+            }
+            gossipsub::Event::Unsubscribed { .. }
+            | gossipsub::Event::GossipsubNotSupported { .. }
+            | gossipsub::Event::SlowPeer { .. } => {}
+        }
+    }
+
+    fn open_direct(&mut self, to: NodeId) {
+        let Some(peer) = peer_of(&to) else { return };
+        let generation = self.ticket();
+        self.directs.insert(to, Direct { generation, frames: None });
+        let write = direct::write(self.control.clone(), (peer, to), generation, self.reports.clone());
+        mesh_platform::spawn(write);
+    }
+
+    fn send_direct(&mut self, to: NodeId, frame: Frame, now: Now) {
+        let frames = self.directs.get_mut(&to).and_then(|direct| direct.frames.as_mut());
+        let sent = frames.is_some_and(|frames| frames.try_send(frame).is_ok());
+        if !sent && self.directs.remove(&to).is_some() {
+            let closed = mesh_core::messaging::Input::Closed { peer: to };
+            self.node.handle(Input::Direct(closed), now);
+        }
+    }
+
+    pub(super) fn on_report(&mut self, report: Report, now: Now) {
+        match report {
+            Report::Input(input) => self.node.handle(input, now),
+            Report::Frame { from, stream, frame } => {
+                // What a stream that was broken had still under way counts no more: its successor brings it again.
+                if self.inbound.get(&from).is_some_and(|open| open.contains_key(&stream)) {
+                    let input = mesh_core::messaging::Input::Frame { from, frame };
+                    self.node.handle(Input::Direct(input), now);
+                }
+            }
+            Report::Opened {
+                peer,
+                generation,
+                frames,
+            } => {
+                let direct = self.directs.get_mut(&peer).filter(|direct| direct.generation == generation);
+                if let Some(direct) = direct {
+                    direct.frames = Some(frames);
+                    let opened = mesh_core::messaging::Input::Opened { peer };
+                    self.node.handle(Input::Direct(opened), now);
+                }
+            }
+            Report::Closed { peer, generation } => {
+                let current = self.directs.get(&peer).is_some_and(|direct| direct.generation == generation);
+                if current {
+                    self.directs.remove(&peer);
+                    let closed = mesh_core::messaging::Input::Closed { peer };
+                    self.node.handle(Input::Direct(closed), now);
+                }
+            }
+            Report::InboundEnded { peer, stream } => {
+                if let Some(open) = self.inbound.get_mut(&peer) {
+                    open.remove(&stream);
+                    if open.is_empty() {
+                        self.inbound.remove(&peer);
+                    }
+                }
+            }
+            Report::JoinRequest {
+                from,
+                request,
+                respond,
+            } => {
+                let ticket = self.ticket();
+                self.tickets.joins.insert(ticket, respond);
+                self.node.handle(Input::JoinRequest { ticket, from, request }, now);
+            }
+        }
+    }
+
+    /// Gives an event to whoever waits for it, else to the application.
+    fn tell(&mut self, event: node::Event) {
+        match event {
+            node::Event::Sent { call, receipt } => {
+                if let Some(reply) = self.waiting.sends.remove(&call) {
+                    let _ = reply.send(Ok(receipt));
+                }
+            }
+            node::Event::SendFailed { call, error } => {
+                if let Some(reply) = self.waiting.sends.remove(&call) {
+                    let _ = reply.send(Err(error));
+                }
+            }
+            node::Event::Directory(directory::Event::Found { id, agents }) => {
+                if let Some(reply) = self.waiting.searches.remove(&id) {
+                    let _ = reply.send(Ok(agents));
+                }
+            }
+            node::Event::Weights(weights::Event::Shared {
+                id,
+                peer,
+                bytes,
+                resumed,
+                duration_ms,
+            }) => {
+                if let Some(reply) = self.waiting.shares.remove(&(peer, id)) {
+                    let _ = reply.send(Ok(Shared {
+                        id,
+                        peer,
+                        bytes,
+                        resumed,
+                        duration_ms,
+                    }));
+                }
+            }
+            node::Event::Weights(weights::Event::ShareFailed { id, peer, error }) => {
+                if let Some(reply) = self.waiting.shares.remove(&(peer, id)) {
+                    let _ = reply.send(Err(error.into()));
+                }
+            }
+            node::Event::Weights(weights::Event::Received { id, from }) => {
+                if let Some((manifest, bytes)) = self.transfers.take(from, id) {
+                    self.events.push(Event::Weights { from, manifest, bytes });
+                }
+            }
+            event => self.events.push(Event::Core(event)),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Join streams: asking a neighbour for its member list, and answering who asks.
+
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::io::BufReader;
+use futures::{AsyncWriteExt as _, FutureExt as _, SinkExt as _};
+use libp2p::{PeerId, Stream, StreamProtocol};
+use mesh_core::Offence;
+use mesh_core::node::Input;
+use mesh_proto::limits::{MAX_ENVELOPE, MAX_JOIN_FRAME};
+use mesh_proto::{NodeId, join, protocol};
+
+use crate::direct::Report;
+use crate::frames::{self, ReadError};
+
+/// The protocol's name, as libp2p wants it.
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new(protocol::JOIN);
+
+/// Frames of one list: ten thousand announcements of a few kilobytes come in fewer.
+const MAX_FRAMES: usize = 64;
+
+/// How long a whole exchange may take. A list of 10,000 is some megabytes.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Asks `peer`, and reports the frames of its answer.
+pub(crate) async fn ask(
+    control: libp2p_stream::Control,
+    (peer, from): (PeerId, NodeId),
+    request: join::Request,
+    mut reports: mpsc::Sender<Report>,
+) {
+    let failed = match within(exchange(control, (peer, from), request, reports.clone())).await {
+        Some(Ok(())) => return,
+        Some(Err(ReadError::Offence(offence))) => {
+            let _ = reports.send(Report::Input(Input::Offence { from, offence })).await;
+            Input::JoinFailed { from }
+        }
+        Some(Err(ReadError::Io(_))) | None => Input::JoinFailed { from },
+    };
+    let _ = reports.send(Report::Input(failed)).await;
+}
+
+async fn exchange(
+    mut control: libp2p_stream::Control,
+    (peer, from): (PeerId, NodeId),
+    request: join::Request,
+    mut reports: mpsc::Sender<Report>,
+) -> Result<(), ReadError> {
+    let mut stream = control.open_stream(peer, PROTOCOL).await.map_err(std::io::Error::other)?;
+    frames::write(&mut stream, &request, MAX_ENVELOPE + 256).await?;
+    let mut stream = BufReader::new(stream);
+    for _ in 0..MAX_FRAMES {
+        let reply: join::Reply = frames::read(&mut stream, MAX_JOIN_FRAME)
+            .await?
+            .ok_or(std::io::ErrorKind::UnexpectedEof)
+            .map_err(std::io::Error::from)?;
+        let more = matches!(reply, join::Reply::Members { more: true, .. });
+        let reply = Report::Input(Input::JoinReply { from, reply });
+        if reports.send(reply).await.is_err() || !more {
+            return Ok(());
+        }
+    }
+    Err(ReadError::Offence(Offence::TooLarge))
+}
+
+/// Answers on a stream that `from` opened: hands its request to the driver and writes what comes back.
+pub(crate) async fn answer(stream: Stream, from: NodeId, mut reports: mpsc::Sender<Report>) {
+    let served = within(serve(stream, from, reports.clone())).await;
+    if let Some(Err(ReadError::Offence(offence))) = served {
+        let _ = reports.send(Report::Input(Input::Offence { from, offence })).await;
+    }
+}
+
+async fn serve(mut stream: Stream, from: NodeId, mut reports: mpsc::Sender<Report>) -> Result<(), ReadError> {
+    let Some(request) = frames::read(&mut stream, MAX_ENVELOPE + 256).await? else {
+        return Ok(());
+    };
+    let (respond, response) = oneshot::channel();
+    let asked = Report::JoinRequest { from, request, respond };
+    if reports.send(asked).await.is_err() {
+        return Ok(());
+    }
+    let Ok(replies) = response.await else {
+        return Ok(());
+    };
+    for reply in &replies {
+        frames::write(&mut stream, reply, MAX_JOIN_FRAME).await?;
+    }
+    stream.close().await?;
+    Ok(())
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
+    let timeout = u64::try_from(TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+    futures::select! {
+        done = std::pin::pin!(work.fuse()) => Some(done),
+        () = std::pin::pin!(mesh_platform::sleep(timeout).fuse()) => None,
+    }
+}

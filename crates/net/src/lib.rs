@@ -1,0 +1,29 @@
+//! The driver: moves what `mesh-core` decides over libp2p, the same natively and in wasm.
+//!
+//! [`start`] builds a swarm and runs it in a task of its own; the [`Handle`] it returns asks things of it, and its
+//! [`EventStream`] tells what happened. Nothing in here decides: swarm events and calls become inputs of
+//! [`mesh_core::node::Node`], and its outputs become calls of libp2p.
+
+mod behaviour;
+mod calls;
+mod config;
+mod direct;
+mod driver;
+mod events;
+mod frames;
+mod gossip;
+mod host;
+mod identity;
+mod join;
+mod transfer;
+mod transport;
+
+pub use calls::{Closed, Handle, ShareFailed, Shared};
+pub use config::{Config, Role};
+pub use driver::{Running, StartError, start};
+pub use events::{Event, EventStream, MAX_EVENT_BYTES, MAX_EVENTS};
+pub use host::{Host, HostAction, NoHost};
+pub use identity::{Identity, node_of, peer_of};
+pub use libp2p::{Multiaddr, PeerId};
+pub use mesh_platform::now;
+pub use transport::TransportError;

@@ -1,0 +1,63 @@
+//! Every bound of the wire format in one place. Sizes are bytes, durations milliseconds.
+//!
+//! A decoder refuses what is past its bound before it allocates for it; each bound is tested at the limit and one past.
+
+/// Largest signed envelope on the wire. Gossipsub's `max_transmit_size` leaves room for its own framing above this.
+pub const MAX_ENVELOPE: usize = 64 * 1024;
+
+/// Largest body of a direct message or a broadcast: an envelope less the room its other fields can take.
+pub const MAX_BODY: usize = 60 * 1024;
+
+/// Largest frame on a direct stream, length prefix excluded.
+pub const MAX_DIRECT_FRAME: usize = 64 * 1024;
+
+/// Largest frame of a join reply. A list of members is split into as many as it takes.
+pub const MAX_JOIN_FRAME: usize = 1024 * 1024;
+
+/// Most announcements that one join may hand over: ten times the thousand members the mesh is built for.
+pub const MAX_JOIN_ANNOUNCEMENTS: usize = 10_000;
+
+/// Largest transfer frame: one chunk of the largest size and its header, or a manifest.
+pub const MAX_TRANSFER_FRAME: usize = MAX_CHUNK + 1024;
+
+/// Chunks of a transfer are a power of two between these. Small ones keep the pipe fair, large ones the manifest short.
+pub const MIN_CHUNK: usize = 64 * 1024;
+/// See [`MIN_CHUNK`].
+pub const MAX_CHUNK: usize = 1024 * 1024;
+
+/// Most chunks in one manifest: 8 GiB of weights in chunks of 1 MiB, 280 KB of hashes.
+pub const MAX_CHUNKS: usize = 8 * 1024;
+
+/// How long an ephemeral message lives (roadmap, "Routing": TTL 300 seconds).
+pub const TTL_MS: u64 = 300_000;
+
+/// How far ahead of our clock a sender's may be before its messages are rejected (reliability 4.2).
+pub const MAX_CLOCK_AHEAD_MS: u64 = 60_000;
+
+/// How long a message is remembered so that a copy is not taken for a new one: TTL and twice a skew of 30 s.
+pub const DUPLICATE_WINDOW_MS: u64 = 360_000;
+
+/// Longest agent name.
+pub const MAX_AGENT_NAME: usize = 64;
+/// Longest type, capability, specialization or topic.
+pub const MAX_LABEL: usize = 64;
+/// Most capabilities of one agent.
+pub const MAX_CAPABILITIES: usize = 32;
+/// Largest opaque metadata of an agent or of weights.
+pub const MAX_METADATA: usize = 1024;
+/// Most agents that one node announces, provided that they fit into one envelope.
+pub const MAX_AGENTS_PER_NODE: usize = 256;
+/// Most addresses that one node announces.
+pub const MAX_ADDRESSES: usize = 8;
+/// Longest announced address.
+pub const MAX_ADDRESS: usize = 256;
+/// Most nodes that a query names as already known.
+pub const MAX_KNOWN: usize = 128;
+/// Most broadcasts under one signature.
+pub const MAX_BATCH: usize = 1024;
+/// Most acknowledgements in one frame.
+pub const MAX_ACKS: usize = 1024;
+/// Longest mesh name.
+pub const MAX_MESH_NAME: usize = 128;
+/// Longest description in a weights manifest: agent id and name.
+pub const MAX_WEIGHTS_LABEL: usize = 256;

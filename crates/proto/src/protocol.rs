@@ -1,0 +1,42 @@
+//! Names on the network: protocols, topics, signing domains.
+
+use crate::id::MeshId;
+
+/// Direct messages and their acknowledgements; see [`crate::direct`].
+pub const DIRECT: &str = "/neural-mesh/direct/1";
+/// Hands a newcomer the member list; see [`crate::join`].
+pub const JOIN: &str = "/neural-mesh/join/1";
+/// Moves weights; see [`crate::transfer`].
+pub const TRANSFER: &str = "/neural-mesh/transfer/1";
+/// Our own Kademlia network, apart from every other (reliability 4.5).
+pub const KAD: &str = "/neural-mesh/kad/1";
+/// What identify tells others that we are.
+pub const IDENTIFY: &str = "/neural-mesh/1";
+
+/// Prefixed to the bytes of an envelope before they are signed, so that no signature made elsewhere fits here.
+pub const ENVELOPE_DOMAIN: &[u8] = b"neural-mesh envelope v1\0";
+/// Prefixed to the name of an open mesh before it is hashed to its id.
+pub const OPEN_MESH_DOMAIN: &[u8] = b"neural-mesh open mesh v1\0";
+
+/// The two gossip topics of a mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Announcements, queries and heartbeats: small, and what everything else stands on.
+    Agents,
+    /// What agents broadcast to the swarm.
+    Swarm,
+}
+
+impl Topic {
+    /// All topics of a mesh.
+    pub const ALL: [Self; 2] = [Self::Agents, Self::Swarm];
+
+    /// The topic's name on the wire, for example `neural-mesh/1f0e…/agents`.
+    pub fn name(self, mesh: &MeshId) -> String {
+        let part = match self {
+            Self::Agents => "agents",
+            Self::Swarm => "swarm",
+        };
+        format!("neural-mesh/{mesh}/{part}")
+    }
+}

@@ -1,0 +1,76 @@
+//! `mesh-relay`: the native companion of a neural mesh.
+//!
+//! Browsers cannot be dialled, so they meet at a relay: it carries their first bytes (libp2p circuit relay v2), hands
+//! them the list of members, answers for the DHT and passes gossip on. It decides nothing about the mesh that a browser
+//! would not decide as well, and everything that passes through a circuit is encrypted end to end.
+//!
+//! Reading order: [`options`] and [`config`] say what can be set, [`run`] is the life of the process, [`host`] is what
+//! a relay adds to an ordinary node ([`hop`] its circuit relay, [`neighbours`] its mDNS), [`http`] and [`metrics`] are what
+//! operators see.
+
+mod config;
+mod hop;
+mod host;
+mod http;
+mod key;
+mod metrics;
+mod neighbours;
+mod options;
+mod output;
+mod ports;
+mod run;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Loaded};
+use crate::options::Options;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    match start(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "mesh-relay: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options) -> Result<(), Box<dyn Error>> {
+    let Loaded { config, unknown_variables } = config::load(options, &environment())?;
+    if options.print_config {
+        output::write(&config.render()?);
+        return Ok(());
+    }
+    log_to_stderr(&config)?;
+    for variable in unknown_variables {
+        tracing::warn!(variable, "this environment variable is no setting of the relay");
+    }
+    if options.check {
+        key::load(&config.key)?;
+        output::write("The configuration is valid.\n");
+        return Ok(());
+    }
+    let output = if options.json { Output::Json } else { Output::Text };
+    Ok(run::run(config, output)?)
+}
+
+/// The environment as text. What is not UTF-8 cannot be a setting of ours.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+fn log_to_stderr(config: &Config) -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&config.log)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init()
+        .map_err(|error| error.to_string().into())
+}

@@ -1,0 +1,342 @@
+//! What Prometheus gets to see, in the OpenMetrics text format.
+//!
+//! * `mesh_*`: the counters of `mesh-core`, the same that `getMeshMetrics()` gives in JavaScript.
+//! * `mesh_relay_*`: reservations and circuits of the circuit relay, connections by transport, peers found by mDNS.
+//! * `libp2p_*`: what libp2p's own recorder makes of the swarm's and the relay's events.
+//!
+//! The bytes inside circuits are not counted: `libp2p-relay` 0.22 copies them without telling how many.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libp2p::core::ConnectedPoint;
+use libp2p::metrics::{Metrics as Libp2p, Recorder as _};
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::SwarmEvent;
+use libp2p::{Multiaddr, PeerId, relay};
+use mesh_core::metrics::Metrics as MeshMetrics;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, text,
+};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::hop;
+
+/// The type of what [`Exporter::encode`] returns.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The values of `mesh-core` that go down as well as up.
+const GAUGES: [&str; 5] = ["nodes_known", "agents_known", "links", "links_relayed", "broadcast_bytes_waiting"];
+
+/// Takes events in. Lives with the swarm.
+pub(crate) struct Recorder {
+    libp2p: Libp2p,
+    relay: RelayMetrics,
+}
+
+/// Gives the text out. Lives with the HTTP server.
+pub(crate) struct Exporter {
+    registry: Registry,
+    mesh: Arc<MeshSnapshot>,
+    relay: RelayMetrics,
+}
+
+/// The two ends of one set of metrics.
+pub(crate) fn metrics(peer_id: PeerId, mesh_name: &str) -> (Recorder, Exporter) {
+    let mut registry = Registry::default();
+    let libp2p = Libp2p::new(&mut registry);
+    let mesh = Arc::new(MeshSnapshot::default());
+    registry.register_collector(Box::new(Arc::clone(&mesh)));
+    let relay = RelayMetrics::new(registry.sub_registry_with_prefix("mesh_relay"), peer_id, mesh_name);
+    (Recorder { libp2p, relay: relay.clone() }, Exporter { registry, mesh, relay })
+}
+
+impl Recorder {
+    /// Counts what the circuit relay did.
+    pub(crate) fn relay(&self, event: &hop::Event) {
+        self.libp2p.record(&event.what);
+        self.relay.record(event);
+    }
+
+    /// Counts a peer that mDNS found.
+    pub(crate) fn found_by_mdns(&self) {
+        self.relay.mdns_found.inc();
+    }
+
+    /// Counts what the swarm did.
+    pub(crate) fn swarm<E>(&self, event: &SwarmEvent<E>) {
+        self.libp2p.record(event);
+        let (endpoint, change) = if let SwarmEvent::ConnectionEstablished { endpoint, .. } = event {
+            (endpoint, 1)
+        } else if let SwarmEvent::ConnectionClosed { endpoint, .. } = event {
+            (endpoint, -1)
+        } else {
+            return;
+        };
+        let transport = Transport::of(endpoint);
+        self.relay.connections.get_or_create(&TransportLabel { transport }).inc_by(change);
+    }
+}
+
+impl Exporter {
+    /// All metrics, with `mesh` as the counters of the core.
+    ///
+    /// # Errors
+    /// When a metric refuses to be written, which none of ours does.
+    pub(crate) fn encode(&self, mesh: MeshMetrics) -> Result<String, std::fmt::Error> {
+        *self.mesh.0.lock().unwrap_or_else(PoisonError::into_inner) = mesh;
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+
+    /// Reservations held now.
+    pub(crate) fn reservations(&self) -> i64 {
+        self.relay.reservations.get()
+    }
+
+    /// Circuits open now.
+    pub(crate) fn circuits(&self) -> i64 {
+        self.relay.circuits.get()
+    }
+}
+
+#[derive(Clone)]
+struct RelayMetrics {
+    reservations: Gauge,
+    reservations_accepted: Counter,
+    reservations_renewed: Counter,
+    reservations_denied: Family<ReasonLabel, Counter>,
+    circuits: Gauge,
+    circuits_accepted: Counter,
+    circuits_denied: Family<ReasonLabel, Counter>,
+    circuits_closed: Family<ReasonLabel, Counter>,
+    circuit_duration: Histogram,
+    connections: Family<TransportLabel, Gauge>,
+    mdns_found: Counter,
+}
+
+impl RelayMetrics {
+    fn new(registry: &mut Registry, peer_id: PeerId, mesh: &str) -> Self {
+        let metrics = Self {
+            reservations: Gauge::default(),
+            reservations_accepted: Counter::default(),
+            reservations_renewed: Counter::default(),
+            reservations_denied: Family::default(),
+            circuits: Gauge::default(),
+            circuits_accepted: Counter::default(),
+            circuits_denied: Family::default(),
+            circuits_closed: Family::default(),
+            // A second to nine hours and more: from a circuit that only served to connect directly to one that lives
+            // as long as its browser tab.
+            circuit_duration: Histogram::new(exponential_buckets(1.0, 2.0, 16)),
+            connections: Family::default(),
+            mdns_found: Counter::default(),
+        };
+        let about = Info::new([
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("peer_id", peer_id.to_string()),
+            ("mesh", mesh.to_owned()),
+        ]);
+        registry.register("build", "This relay", about);
+        registry.register("reservations_active", "Reservations held now", metrics.reservations.clone());
+        registry.register("reservations_accepted", "New reservations", metrics.reservations_accepted.clone());
+        registry.register("reservations_renewed", "Reservations renewed", metrics.reservations_renewed.clone());
+        registry.register("reservations_denied", "Reservations denied", metrics.reservations_denied.clone());
+        registry.register("circuits_active", "Circuits open now", metrics.circuits.clone());
+        registry.register("circuits_accepted", "Circuits opened", metrics.circuits_accepted.clone());
+        registry.register("circuits_denied", "Circuits denied or not completed", metrics.circuits_denied.clone());
+        registry.register("circuits_closed", "Circuits closed", metrics.circuits_closed.clone());
+        let unit = Unit::Seconds;
+        registry.register_with_unit("circuit_duration", "How long circuits lasted", unit, metrics.circuit_duration.clone());
+        registry.register("connections", "Connections now, by transport", metrics.connections.clone());
+        registry.register("mdns_found", "Peers found on the local network", metrics.mdns_found.clone());
+        metrics
+    }
+
+    // The deprecated variants are still sent, and nothing else tells of those failures.
+    #[expect(deprecated, reason = "libp2p-relay has no other report of these failures")]
+    fn record(&self, event: &hop::Event) {
+        let count = |family: &Family<ReasonLabel, Counter>, reason| {
+            family.get_or_create(&ReasonLabel { reason }).inc();
+        };
+        match &event.what {
+            relay::Event::ReservationReqAccepted { renewed: true, .. } => drop(self.reservations_renewed.inc()),
+            relay::Event::ReservationReqAccepted { renewed: false, .. } => drop(self.reservations_accepted.inc()),
+            relay::Event::ReservationReqDenied { status, .. } => {
+                count(&self.reservations_denied, Reason::of(status));
+            }
+            relay::Event::ReservationReqAcceptFailed { .. } | relay::Event::ReservationReqDenyFailed { .. } => {
+                count(&self.reservations_denied, Reason::Connection);
+            }
+            relay::Event::CircuitReqAccepted { .. } => drop(self.circuits_accepted.inc()),
+            relay::Event::CircuitReqDenied { status, .. } => count(&self.circuits_denied, Reason::of(status)),
+            relay::Event::CircuitReqDenyFailed { .. } | relay::Event::CircuitReqAcceptFailed { .. } => {
+                count(&self.circuits_denied, Reason::Connection);
+            }
+            relay::Event::CircuitClosed { error, .. } => count(&self.circuits_closed, Reason::of_end(error.as_ref())),
+            // Each is followed by a denial, which is counted.
+            relay::Event::CircuitReqOutboundConnectFailed { .. } => {}
+            relay::Event::ReservationClosed { .. }
+            | relay::Event::ReservationTimedOut { .. }
+            | relay::Event::StatusChanged { .. } => {}
+        }
+        if let Some(lasted) = event.lasted {
+            self.circuit_duration.observe(lasted.as_secs_f64());
+        }
+        self.reservations.set(i64::try_from(event.reservations).unwrap_or(i64::MAX));
+        self.circuits.set(i64::try_from(event.circuits).unwrap_or(i64::MAX));
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: Reason,
+}
+
+/// Why something was denied or ended.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+enum Reason {
+    /// One of the relay's limits, in number or rate.
+    Limit,
+    /// The destination holds no reservation here.
+    NoReservation,
+    /// The destination did not answer.
+    Unreachable,
+    /// What the peer sent made no sense.
+    Protocol,
+    /// Refused by rule.
+    Refused,
+    /// A connection broke.
+    Connection,
+    /// Both sides were done.
+    Done,
+    /// The circuit had lasted as long as one may.
+    Time,
+    /// The circuit had carried what one may, or the copying failed: libp2p reports both in one way.
+    Bytes,
+}
+
+impl Reason {
+    fn of(status: &relay::StatusCode) -> Self {
+        match status {
+            relay::StatusCode::ResourceLimitExceeded => Self::Limit,
+            relay::StatusCode::NoReservation => Self::NoReservation,
+            relay::StatusCode::ConnectionFailed => Self::Unreachable,
+            relay::StatusCode::MalformedMessage | relay::StatusCode::UnexpectedMessage => Self::Protocol,
+            relay::StatusCode::OK
+            | relay::StatusCode::ReservationRefused
+            | relay::StatusCode::PermissionDenied => Self::Refused,
+        }
+    }
+
+    fn of_end(error: Option<&std::io::Error>) -> Self {
+        match error.map(std::io::Error::kind) {
+            None => Self::Done,
+            Some(std::io::ErrorKind::TimedOut) => Self::Time,
+            Some(std::io::ErrorKind::Other) => Self::Bytes,
+            Some(_) => Self::Connection,
+        }
+    }
+}
+
+impl EncodeLabelValue for Reason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let text = match self {
+            Self::Limit => "limit",
+            Self::NoReservation => "no_reservation",
+            Self::Unreachable => "unreachable",
+            Self::Protocol => "protocol",
+            Self::Refused => "refused",
+            Self::Connection => "connection",
+            Self::Done => "done",
+            Self::Time => "time",
+            Self::Bytes => "bytes",
+        };
+        text.encode(encoder)
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TransportLabel {
+    transport: Transport,
+}
+
+/// What a connection runs over.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+enum Transport {
+    Relayed,
+    WebSocket,
+    Quic,
+    Tcp,
+    Other,
+}
+
+impl Transport {
+    fn of(endpoint: &ConnectedPoint) -> Self {
+        if endpoint.is_relayed() {
+            return Self::Relayed;
+        }
+        // A listener's own end says how the peer came in; the peer's end has its address only.
+        let address: &Multiaddr = match endpoint {
+            ConnectedPoint::Dialer { address, .. } => address,
+            ConnectedPoint::Listener { local_addr, .. } => local_addr,
+        };
+        address.iter().fold(Self::Other, |transport, part| match part {
+            Protocol::Ws(_) | Protocol::Wss(_) => Self::WebSocket,
+            Protocol::QuicV1 => Self::Quic,
+            Protocol::Tcp(_) => Self::Tcp,
+            _ => transport,
+        })
+    }
+}
+
+impl EncodeLabelValue for Transport {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let text = match self {
+            Self::Relayed => "relayed",
+            Self::WebSocket => "websocket",
+            Self::Quic => "quic",
+            Self::Tcp => "tcp",
+            Self::Other => "other",
+        };
+        text.encode(encoder)
+    }
+}
+
+/// The core's counters as of the last scrape.
+#[derive(Debug, Default)]
+struct MeshSnapshot(Mutex<MeshMetrics>);
+
+impl Collector for MeshSnapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The sum over all offences is what the labelled family below adds up to.
+        for (name, help, value) in metrics.entries().filter(|(name, ..)| *name != "offences") {
+            let full = format!("mesh_{name}");
+            if GAUGES.contains(&name) {
+                let gauge = ConstGauge::new(value);
+                gauge.encode(encoder.encode_descriptor(&full, help, None, gauge.metric_type())?)?;
+            } else {
+                let counter = ConstCounter::new(value);
+                counter.encode(encoder.encode_descriptor(&full, help, None, counter.metric_type())?)?;
+            }
+        }
+        let help = "Offences of others, by kind.";
+        let mut offences = encoder.encode_descriptor("mesh_offences", help, None, MetricType::Counter)?;
+        for (offence, times) in metrics.offences() {
+            let labels = [("offence", offence.as_str())];
+            ConstCounter::new(times).encode(offences.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

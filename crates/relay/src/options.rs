@@ -1,0 +1,67 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use libp2p::Multiaddr;
+
+use crate::config::HttpListen;
+
+/// Lets browsers and servers of a neural mesh find and reach each other.
+///
+/// Runs a circuit relay, a bootstrap node and a DHT server, and is a member of the mesh itself. Without any flag it
+/// listens on ports 4001 (TCP, QUIC) and 4002 (WebSocket) and prints the addresses to hand out.
+///
+/// Every setting has a default, a line in the configuration file, an environment variable NEURAL_MESH_… and, for the
+/// common ones, a flag; the later of these wins. --print-config shows them all.
+#[derive(Debug, Default, Parser)]
+#[command(name = "mesh-relay", version)]
+pub(crate) struct Options {
+    /// Configuration file (TOML). Also NEURAL_MESH_CONFIG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Name of the mesh to be a member of.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mesh: Option<String>,
+
+    /// Address to listen on, instead of the configured ones. May be given several times.
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(crate) listen: Vec<Multiaddr>,
+
+    /// Address under which others reach this relay, when it is not one it listens on. May be given several times.
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(crate) external: Vec<Multiaddr>,
+
+    /// Peer to stay connected to, ending in /p2p/PEER-ID. May be given several times.
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(crate) peer: Vec<Multiaddr>,
+
+    /// File of the Ed25519 key, created on first start.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Where to serve /healthz, /readyz, /status and /metrics, or "off".
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) http: Option<HttpListen>,
+
+    /// Print the configuration in force and exit.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+
+    /// Check the configuration and an existing key file, and exit: 0 when all is well, else 1.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// What to log to stderr: error, warn, info, debug, trace, or tracing directives.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+
+    /// Do not look for peers on the local network.
+    #[arg(long)]
+    pub(crate) no_mdns: bool,
+
+    /// Print one JSON object a line on stdout instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,195 @@
+//! What the relay says on stdout once it is up: text for people, or a JSON object a line for programs.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use serde::Serialize;
+
+/// What there is to tell about a relay that is up.
+#[derive(Clone, Debug)]
+pub(crate) struct Started {
+    pub(crate) peer_id: PeerId,
+    pub(crate) mesh: String,
+    /// External addresses first, each ending in `/p2p/<peer id>`.
+    pub(crate) addresses: Vec<Multiaddr>,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) key: PathBuf,
+    pub(crate) key_created: bool,
+}
+
+/// How it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One line for programs.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase", rename_all_fields = "camelCase")]
+enum Line<'a> {
+    Listening { address: String },
+    Http { address: String },
+    Ready { peer_id: String, mesh: &'a str },
+    Stopped,
+}
+
+impl Line<'_> {
+    fn json(&self) -> String {
+        serde_json::to_string(self).map(|json| json + "\n").unwrap_or_default()
+    }
+}
+
+impl Output {
+    /// Tells that the relay is up.
+    pub(crate) fn started(self, started: &Started) {
+        write(&match self {
+            Self::Text => started.text(),
+            Self::Json => started.json(),
+        });
+    }
+
+    /// Tells that the relay has closed in good order.
+    pub(crate) fn stopped(self) {
+        write(&match self {
+            Self::Text => "Stopped.\n".to_owned(),
+            Self::Json => Line::Stopped.json(),
+        });
+    }
+}
+
+/// Writes to stdout at once. A reader that has gone away (`mesh-relay | head`) does not stop the relay.
+pub(crate) fn write(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+impl Started {
+    fn json(&self) -> String {
+        let listening = self.addresses.iter().map(|address| Line::Listening { address: address.to_string() });
+        let http = self.http.map(|http| Line::Http { address: format!("http://{http}") });
+        let ready = Line::Ready { peer_id: self.peer_id.to_string(), mesh: &self.mesh };
+        listening.chain(http).chain([ready]).map(|line| line.json()).collect()
+    }
+
+    fn text(&self) -> String {
+        let made = if self.key_created { " (new)" } else { "" };
+        let mut text = format!(
+            "mesh-relay {} in the mesh {:?}\nPeer id   {}\nKey file  {}{made}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.mesh,
+            self.peer_id,
+            self.key.display(),
+        );
+        if let Some(http) = self.http {
+            text += &format!("Metrics   http://{http}/metrics\n");
+        }
+        text += "\nAddresses\n";
+        for address in &self.addresses {
+            text += &format!("  {address}\n");
+        }
+        text += &match self.browser_address() {
+            Some(address) => format!("\nTo join from JavaScript:\n{}", snippet(&self.mesh, address)),
+            None => "\nBrowsers cannot join here: none of the addresses is a WebSocket's (/ws or /wss).\n".to_owned(),
+        };
+        text += "\nCtrl-C stops the relay.\n";
+        text
+    }
+
+    /// The address to show in the example: an external one, else one that works on this machine.
+    fn browser_address(&self) -> Option<&Multiaddr> {
+        let browser: Vec<_> = self.addresses.iter().filter(|address| is_websocket(address)).collect();
+        let named = browser.iter().find(|address| !begins_with_ip(address));
+        let secure = browser.iter().find(|address| address.iter().any(|part| matches!(part, Protocol::Wss(_))));
+        let local = browser.iter().find(|address| is_loopback(address));
+        named.or(secure).or(local).or(browser.first()).copied()
+    }
+}
+
+fn is_websocket(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_)))
+}
+
+fn begins_with_ip(address: &Multiaddr) -> bool {
+    matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_)))
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    address.iter().next().is_some_and(|part| match part {
+        Protocol::Ip4(ip) => ip.is_loopback(),
+        _ => false,
+    })
+}
+
+/// Three lines that join the mesh and print what is broadcast in it.
+fn snippet(mesh: &str, address: &Multiaddr) -> String {
+    format!(
+        "  import {{ joinMesh }} from 'neural-mesh'\n  \
+           const mesh = await joinMesh({}, {{ relays: '{address}' }})\n  \
+           mesh.on('broadcast', ({{ from, payload }}) => console.log(from, payload))\n",
+        js_string(mesh),
+    )
+}
+
+/// `text` as a JavaScript literal. Mesh names hold no control characters, so these two are all there is to escape.
+fn js_string(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(addresses: &[&str]) -> Started {
+        let peer_id = PeerId::random();
+        let with_peer = |text: &&str| text.parse::<Multiaddr>().expect("an address").with(Protocol::P2p(peer_id));
+        Started {
+            peer_id,
+            mesh: "it's".to_owned(),
+            addresses: addresses.iter().map(with_peer).collect(),
+            http: Some(SocketAddr::from(([127, 0, 0, 1], 4003))),
+            key: PathBuf::from("mesh-relay.key"),
+            key_created: true,
+        }
+    }
+
+    #[test]
+    fn json_has_the_addresses_first_and_ready_last() {
+        let started = started(&["/ip4/127.0.0.1/tcp/4001", "/ip4/127.0.0.1/tcp/4002/ws"]);
+        let json = started.json();
+        let lines: Vec<serde_json::Value> =
+            json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap_or_default()).collect();
+        assert_eq!(events, ["listening", "listening", "http", "ready"]);
+        let peer_id = started.peer_id.to_string();
+        assert_eq!(lines[1]["address"], format!("/ip4/127.0.0.1/tcp/4002/ws/p2p/{peer_id}"));
+        assert_eq!(lines[2]["address"], "http://127.0.0.1:4003");
+        assert_eq!(lines[3]["peerId"], peer_id);
+        assert_eq!(lines[3]["mesh"], "it's");
+    }
+
+    #[test]
+    fn text_shows_how_to_join() {
+        let text = started(&["/ip4/10.0.0.1/tcp/4002/ws", "/ip4/127.0.0.1/tcp/4002/ws"]).text();
+        assert!(text.contains(r"joinMesh('it\'s', { relays: '/ip4/127.0.0.1/tcp/4002/ws/p2p/"), "{text}");
+        assert!(text.contains("mesh-relay.key (new)"), "{text}");
+    }
+
+    #[test]
+    fn an_external_name_is_shown_before_a_local_address() {
+        let started = started(&["/ip4/127.0.0.1/tcp/4002/ws", "/dns4/relay.example.org/tcp/443/wss"]);
+        assert_eq!(started.browser_address(), started.addresses.last());
+    }
+
+    #[test]
+    fn without_a_websocket_it_says_so() {
+        let text = started(&["/ip4/127.0.0.1/tcp/4001"]).text();
+        assert!(text.contains("Browsers cannot join here"), "{text}");
+        assert!(!text.contains("import"), "{text}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Between the core's types and those that cross to JavaScript.
+
+use mesh_core::directory::{self, SearchOptions};
+use mesh_core::node::Target;
+use mesh_net::{PeerId, node_of};
+use mesh_proto::agent::{AgentRecord, Criteria, Resources};
+use mesh_proto::id::Checksum;
+use mesh_proto::transfer::{self, Codec};
+use mesh_proto::{AgentName, NodeId};
+
+use crate::error::{MeshFault, peer_text};
+use crate::types::{
+    AgentCriteria, AgentInfo, AgentResources, DiscoverOptions, PeerAgent, WeightsCodec, WeightsInfo,
+};
+
+pub(crate) fn node(peer: &str) -> Result<NodeId, MeshFault> {
+    let id: PeerId = peer
+        .parse()
+        .map_err(|_| MeshFault::invalid(format!("'{}' is not a peer id", brief(peer))))?;
+    node_of(&id).ok_or_else(|| MeshFault::invalid(format!("{id} is not the id of an Ed25519 key")))
+}
+
+pub(crate) fn name(name: &str) -> Result<AgentName, MeshFault> {
+    Ok(name.parse()?)
+}
+
+/// `name@peerId`, a peer id, or a name.
+pub(crate) fn target(text: &str) -> Result<Target, MeshFault> {
+    if let Some((agent, peer)) = text.rsplit_once('@') {
+        return Ok(Target::Agent(name(agent)?, Some(node(peer)?)));
+    }
+    match node(text) {
+        Ok(node) => Ok(Target::Node(node)),
+        Err(_) => Ok(Target::Agent(name(text)?, None)),
+    }
+}
+
+/// What [`target`] reads.
+pub(crate) fn agent_id(name: Option<&AgentName>, peer: &str) -> String {
+    match name {
+        Some(name) => format!("{name}@{peer}"),
+        None => peer.to_owned(),
+    }
+}
+
+pub(crate) fn record(agent: AgentInfo) -> Result<AgentRecord, MeshFault> {
+    let AgentInfo {
+        name,
+        kind,
+        capabilities,
+        resources,
+        metadata,
+    } = agent;
+    let resources = resources.map(|AgentResources { cpu, memory, specialization }| Resources {
+        cpu,
+        memory,
+        specialization,
+    });
+    Ok(AgentRecord {
+        kind,
+        resources,
+        metadata,
+        ..AgentRecord::new(name.parse()?, capabilities)
+    })
+}
+
+pub(crate) fn criteria(criteria: AgentCriteria) -> Result<Criteria, MeshFault> {
+    let AgentCriteria {
+        name,
+        kind,
+        capabilities,
+        peer,
+    } = criteria;
+    Ok(Criteria {
+        name: name.map(|name| name.parse()).transpose()?,
+        kind,
+        capabilities: capabilities.unwrap_or_default(),
+        node: peer.map(|peer| node(&peer)).transpose()?,
+    })
+}
+
+pub(crate) fn search(options: DiscoverOptions) -> SearchOptions {
+    let DiscoverOptions {
+        limit,
+        timeout_ms,
+        quiet_ms,
+    } = options;
+    let default = SearchOptions::default();
+    SearchOptions {
+        limit: limit.map(|limit| limit as usize),
+        timeout_ms: millis(timeout_ms, default.timeout_ms),
+        quiet_ms: millis(quiet_ms, default.quiet_ms),
+    }
+}
+
+/// JavaScript's numbers as milliseconds: what is no duration counts as none.
+pub(crate) fn millis(given: Option<f64>, default: u64) -> u64 {
+    given.map_or(default, |millis| millis.ceil() as u64)
+}
+
+pub(crate) fn agent(agent: directory::PeerAgent) -> PeerAgent {
+    let directory::PeerAgent {
+        node,
+        record,
+        announced,
+        local,
+    } = agent;
+    let peer_id = peer_text(&node);
+    let resources = record.resources.map(|Resources { cpu, memory, specialization }| AgentResources {
+        cpu,
+        memory,
+        specialization,
+    });
+    PeerAgent {
+        id: agent_id(Some(&record.name), &peer_id),
+        name: record.name.into(),
+        peer_id,
+        kind: record.kind,
+        capabilities: record.capabilities,
+        resources,
+        metadata: record.metadata,
+        announced_at: announced,
+        local,
+    }
+}
+
+pub(crate) fn weights(info: WeightsInfo) -> Result<transfer::WeightsInfo, MeshFault> {
+    let WeightsInfo {
+        agent_id,
+        name,
+        format,
+        codec,
+        raw_size,
+        checksum,
+        metadata,
+    } = info;
+    Ok(transfer::WeightsInfo {
+        agent: agent_id,
+        name,
+        format,
+        codec: match codec {
+            WeightsCodec::None => Codec::None,
+            WeightsCodec::Gzip => Codec::Gzip,
+        },
+        raw_size,
+        checksum: Checksum(hex(&checksum).ok_or_else(|| MeshFault::invalid("a checksum is 64 hex digits"))?),
+        metadata,
+    })
+}
+
+pub(crate) fn weights_info(info: &transfer::WeightsInfo) -> WeightsInfo {
+    let transfer::WeightsInfo {
+        agent,
+        name,
+        format,
+        codec,
+        raw_size,
+        checksum,
+        metadata,
+    } = info.clone();
+    WeightsInfo {
+        agent_id: agent,
+        name,
+        format,
+        codec: match codec {
+            Codec::None => WeightsCodec::None,
+            Codec::Gzip => WeightsCodec::Gzip,
+        },
+        raw_size,
+        checksum: checksum.to_string(),
+        metadata,
+    }
+}
+
+fn hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn brief(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}

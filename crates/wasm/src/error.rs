@@ -1,0 +1,198 @@
+//! Errors as JavaScript sees them: a stable code, a sentence, and what a program may want to know besides.
+
+use mesh_core::node::SendError;
+use mesh_core::{broadcast, directory, messaging, weights};
+use mesh_net::{Closed, ShareFailed, StartError, peer_of};
+use mesh_proto::transfer::Refusal;
+use mesh_proto::{NameError, NodeId};
+use serde::{Deserialize, Serialize};
+use tsify::Tsify;
+use wasm_bindgen::JsValue;
+
+/// What a caller can do something about. The union of these names is generated for TypeScript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// An argument is not what it has to be.
+    InvalidArgument,
+    /// Nobody announced that agent.
+    UnknownAgent,
+    /// Agents on several nodes have that name.
+    AmbiguousAgent,
+    /// The node cannot be reached.
+    PeerUnreachable,
+    /// Not answered in time.
+    Timeout,
+    /// Past a size.
+    TooLarge,
+    /// Too much at once.
+    OverQuota,
+    /// Bytes are not what was promised.
+    Integrity,
+    /// The other side does not want it.
+    Refused,
+    /// The caller gave it up.
+    Aborted,
+    /// The node is closed.
+    Closed,
+    /// No relay answers.
+    RelayUnreachable,
+    /// A defect.
+    Internal,
+}
+
+/// What a rejected promise carries.
+#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
+pub struct MeshFault {
+    /// What it is.
+    pub code: ErrorCode,
+    /// What a person reads.
+    pub message: String,
+    /// What a program may want to know besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub details: Option<FaultDetails>,
+}
+
+/// What a program may want to know besides.
+#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
+pub struct FaultDetails {
+    /// Where agents of an ambiguous name live.
+    pub peers: Vec<String>,
+}
+
+impl MeshFault {
+    pub(crate) fn new(code: ErrorCode, message: impl ToString) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+            details: None,
+        }
+    }
+
+    pub(crate) fn invalid(message: impl ToString) -> Self {
+        Self::new(ErrorCode::InvalidArgument, message)
+    }
+}
+
+impl From<MeshFault> for JsValue {
+    fn from(fault: MeshFault) -> Self {
+        match fault.into_ts() {
+            Ok(fault) => fault.into(),
+            Err(error) => Self::from_str(&error.to_string()),
+        }
+    }
+}
+
+impl From<Closed> for MeshFault {
+    fn from(closed: Closed) -> Self {
+        Self::new(ErrorCode::Closed, closed)
+    }
+}
+
+impl From<NameError> for MeshFault {
+    fn from(error: NameError) -> Self {
+        Self::invalid(error)
+    }
+}
+
+impl From<tsify::Error> for MeshFault {
+    fn from(error: tsify::Error) -> Self {
+        Self::invalid(error)
+    }
+}
+
+impl From<StartError> for MeshFault {
+    fn from(error: StartError) -> Self {
+        let code = match error {
+            StartError::NoPeerId(_) | StartError::Listen { .. } => ErrorCode::InvalidArgument,
+            StartError::Entropy(_) | StartError::Transport(_) => ErrorCode::Internal,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<directory::Error> for MeshFault {
+    fn from(error: directory::Error) -> Self {
+        let code = match &error {
+            directory::Error::Invalid(_) | directory::Error::Unencodable(_) => ErrorCode::InvalidArgument,
+            directory::Error::Full | directory::Error::Busy => ErrorCode::OverQuota,
+            directory::Error::UnknownAgent => ErrorCode::UnknownAgent,
+            directory::Error::Ambiguous(_) => ErrorCode::AmbiguousAgent,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<broadcast::Error> for MeshFault {
+    fn from(error: broadcast::Error) -> Self {
+        let code = match error {
+            broadcast::Error::TooLarge { .. } => ErrorCode::TooLarge,
+            broadcast::Error::OverQuota => ErrorCode::OverQuota,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<SendError> for MeshFault {
+    fn from(error: SendError) -> Self {
+        let code = match &error {
+            SendError::UnknownAgent => ErrorCode::UnknownAgent,
+            SendError::Ambiguous(nodes) => {
+                let peers = nodes.iter().filter_map(peer_of).map(|peer| peer.to_string()).collect();
+                return Self {
+                    details: Some(FaultDetails { peers }),
+                    ..Self::new(ErrorCode::AmbiguousAgent, format!("{error}; say which one as name@peerId"))
+                };
+            }
+            SendError::PeerUnreachable => ErrorCode::PeerUnreachable,
+            SendError::Timeout => ErrorCode::Timeout,
+            SendError::NotTaken(messaging::Error::TooLarge { .. }) => ErrorCode::TooLarge,
+            SendError::NotTaken(messaging::Error::OverQuota) => ErrorCode::OverQuota,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<ShareFailed> for MeshFault {
+    fn from(failed: ShareFailed) -> Self {
+        let code = match &failed {
+            ShareFailed::Target(error) => return error.clone().into(),
+            ShareFailed::Local | ShareFailed::NotTaken(weights::Error::UnderWay) => ErrorCode::InvalidArgument,
+            ShareFailed::NotTaken(weights::Error::OverQuota { .. }) => ErrorCode::OverQuota,
+            ShareFailed::NotTaken(weights::Error::Invalid(_)) => ErrorCode::TooLarge,
+            ShareFailed::Transfer(error) => code_of_share(*error),
+        };
+        Self::new(code, failed)
+    }
+}
+
+fn code_of_share(error: weights::ShareError) -> ErrorCode {
+    match error {
+        weights::ShareError::PeerUnreachable => ErrorCode::PeerUnreachable,
+        weights::ShareError::Timeout => ErrorCode::Timeout,
+        weights::ShareError::Integrity | weights::ShareError::Refused(Refusal::Corrupt) => ErrorCode::Integrity,
+        weights::ShareError::Refused(Refusal::TooLarge) => ErrorCode::TooLarge,
+        weights::ShareError::Refused(Refusal::Busy | Refusal::WrongMesh) | weights::ShareError::Unsupported => {
+            ErrorCode::Refused
+        }
+    }
+}
+
+/// The code of an incoming transfer that was given up.
+pub(crate) fn code_of_receive(error: weights::ReceiveError) -> ErrorCode {
+    match error {
+        weights::ReceiveError::Timeout => ErrorCode::Timeout,
+        weights::ReceiveError::Displaced => ErrorCode::OverQuota,
+        weights::ReceiveError::Integrity => ErrorCode::Integrity,
+    }
+}
+
+/// A peer id as text.
+pub(crate) fn peer_text(node: &NodeId) -> String {
+    match peer_of(node) {
+        Some(peer) => peer.to_string(),
+        // No key that ever signed anything is without a peer id.
+        None => node.to_string(),
+    }
+}

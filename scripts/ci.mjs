@@ -1,0 +1,54 @@
+// What CI asks beyond `npm test`. Each counts as one. They share the target directories of the tests and of the wasm build.
+
+import { existsSync } from 'node:fs'
+import { cargoForWasm, locked, settings } from './build-wasm.mjs'
+import { check, gate } from './lib/parts.mjs'
+import { debian, nativeEnv, wasmToolchain } from './lib/toolchain.mjs'
+import { installClippy } from './setup/debian.mjs'
+import { sizeReport } from './size.mjs'
+
+const native = ['--workspace', '--exclude', 'mesh-wasm', ...locked()]
+const strictDocs = { RUSTDOCFLAGS: '-D warnings' }
+
+export const ciParts = [
+  gate('fmt', 'cargo', ['fmt', '--all', '--check']),
+  gate('clippy', 'cargo', ['clippy', '--quiet', ...native, '--all-targets', '--', '-D', 'warnings'], { minutes: 30, env: nativeEnv }),
+  { name: 'clippy-wasm', run: async () => (await clippyWasm()).run() },
+  gate('doc', 'cargo', ['doc', '--quiet', '--no-deps', ...native], { minutes: 20, env: { ...nativeEnv, ...strictDocs } }),
+  { name: 'doc-wasm', run: () => docWasm().run() },
+  check('size', async () => {
+    const { lines, over } = sizeReport()
+    return { output: lines.join('\n'), why: over > 0 ? `${over} past the budget in wasm-pack.toml` : undefined }
+  }),
+  gate('npm start', 'npm', ['start', '--silent'], { minutes: 15 }),
+]
+
+// The wasm crate, and the wasm twins of the crates below it, by the clippy of the compiler that builds the wasm. Rustup's
+// cannot stand in for the distribution's: it finds no standard library for wasm.
+async function clippyWasm() {
+  const toolchain = wasmToolchain()
+  const { args, env } = wasmCall(toolchain)
+  const limits = { minutes: 30, env }
+  const lints = ['--', '-D', 'warnings']
+  if (toolchain.cargo !== debian.cargo) return gate('clippy-wasm', 'cargo', ['clippy', '--quiet', ...args, ...lints], limits)
+  if (!existsSync(debian.clippy)) await installClippy()
+  if (existsSync(debian.clippy)) {
+    // Called as cargo calls it; `cargo clippy` would find rustup's on the PATH first.
+    limits.env = { ...env, CARGO: debian.cargo }
+    return gate('clippy-wasm', debian.clippy, ['clippy', '--quiet', ...args, ...lints], limits)
+  }
+  // No such package: the compiler's own warnings at least.
+  return gate('clippy-wasm', debian.cargo, ['check', ...args], { ...limits, alsoFailsOn: /^warning: /m })
+}
+
+function docWasm() {
+  const toolchain = wasmToolchain()
+  const { args, env } = wasmCall(toolchain)
+  const rustdoc = toolchain.cargo === debian.cargo ? { RUSTDOC: debian.rustdoc } : {}
+  return gate('doc-wasm', toolchain.cargo, ['doc', '--quiet', '--no-deps', ...args], { minutes: 20, env: { ...env, ...rustdoc, ...strictDocs } })
+}
+
+function wasmCall(toolchain) {
+  const config = settings()
+  return cargoForWasm(config, config.profiles.dev, toolchain)
+}

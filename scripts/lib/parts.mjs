@@ -1,0 +1,87 @@
+// The parts of a test run. A part is { name, run(): Promise<{ passed, failed, output, why? }> }; `why` says in a word what
+// went wrong beside failed tests. One part after another: the machine may have two cores, and times are measured.
+
+import { countTests } from './counts.mjs'
+import { Stop, busy, failed, note, ok, seconds, tail } from './print.mjs'
+import { run } from './run.mjs'
+
+// A program whose output is counted. It fails too when it ends with an error, takes too long, or ran no test.
+export function tests(name, command, args, { minutes, env } = {}) {
+  return {
+    name,
+    async run() {
+      const result = await run(command, args, { env, limitMs: minutes * 60_000 })
+      const counts = countTests(result.output)
+      const why = mishap(result, counts)
+      if (why && counts.failed === 0) counts.failed = 1
+      return { ...counts, output: result.output, why }
+    },
+  }
+}
+
+// A program that passes or fails as one.
+export function gate(name, command, args, { minutes = 5, env, alsoFailsOn } = {}) {
+  return check(name, async () => {
+    const result = await run(command, args, { env, limitMs: minutes * 60_000 })
+    const why = exitMishap(result) ?? (alsoFailsOn?.test(result.output) ? 'it printed warnings' : undefined)
+    return { output: result.output, why }
+  })
+}
+
+// A function that passes or fails as one: it returns { output, why } or throws.
+export function check(name, body) {
+  return {
+    name,
+    async run() {
+      const { output = '', why } = (await body()) ?? {}
+      return { passed: why ? 0 : 1, failed: why ? 1 : 0, output, why }
+    },
+  }
+}
+
+// A step that the parts after it need. It speaks for itself, and only its failure counts.
+export function build(name, body) {
+  return {
+    name: `build of ${name}`,
+    silent: true,
+    async run() {
+      await body()
+      return { passed: 0, failed: 0, output: '' }
+    },
+  }
+}
+
+// Runs them all, whatever fails, and prints what failed. Resolves to the sums.
+export async function runParts(parts) {
+  const sum = { passed: 0, failed: 0 }
+  for (const part of parts) {
+    const began = Date.now()
+    if (!part.silent) busy(part.name)
+    const result = await part.run().catch(asFailure)
+    sum.passed += result.passed
+    sum.failed += result.failed
+    if (!part.silent || result.failed > 0) print(part.name, result, Date.now() - began)
+  }
+  return sum
+}
+
+function print(name, { passed, failed: bad, output, why }, ms) {
+  const line = `${name.padEnd(22)} ${`${passed} passed, ${bad} failed`.padEnd(26)} ${seconds(ms)}`
+  if (bad === 0) return ok(line)
+  if (output.trim()) console.log(tail(output, 600))
+  failed(line)
+  if (why) note(why)
+}
+
+function asFailure(error) {
+  const known = error instanceof Stop
+  const next = known && error.next ? `; next: ${error.next}` : ''
+  return { passed: 0, failed: 1, output: known ? error.output : '', why: known ? error.message + next : error.stack }
+}
+
+const mishap = (result, { passed, failed }) => exitMishap(result) ?? (passed + failed === 0 ? 'it ran no test' : undefined)
+
+function exitMishap({ code, timedOut, ms }) {
+  if (timedOut) return `it was ended after ${seconds(ms)}`
+  return code === 0 ? undefined : `exit code ${code}`
+}

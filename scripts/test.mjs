@@ -1,0 +1,67 @@
+// `npm test [-- PART...]`: sets up, builds what is not up to date, and runs every part, going on after failures.
+//   node scripts/test.mjs               all parts
+//   node scripts/test.mjs rust e2e      only these
+//   node scripts/test.mjs --ci          all parts and the gates of CI (ci.mjs)
+// The last line is `N passed, N failed`; the exit code is 1 when anything failed or a part ran no test.
+
+import { parseArgs } from 'node:util'
+import { ciParts } from './ci.mjs'
+import { buildRelay, buildTs, buildWasm } from './build.mjs'
+import { locked } from './build-wasm.mjs'
+import { gates } from './gates.mjs'
+import { withLock } from './lib/lock.mjs'
+import { build, runParts, tests } from './lib/parts.mjs'
+import { main, report } from './lib/print.mjs'
+import { nativeEnv } from './lib/toolchain.mjs'
+import { setup } from './setup.mjs'
+
+const { values, positionals } = parseArgs({ options: { ci: { type: 'boolean', default: false } }, allowPositionals: true })
+
+const builds = [
+  build('wasm', () => withLock(buildWasm)),
+  build('relay', () => withLock(buildRelay)),
+  build('bindings-ts', () => withLock(buildTs)),
+]
+
+const parts = [
+  {
+    name: 'gates',
+    async run() {
+      const { lines, ...counts } = gates()
+      return { ...counts, output: lines.join('\n') }
+    },
+  },
+  tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
+  tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
+  tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),
+  tests('digits', 'npm', ['test', '--silent', '-w', 'examples/digits'], { minutes: 10 }),
+  tests('bench', 'npm', ['test', '--silent', '-w', 'bench'], { minutes: 10 }),
+  tests('scripts', process.execPath, ['--test', 'scripts/test/lib.test.mjs'], { minutes: 5 }),
+  tests('packaging', process.execPath, ['--test', '--test-concurrency=1', 'tests/packaging/run.mjs'], { minutes: 10 }),
+  ...(values.ci ? ciParts : []),
+]
+
+// These need nothing built.
+const early = new Set(['gates', 'scripts', 'rust', 'fmt', 'clippy', 'clippy-wasm', 'doc', 'doc-wasm'])
+
+main(async () => {
+  const chosen = positionals.length === 0 ? parts : parts.filter(part => positionals.includes(part.name))
+  const unknown = positionals.filter(name => !parts.some(part => part.name === name))
+  if (unknown.length > 0) {
+    console.log(`no part ${unknown.join(', ')}; there are: ${parts.map(part => part.name).join(', ')}`)
+    return 1
+  }
+  try {
+    await setup()
+  } catch (error) {
+    report(error)
+    return finish({ passed: 0, failed: 1 })
+  }
+  const needsBuild = chosen.some(part => !early.has(part.name))
+  return finish(await runParts([...(needsBuild ? builds : []), ...chosen]))
+})
+
+function finish({ passed, failed }) {
+  console.log(`\n${passed} passed, ${failed} failed`)
+  return failed > 0 || passed === 0 ? 1 : 0
+}
