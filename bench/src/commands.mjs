@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Arrivals, COUNTED, PROBE, makeBody } from './arrivals.mjs'
 import { now, sleep } from './clock.mjs'
+import { block } from './firewall.mjs'
 
 /** @typedef {import('./driver.mjs').Driver} Driver */
 
@@ -24,6 +25,7 @@ export function commands(driver) {
       const joinedAt = now()
       return { address, joinedAt, joinMs: joinedAt - calledAt }
     },
+    block: ({ port }) => block(port),
     connect: ({ to }) => driver.connect(to),
     links: () => driver.links(),
     memory: () => process.memoryUsage().rss / 2 ** 20,

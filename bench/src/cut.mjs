@@ -44,12 +44,12 @@ export function cut({ id, seconds, slow, maxRounds }) {
 async function healTime(world, proxy, seconds) {
   const proxyAddress = `/ip4/127.0.0.1/tcp/${await proxy.listen()}/ws`
   const relay = await world.startRelay({ announce: proxyAddress })
-  const [, direct, port, peerId] = /** @type {RegExpExecArray} */ (/^(.*\/tcp\/(\d+)\/ws)(?:\/p2p\/(.+))$/.exec(relay))
-  proxy.forwardTo(Number(port))
+  const port = Number(/** @type {RegExpExecArray} */ (/\/tcp\/(\d+)\//.exec(relay))[1])
+  proxy.forwardTo(port)
   const listener = await world.join({ relay, name: 'listener' })
-  const speaker = await world.join({ relay: `${proxyAddress}/p2p/${peerId}`, name: 'speaker', never: `${direct}/` })
-  // js-libp2p's addresses name the relay's own port, which would lead around the proxy.
-  await speaker.process.call('connect', { to: listener.address.replaceAll(direct, proxyAddress) })
+  const peerId = relay.slice(relay.lastIndexOf('/') + 1)
+  const speaker = await world.join({ relay: `${proxyAddress}/p2p/${peerId}`, name: 'speaker' }, { blockedPort: port })
+  await speaker.process.call('connect', { to: listener.address })
   await openGossip(speaker, [listener])
   const beacon = speaker.process.call('startBeacon', { size: GOSSIP_BYTES, everyMs: BEACON_MS })
   await listener.process.call('nextArrival', { limitMs: 10_000 })

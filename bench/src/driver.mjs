@@ -22,7 +22,6 @@
  * @typedef {object} JoinOptions
  * @property {string} relay multiaddr of the relay, ending in its peer id
  * @property {string} name
- * @property {string} [never] part of a multiaddr that must not be dialled (the way around the proxy)
  */
 
 export {}

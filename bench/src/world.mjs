@@ -38,11 +38,13 @@ export class World {
 
   /**
    * @param {import('./driver.mjs').JoinOptions} options
+   * @param {{ blockedPort?: number }} [limits] blockedPort: TCP port that it cannot connect to
    * @returns {Promise<Joined>}
    */
-  async join(options) {
+  async join(options, { blockedPort } = {}) {
     const startedAt = now()
     const process = this.processes.fork(this.node, this.side.agentFile)
+    if (blockedPort !== undefined) await process.call('block', { port: blockedPort })
     const { address, joinedAt, joinMs } = await process.call('join', options)
     return { process, address, startMs: joinedAt - startedAt, joinMs }
   }

@@ -25,15 +25,12 @@ const TOPIC = 'bench'
  *
  * @param {import('../src/driver.mjs').JoinOptions} options
  */
-function createNode({ relay, never }) {
+function createNode({ relay }) {
   return createLibp2p({
     addresses: { listen: [`${relay}/p2p-circuit`] },
     transports: [retryableWebSockets(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
-    connectionGater: {
-      denyDialMultiaddr: address => never !== undefined && address.toString().includes(never),
-    },
     // Default: 5 connections a second from one host, and here all come from one.
     connectionManager: { inboundConnectionThreshold: Infinity },
     services: {

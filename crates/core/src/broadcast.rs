@@ -26,10 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            quota: Quota { burst: 300, period_ms: 2000 },
-            max_waiting: 64 * 1024 * 1024,
-        }
+        Self { quota: Quota { burst: 300, period_ms: 2000 }, max_waiting: 64 * 1024 * 1024 }
     }
 }
 
@@ -200,10 +197,7 @@ mod tests {
 
     #[test]
     fn a_burst_keeps_to_the_quota_and_loses_nothing() {
-        let config = Config {
-            quota: Quota { burst: 2, period_ms: 100 },
-            ..Config::default()
-        };
+        let config = Config { quota: Quota { burst: 2, period_ms: 100 }, ..Config::default() };
         let mut broadcast = Broadcast::new(&config);
         for _ in 0..5 {
             broadcast.publish(String::new(), vec![0; MAX_BODY].into(), at(0)).unwrap();
@@ -217,10 +211,7 @@ mod tests {
 
     #[test]
     fn bounds_hold_at_the_limit_and_one_past() {
-        let mut broadcast = Broadcast::new(&Config {
-            max_waiting: 2 * (MAX_BODY + 24),
-            ..Config::default()
-        });
+        let mut broadcast = Broadcast::new(&Config { max_waiting: 2 * (MAX_BODY + 24), ..Config::default() });
         let body = |len: usize| Bytes::from(vec![0; len]);
         let too_large = |len, max| Err(Error::TooLarge { len, max });
         assert_eq!(broadcast.publish("x".repeat(65), body(0), at(0)), too_large(65, 64));

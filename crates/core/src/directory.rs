@@ -60,11 +60,7 @@ pub struct SearchOptions {
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self {
-            limit: None,
-            timeout_ms: 2500,
-            quiet_ms: 250,
-        }
+        Self { limit: None, timeout_ms: 2500, quiet_ms: 250 }
     }
 }
 
@@ -273,10 +269,7 @@ impl Directory {
     pub fn leave(&mut self) {
         self.own.clear();
         self.due = None;
-        self.outputs.push_back(Output::Announce(Announcement {
-            leaving: true,
-            ..Announcement::default()
-        }));
+        self.outputs.push_back(Output::Announce(Announcement { leaving: true, ..Announcement::default() }));
     }
 
     /// Whether an agent of ours has this name.
@@ -325,13 +318,7 @@ impl Directory {
         let announced = envelope.clock.unix_ms();
         let expires = now.mono + (announced + envelope.ttl).saturating_sub(now.unix);
         let leaving = announcement.leaving;
-        let entry = Entry {
-            seq: envelope.seq,
-            announced,
-            expires,
-            announcement,
-            wire,
-        };
+        let entry = Entry { seq: envelope.seq, announced, expires, announcement, wire };
         self.bytes = bytes;
         self.expiries.insert((expires, node));
         let before = self.nodes.insert(node, entry);
@@ -490,11 +477,7 @@ impl Directory {
     }
 
     fn announcement(&self) -> Announcement {
-        Announcement {
-            addresses: self.addresses.clone(),
-            agents: self.own.values().cloned().collect(),
-            leaving: false,
-        }
+        Announcement { addresses: self.addresses.clone(), agents: self.own.values().cloned().collect(), leaving: false }
     }
 
     fn changed(&mut self, now: Now) {

@@ -26,12 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            interval_ms: 5_000,
-            interval_per_member_ms: 50,
-            patience: 3,
-            max_peers: 16_384,
-        }
+        Self { interval_ms: 5_000, interval_per_member_ms: 50, patience: 3, max_peers: 16_384 }
     }
 }
 
@@ -107,10 +102,7 @@ impl Health {
         if !self.peers.contains_key(&node) && self.peers.len() >= self.config.max_peers {
             return;
         }
-        let alive = Peer {
-            last_heard: now.mono,
-            suspect: false,
-        };
+        let alive = Peer { last_heard: now.mono, suspect: false };
         if self.peers.insert(node, alive).is_some_and(|before| before.suspect) {
             self.outputs.push_back(Output::Recovered(node));
         }

@@ -102,14 +102,7 @@ impl Authors {
 impl Intake {
     /// The intake of a member of `mesh`.
     pub fn new(config: &Config, mesh: MeshId) -> Self {
-        let Config {
-            per_peer,
-            broadcasts,
-            announcements,
-            queries,
-            heartbeats,
-            max_senders,
-        } = *config;
+        let Config { per_peer, broadcasts, announcements, queries, heartbeats, max_senders } = *config;
         let limiter = |quota| Limiter::new(quota, max_senders);
         Self {
             mesh,
@@ -193,12 +186,7 @@ impl Intake {
     pub fn prune(&mut self, now: Now) {
         self.replay.prune(now.mono);
         self.peers.prune(now.mono);
-        for kind in [
-            Kind::AgentAnnounce,
-            Kind::AgentDiscovery,
-            Kind::MeshHeartbeat,
-            Kind::SwarmBroadcast,
-        ] {
+        for kind in [Kind::AgentAnnounce, Kind::AgentDiscovery, Kind::MeshHeartbeat, Kind::SwarmBroadcast] {
             self.authors.of(kind).prune(now.mono);
         }
     }

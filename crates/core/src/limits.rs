@@ -36,11 +36,7 @@ impl<K: Ord + Clone> Limiter<K> {
     /// Buckets for at most `max_keys` keys. When more are in use at once, newcomers find no bucket and are refused:
     /// a flood of new names must not push out the state of old ones.
     pub fn new(quota: Quota, max_keys: usize) -> Self {
-        Self {
-            quota,
-            max_keys,
-            full_at: BTreeMap::new(),
-        }
+        Self { quota, max_keys, full_at: BTreeMap::new() }
     }
 
     /// Whether `cost` units would be admitted now.

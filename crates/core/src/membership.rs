@@ -26,12 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            backoff_ms: 250,
-            max_backoff_ms: 5_000,
-            join_retry_ms: 1_000,
-            resync_ms: 2_000,
-        }
+        Self { backoff_ms: 250, max_backoff_ms: 5_000, join_retry_ms: 1_000, resync_ms: 2_000 }
     }
 }
 
@@ -66,10 +61,7 @@ pub struct Membership {
 impl Membership {
     /// A member that will dial `seeds` at once.
     pub fn new(config: Config, seeds: impl IntoIterator<Item = NodeId>, now: Now) -> Self {
-        let seed = || Seed {
-            due: Some(now.mono),
-            ..Seed::default()
-        };
+        let seed = || Seed { due: Some(now.mono), ..Seed::default() };
         Self {
             config,
             seeds: seeds.into_iter().map(|node| (node, seed())).collect(),
@@ -95,10 +87,7 @@ impl Membership {
                 self.outputs.push_back(Output::Reserve(node));
                 self.outputs.push_back(Output::Join(node));
             }
-            *seed = Seed {
-                connected: true,
-                ..Seed::default()
-            };
+            *seed = Seed { connected: true, ..Seed::default() };
         }
     }
 
@@ -112,11 +101,7 @@ impl Membership {
 
     /// `node` could not be dialled.
     pub fn dial_failed(&mut self, node: NodeId, now: Now) {
-        let Config {
-            backoff_ms,
-            max_backoff_ms,
-            ..
-        } = self.config;
+        let Config { backoff_ms, max_backoff_ms, .. } = self.config;
         if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| !seed.connected) {
             let wait = backoff_ms.saturating_mul(1 << seed.failures.min(16)).min(max_backoff_ms);
             seed.failures += 1;

@@ -114,14 +114,8 @@ impl Default for Config {
             max_peers: 1_024,
             default_timeout_ms: 10_000,
             // A healed link is to be used within 300 ms (perf 9).
-            redial: Backoff {
-                min_ms: 250,
-                max_ms: 4_000,
-            },
-            reopen: Backoff {
-                min_ms: 100,
-                max_ms: 2_000,
-            },
+            redial: Backoff { min_ms: 250, max_ms: 4_000 },
+            reopen: Backoff { min_ms: 100, max_ms: 2_000 },
         }
     }
 }
@@ -209,10 +203,7 @@ impl Messaging {
     ) -> Result<SendId, Error> {
         let bytes = body.len();
         if bytes > MAX_BODY {
-            return Err(Error::TooLarge {
-                len: bytes,
-                max: MAX_BODY,
-            });
+            return Err(Error::TooLarge { len: bytes, max: MAX_BODY });
         }
         let queued = self.peers.get(&to).map(|peer| peer.outbox.queued()).unwrap_or_default();
         if !queued.fits(bytes, self.config.outbox()) || !self.queued.fits(bytes, self.config.outbox_total()) {
@@ -225,12 +216,7 @@ impl Messaging {
         self.sends.insert(id, to);
         self.deadlines.insert((deadline, id));
         self.queued.add(bytes);
-        let letter = Letter {
-            from,
-            to: to_agent,
-            body,
-            deadline,
-        };
+        let letter = Letter { from, to: to_agent, body, deadline };
         self.peer(to, now.mono).outbox.push(id, letter);
         self.settle(to, now.mono);
         Ok(id)

@@ -13,8 +13,8 @@ use mesh_proto::limits::{MAX_BODY, MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS, MAX_JOI
 use mesh_proto::protocol::Topic;
 use mesh_proto::transfer::Manifest;
 use mesh_proto::{
-    AgentName, DecodeError, Envelope, Hlc, Keypair, Kind, MeshId, MessageId, NodeId, TransferId, Verified, codec, direct,
-    join,
+    AgentName, DecodeError, Envelope, Hlc, Keypair, Kind, MeshId, MessageId, NodeId, TransferId, Verified, codec,
+    direct, join,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -502,13 +502,7 @@ impl Node {
             return Err(messaging::Error::TooLarge { len: body.len(), max: MAX_BODY }.into());
         }
         self.next_call += 1;
-        let waiting = Waiting {
-            call: CallId(self.next_call),
-            target,
-            from,
-            body,
-            deadline: now.mono + timeout_ms,
-        };
+        let waiting = Waiting { call: CallId(self.next_call), target, from, body, deadline: now.mono + timeout_ms };
         let call = waiting.call;
         match self.resolve(&waiting.target) {
             Ok(node) => self.dispatch(waiting, node, now)?,
@@ -543,11 +537,7 @@ impl Node {
         if from != self.id() {
             self.messaging.taken(from, session, number, now);
         } else if let Some((call, since)) = self.local.remove(&number) {
-            let receipt = Receipt {
-                peer: from,
-                number: (session, number),
-                round_trip_ms: now.mono.since(since),
-            };
+            let receipt = Receipt { peer: from, number: (session, number), round_trip_ms: now.mono.since(since) };
             self.metrics.messages_delivered += 1;
             self.event(Event::Sent { call, receipt });
         }

@@ -38,10 +38,7 @@ pub struct ReplayWindows {
 impl ReplayWindows {
     /// Windows for at most `max_senders`, about 200 bytes each.
     pub fn new(max_senders: usize) -> Self {
-        Self {
-            max_senders,
-            senders: BTreeMap::new(),
-        }
+        Self { max_senders, senders: BTreeMap::new() }
     }
 
     /// What is known of `seq` from `sender`. Changes nothing: an unverified message must not move a window.
@@ -63,8 +60,7 @@ impl ReplayWindows {
 
     /// Forgets senders whose every message has expired.
     pub fn prune(&mut self, now: Mono) {
-        self.senders
-            .retain(|_, window| now.since(window.last) < DUPLICATE_WINDOW_MS);
+        self.senders.retain(|_, window| now.since(window.last) < DUPLICATE_WINDOW_MS);
     }
 }
 
@@ -78,11 +74,7 @@ struct Window {
 
 impl Window {
     fn new(top: u64) -> Self {
-        Self {
-            top,
-            bits: [0; WORDS],
-            last: Mono::default(),
-        }
+        Self { top, bits: [0; WORDS], last: Mono::default() }
     }
 
     fn seen(&self, seq: u64) -> bool {

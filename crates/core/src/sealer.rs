@@ -19,12 +19,7 @@ impl Sealer {
     /// Numbers start at unix microseconds: a restarted node goes on above its last run without keeping a counter, as
     /// long as it says less than a thousand things each millisecond.
     pub fn new(key: Keypair, mesh: MeshId, now: Now) -> Self {
-        Self {
-            key,
-            mesh,
-            seq: now.unix.saturating_mul(1000),
-            clock: Hlc::at(now.unix),
-        }
+        Self { key, mesh, seq: now.unix.saturating_mul(1000), clock: Hlc::at(now.unix) }
     }
 
     /// The node that signs.

@@ -421,11 +421,7 @@ struct Extent {
 
 impl Extent {
     fn of(manifest: &Manifest) -> Self {
-        Self {
-            size: manifest.size,
-            chunk: u64::from(manifest.chunk),
-            chunks: manifest.chunks(),
-        }
+        Self { size: manifest.size, chunk: u64::from(manifest.chunk), chunks: manifest.chunks() }
     }
 
     /// Bytes in the chunks below `have`.

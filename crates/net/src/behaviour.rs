@@ -9,7 +9,7 @@ use libp2p::{StreamProtocol, gossipsub, identify, kad, ping, relay};
 use mesh_proto::protocol;
 
 use crate::config::{Config, Role};
-use crate::gossip;
+use crate::{direct, gossip, join, streams, transfer};
 
 /// Milliseconds between two pings of one peer.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
@@ -25,7 +25,7 @@ pub(crate) struct Behaviour<X: NetworkBehaviour> {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     relay: relay::client::Behaviour,
-    pub(crate) streams: libp2p_stream::Behaviour,
+    pub(crate) streams: streams::Behaviour,
     host: X,
 }
 
@@ -43,7 +43,7 @@ impl<X: NetworkBehaviour> Behaviour<X> {
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             relay,
-            streams: libp2p_stream::Behaviour::new(),
+            streams: streams::Behaviour::new([direct::PROTOCOL, join::PROTOCOL, transfer::PROTOCOL]),
             host,
         }
     }

@@ -172,12 +172,7 @@ impl Handle {
         body: Bytes,
         timeout_ms: u64,
     ) -> Result<Result<Receipt, SendError>, Closed> {
-        let outgoing = Outgoing {
-            target,
-            from,
-            body,
-            timeout_ms,
-        };
+        let outgoing = Outgoing { target, from, body, timeout_ms };
         self.call(|reply| Call::Send(outgoing, reply)).await
     }
 
@@ -210,12 +205,7 @@ impl Handle {
         bytes: Bytes,
         timeout_ms: u64,
     ) -> Result<Result<Shared, ShareFailed>, Closed> {
-        let sharing = Sharing {
-            target,
-            info,
-            bytes,
-            timeout_ms,
-        };
+        let sharing = Sharing { target, info, bytes, timeout_ms };
         self.call(|reply| Call::Share(sharing, reply)).await
     }
 

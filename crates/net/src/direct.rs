@@ -5,13 +5,14 @@ use std::io;
 use futures::channel::{mpsc, oneshot};
 use futures::io::BufReader;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, SinkExt as _, StreamExt as _};
-use libp2p::{PeerId, Stream, StreamProtocol};
+use libp2p::{Stream, StreamProtocol};
 use mesh_core::node::Input;
 use mesh_proto::direct::Frame;
 use mesh_proto::limits::MAX_DIRECT_FRAME;
 use mesh_proto::{NodeId, join, protocol};
 
 use crate::frames::{self, ReadError};
+use crate::streams::Opening;
 
 /// The protocol's name, as libp2p wants it.
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new(protocol::DIRECT);
@@ -31,42 +32,25 @@ pub(crate) enum Report {
     /// A frame from the direct stream of that number that a peer has open to us.
     Frame { from: NodeId, stream: u64, frame: Frame },
     /// Our stream to a peer is open: frames go into `frames`. `generation` is the driver's own number of it.
-    Opened {
-        peer: NodeId,
-        generation: u64,
-        frames: mpsc::Sender<Frame>,
-    },
+    Opened { peer: NodeId, generation: u64, frames: mpsc::Sender<Frame> },
     /// Our stream of that number to a peer is gone.
     Closed { peer: NodeId, generation: u64 },
     /// An incoming direct stream of a peer has ended.
     InboundEnded { peer: NodeId, stream: u64 },
     /// A newcomer asks for the member list.
-    JoinRequest {
-        from: NodeId,
-        request: join::Request,
-        respond: oneshot::Sender<Vec<join::Reply>>,
-    },
+    JoinRequest { from: NodeId, request: join::Request, respond: oneshot::Sender<Vec<join::Reply>> },
 }
 
-/// Opens our stream to `peer` and writes to it until it breaks.
-pub(crate) async fn write(
-    mut control: libp2p_stream::Control,
-    (peer, node): (PeerId, NodeId),
-    generation: u64,
-    mut reports: mpsc::Sender<Report>,
-) {
-    if let Ok(stream) = control.open_stream(peer, PROTOCOL).await {
+/// Waits for our stream to `peer` and writes to it until it breaks.
+pub(crate) async fn write(opening: Opening, peer: NodeId, generation: u64, mut reports: mpsc::Sender<Report>) {
+    if let Ok(stream) = opening.stream().await {
         let (frames, queue) = mpsc::channel(QUEUE_LEN);
-        let opened = Report::Opened {
-            peer: node,
-            generation,
-            frames,
-        };
+        let opened = Report::Opened { peer, generation, frames };
         if reports.send(opened).await.is_ok() {
             let _ = write_all(stream, queue).await;
         }
     }
-    let _ = reports.send(Report::Closed { peer: node, generation }).await;
+    let _ = reports.send(Report::Closed { peer, generation }).await;
 }
 
 async fn write_all(stream: Stream, mut queue: mpsc::Receiver<Frame>) -> io::Result<()> {
@@ -100,11 +84,7 @@ pub(crate) async fn read(stream: Stream, (from, number): (NodeId, u64), mut repo
     let mut stream = BufReader::with_capacity(16 * 1024, stream);
     loop {
         let report = match frames::read(&mut stream, MAX_DIRECT_FRAME).await {
-            Ok(Some(frame)) => Report::Frame {
-                from,
-                stream: number,
-                frame,
-            },
+            Ok(Some(frame)) => Report::Frame { from, stream: number, frame },
             Err(ReadError::Offence(offence)) => Report::Input(Input::Offence { from, offence }),
             Ok(None) | Err(ReadError::Io(_)) => break,
         };
@@ -113,9 +93,6 @@ pub(crate) async fn read(stream: Stream, (from, number): (NodeId, u64), mut repo
             break;
         }
     }
-    let ended = Report::InboundEnded {
-        peer: from,
-        stream: number,
-    };
+    let ended = Report::InboundEnded { peer: from, stream: number };
     let _ = reports.send(ended).await;
 }

@@ -16,8 +16,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub;
 use libp2p::swarm::{self, ConnectionId, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Stream, Swarm};
-use libp2p_stream::IncomingStreams;
+use libp2p::{Multiaddr, PeerId, Swarm};
 use mesh_core::directory::{self, PeerAgent, SearchId};
 use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
 use mesh_core::{Mono, Now};
@@ -92,7 +91,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let (transport, relay) = transport::build(config.identity.libp2p())?;
     let extra = host.behaviour(config.identity.libp2p());
     let behaviour = Behaviour::new(&config, relay, extra);
-    let executor = swarm::Config::with_executor(Box::new(|task| mesh_platform::spawn(task)))
+    let executor = swarm::Config::with_executor(Box::new(mesh_platform::spawn))
         .with_idle_connection_timeout(std::time::Duration::from_secs(60));
     let mut swarm = Swarm::new(transport, behaviour, config.identity.peer_id(), executor);
     for address in &config.external {
@@ -105,20 +104,8 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let node = Node::new(config.core, key, config.mesh, seeds.keys().copied(), entropy, now);
     let (calls, inbox) = mpsc::channel(crate::calls::CALLS);
     let taken = Arc::new(Taken::default());
-    let handle = Handle {
-        node: node.id(),
-        mesh: node.mesh(),
-        calls,
-        taken: taken.clone(),
-    };
+    let handle = Handle { node: node.id(), mesh: node.mesh(), calls, taken: taken.clone() };
     let (sender, events) = events::queue();
-    let mut control = swarm.behaviour().streams.new_control();
-    let mut accept = |protocol| control.accept(protocol).expect("each protocol is accepted once");
-    let incoming = Incoming {
-        direct: accept(direct::PROTOCOL),
-        join: accept(crate::join::PROTOCOL),
-        transfer: accept(transfer::PROTOCOL),
-    };
     let (reports, reported) = mpsc::channel(REPORTS);
     let (transfers, transferred) = Transfers::new(config.mesh);
     let mut driver = Driver {
@@ -130,8 +117,6 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         seeds,
         links: BTreeMap::new(),
         reservations: BTreeMap::new(),
-        control,
-        incoming,
         inbound: BTreeMap::new(),
         directs: BTreeMap::new(),
         transfers,
@@ -149,11 +134,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     };
     driver.listens();
     mesh_platform::spawn(driver.run());
-    Ok(Running {
-        handle,
-        events,
-        listening,
-    })
+    Ok(Running { handle, events, listening })
 }
 
 type Timer = (Mono, Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -173,8 +154,6 @@ struct Driver<H: Host> {
     links: BTreeMap<NodeId, BTreeMap<ConnectionId, links::Connection>>,
     /// Circuit listeners, by relay.
     reservations: BTreeMap<NodeId, ListenerId>,
-    control: libp2p_stream::Control,
-    incoming: Incoming,
     /// Direct streams that each peer has open to us, by number.
     inbound: BTreeMap<NodeId, BTreeMap<u64, AbortHandle>>,
     /// Our direct streams, by the node at their other end.
@@ -191,12 +170,6 @@ struct Driver<H: Host> {
     next_ticket: u64,
     next_source: usize,
     closing: Option<(Mono, Option<Reply<()>>)>,
-}
-
-struct Incoming {
-    direct: IncomingStreams,
-    join: IncomingStreams,
-    transfer: IncomingStreams,
 }
 
 /// A direct stream of ours: being opened, or open.
@@ -232,9 +205,6 @@ enum Wake<H: Host> {
     Call(Option<Call>),
     Report(Report),
     Taken(Vec<TakenItem>),
-    DirectStream(PeerId, Stream),
-    JoinStream(PeerId, Stream),
-    TransferStream(PeerId, Stream),
     Transfer(transfer::Report),
 }
 
@@ -244,11 +214,9 @@ impl<H: Host> Driver<H> {
         let mut timer: Timer = (Mono::default(), Box::pin(std::future::ready(())));
         let mut busy = 0;
         loop {
-            let wake = poll_fn(|cx| {
-                match self.poll_wake(cx) {
-                    Poll::Ready(wake) => Poll::Ready(Some(wake)),
-                    Poll::Pending => timer.1.poll_unpin(cx).map(|()| None),
-                }
+            let wake = poll_fn(|cx| match self.poll_wake(cx) {
+                Poll::Ready(wake) => Poll::Ready(Some(wake)),
+                Poll::Pending => timer.1.poll_unpin(cx).map(|()| None),
             })
             .await;
             let started = mesh_platform::now();
@@ -311,7 +279,7 @@ impl<H: Host> Driver<H> {
 
     /// The next thing that is ready, starting behind the source that had something last.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake<H>> {
-        const SOURCES: usize = 8;
+        const SOURCES: usize = 5;
         for offset in 0..SOURCES {
             let source = (self.next_source + offset) % SOURCES;
             if let Poll::Ready(wake) = self.poll_source(source, cx) {
@@ -337,11 +305,6 @@ impl<H: Host> Driver<H> {
                     items => Poll::Ready(Wake::Taken(items)),
                 }
             }
-            4 => some(self.incoming.direct.poll_next_unpin(cx)).map(|(peer, stream)| Wake::DirectStream(peer, stream)),
-            5 => some(self.incoming.join.poll_next_unpin(cx)).map(|(peer, stream)| Wake::JoinStream(peer, stream)),
-            6 => {
-                some(self.incoming.transfer.poll_next_unpin(cx)).map(|(peer, stream)| Wake::TransferStream(peer, stream))
-            }
             _ => some(self.transferred.poll_next_unpin(cx)).map(Wake::Transfer),
         }
     }
@@ -354,13 +317,6 @@ impl<H: Host> Driver<H> {
             Wake::Call(None) => return Flow::Ended,
             Wake::Report(report) => self.on_report(report, now),
             Wake::Taken(items) => self.on_taken(items, now),
-            Wake::DirectStream(peer, stream) => self.on_direct_stream(peer, stream),
-            Wake::JoinStream(peer, stream) => self.on_join_stream(peer, stream),
-            Wake::TransferStream(peer, stream) => {
-                if let Some(from) = node_of(&peer) {
-                    self.transfers.accept(from, stream);
-                }
-            }
             Wake::Transfer(report) => {
                 if let Some(input) = self.transfers.input(report) {
                     self.node.handle(Input::Transfer(input), now);

@@ -72,8 +72,8 @@ async fn read_length(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<usi
             };
         }
         if length[n] & 0x80 == 0 {
-            let (length, _) = unsigned_varint::decode::usize(&length[..=n])
-                .map_err(|_| ReadError::Offence(Offence::Malformed))?;
+            let (length, _) =
+                unsigned_varint::decode::usize(&length[..=n]).map_err(|_| ReadError::Offence(Offence::Malformed))?;
             return Ok(Some(length));
         }
     }

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use libp2p::gossipsub::{
-    Behaviour, ConfigBuilder, Message, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
-    IdentTopic, TopicScoreParams, ValidationMode,
+    Behaviour, ConfigBuilder, IdentTopic, Message, MessageAuthenticity, MessageId, PeerScoreParams,
+    PeerScoreThresholds, TopicScoreParams, ValidationMode,
 };
 use mesh_proto::MeshId;
 use mesh_proto::limits::{DUPLICATE_WINDOW_MS, MAX_ENVELOPE};
@@ -57,9 +57,7 @@ pub(crate) fn behaviour(mesh: &MeshId, role: Role) -> Behaviour {
 
     let mut behaviour: Behaviour =
         Behaviour::new(MessageAuthenticity::Anonymous, config).expect("anonymous messages pass anonymous validation");
-    behaviour
-        .with_peer_score(scores(mesh), thresholds())
-        .expect("scores are set once, to valid values");
+    behaviour.with_peer_score(scores(mesh), thresholds()).expect("scores are set once, to valid values");
     for topic in Topic::ALL {
         let topic = IdentTopic::new(topic.name(mesh));
         behaviour.subscribe(&topic).expect("no filter forbids our own topics");
@@ -97,10 +95,7 @@ fn scores(mesh: &MeshId) -> PeerScoreParams {
     };
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     PeerScoreParams {
-        topics: Topic::ALL
-            .into_iter()
-            .map(|name| (IdentTopic::new(name.name(mesh)).hash(), topic.clone()))
-            .collect(),
+        topics: Topic::ALL.into_iter().map(|name| (IdentTopic::new(name.name(mesh)).hash(), topic.clone())).collect(),
         topic_score_cap: 100.0,
         app_specific_weight: 1.0,
         // Whole offices share one address, and so does everyone behind a relay.

@@ -15,10 +15,7 @@ impl Identity {
     /// The identity of a 32-byte Ed25519 seed.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let libp2p = identity::Keypair::ed25519_from_bytes(seed).expect("any 32 bytes are an Ed25519 seed");
-        Self {
-            mesh: Keypair::from_seed(&seed),
-            libp2p,
-        }
+        Self { mesh: Keypair::from_seed(&seed), libp2p }
     }
 
     /// A new identity.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::channel::{mpsc, oneshot};
 use futures::io::BufReader;
 use futures::{AsyncWriteExt as _, FutureExt as _, SinkExt as _};
-use libp2p::{PeerId, Stream, StreamProtocol};
+use libp2p::{Stream, StreamProtocol};
 use mesh_core::Offence;
 use mesh_core::node::Input;
 use mesh_proto::limits::{MAX_ENVELOPE, MAX_JOIN_FRAME};
@@ -13,6 +13,7 @@ use mesh_proto::{NodeId, join, protocol};
 
 use crate::direct::Report;
 use crate::frames::{self, ReadError};
+use crate::streams::Opening;
 
 /// The protocol's name, as libp2p wants it.
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new(protocol::JOIN);
@@ -23,14 +24,9 @@ const MAX_FRAMES: usize = 64;
 /// How long a whole exchange may take. A list of 10,000 is some megabytes.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Asks `peer`, and reports the frames of its answer.
-pub(crate) async fn ask(
-    control: libp2p_stream::Control,
-    (peer, from): (PeerId, NodeId),
-    request: join::Request,
-    mut reports: mpsc::Sender<Report>,
-) {
-    let failed = match within(exchange(control, (peer, from), request, reports.clone())).await {
+/// Asks `from` over the stream that is being opened, and reports the frames of its answer.
+pub(crate) async fn ask(opening: Opening, from: NodeId, request: join::Request, mut reports: mpsc::Sender<Report>) {
+    let failed = match within(exchange(opening, from, request, reports.clone())).await {
         Some(Ok(())) => return,
         Some(Err(ReadError::Offence(offence))) => {
             let _ = reports.send(Report::Input(Input::Offence { from, offence })).await;
@@ -42,12 +38,12 @@ pub(crate) async fn ask(
 }
 
 async fn exchange(
-    mut control: libp2p_stream::Control,
-    (peer, from): (PeerId, NodeId),
+    opening: Opening,
+    from: NodeId,
     request: join::Request,
     mut reports: mpsc::Sender<Report>,
 ) -> Result<(), ReadError> {
-    let mut stream = control.open_stream(peer, PROTOCOL).await.map_err(std::io::Error::other)?;
+    let mut stream = opening.stream().await.map_err(std::io::Error::other)?;
     frames::write(&mut stream, &request, MAX_ENVELOPE + 256).await?;
     let mut stream = BufReader::new(stream);
     for _ in 0..MAX_FRAMES {

@@ -6,7 +6,7 @@
 //! | when | what |
 //! |---|---|
 //! | a [`Report`] comes in | [`Transfers::input`]; if that gives an input, hand it to the node |
-//! | the node wants a [`Command`] | [`Transfers::carry_out`], with [`open`] for a way to open a stream |
+//! | the node wants a [`Command`] | [`Transfers::carry_out`], with a way to open a stream |
 //! | a peer opens a stream of [`PROTOCOL`] | [`Transfers::accept`] |
 //! | a program shares weights | [`Transfers::keep`], before the node's outputs are drained |
 //! | the node says `weights::Event::Received` | [`Transfers::take`] |
@@ -23,8 +23,7 @@ use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{AbortHandle, abortable};
 use futures::{AsyncRead, AsyncWrite, SinkExt as _};
-use libp2p::{PeerId, Stream, StreamProtocol};
-use libp2p_stream::OpenStreamError;
+use libp2p::StreamProtocol;
 use mesh_core::Offence;
 use mesh_core::weights::{Command, Decision, Input, SendReport, Ticket};
 use mesh_platform::CondSend;
@@ -32,6 +31,7 @@ use mesh_proto::transfer::{Manifest, Refusal};
 use mesh_proto::{MeshId, NodeId, TransferId, protocol};
 
 use crate::frames::ReadError;
+use crate::streams::OpenError;
 
 mod receive;
 mod send;
@@ -65,12 +65,7 @@ pub(crate) enum Report {
     /// Something for the node.
     Input(Input),
     /// A peer offers something, and its task waits for an answer.
-    Offered {
-        from: NodeId,
-        ticket: Ticket,
-        manifest: Arc<Manifest>,
-        respond: oneshot::Sender<Answer>,
-    },
+    Offered { from: NodeId, ticket: Ticket, manifest: Arc<Manifest>, respond: oneshot::Sender<Answer> },
     /// A stream's task has ended, with something for the node or without.
     Ended { ticket: Ticket, input: Option<Input> },
 }
@@ -81,23 +76,6 @@ pub(crate) enum Answer {
     Accept(Shared),
     Known,
     Refuse(Refusal),
-}
-
-/// Why there is no stream to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OpenError {
-    /// The peer does not speak the protocol.
-    Unsupported,
-    /// The link is gone, or is going.
-    Failed,
-}
-
-/// Opens a stream to `peer`.
-pub(crate) async fn open(mut control: libp2p_stream::Control, peer: PeerId) -> Result<Stream, OpenError> {
-    control.open_stream(peer, PROTOCOL).await.map_err(|error| match error {
-        OpenStreamError::UnsupportedProtocol(_) => OpenError::Unsupported,
-        OpenStreamError::Io(_) | _ => OpenError::Failed,
-    })
 }
 
 /// What is sent.
@@ -158,20 +136,14 @@ impl Transfers {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let theirs = |(ticket, running): &(&Ticket, &Running)| {
-            matches!(ticket, Ticket::Inbound(_)) && running.peer == from
-        };
+        let theirs =
+            |(ticket, running): &(&Ticket, &Running)| matches!(ticket, Ticket::Inbound(_)) && running.peer == from;
         if self.streams.iter().filter(theirs).count() >= MAX_STREAMS_PER_PEER {
             return;
         }
         self.inbound += 1;
         let ticket = Ticket::Inbound(self.inbound);
-        let inbound = receive::Inbound {
-            mesh: self.mesh,
-            from,
-            ticket,
-            reports: self.reports.clone(),
-        };
+        let inbound = receive::Inbound { mesh: self.mesh, from, ticket, reports: self.reports.clone() };
         self.run(ticket, from, receive::receive(stream, inbound));
     }
 
@@ -219,13 +191,7 @@ impl Transfers {
             tracing::error!(%id, "no bytes were kept for this transfer");
             return;
         };
-        let outbound = send::Outbound {
-            mesh: self.mesh,
-            to,
-            ticket,
-            parcel,
-            reports: self.reports.clone(),
-        };
+        let outbound = send::Outbound { mesh: self.mesh, to, ticket, parcel, reports: self.reports.clone() };
         self.run(ticket, to, async move {
             let report = match opening.await {
                 Ok(stream) => return send::send(stream, outbound).await,
@@ -255,11 +221,7 @@ impl Transfers {
 
     fn run(&mut self, ticket: Ticket, peer: NodeId, task: impl Future<Output = Option<Input>> + CondSend + 'static) {
         let (task, abort) = abortable(task);
-        let running = Running {
-            peer,
-            abort,
-            offer: None,
-        };
+        let running = Running { peer, abort, offer: None };
         self.streams.insert(ticket, running);
         let mut reports = self.reports.clone();
         mesh_platform::spawn(async move {
@@ -279,12 +241,7 @@ impl Drop for Transfers {
 
 impl Partial {
     fn shared(manifest: Arc<Manifest>, owner: Ticket) -> Shared {
-        Arc::new(Mutex::new(Self {
-            manifest,
-            owner,
-            bytes: Vec::new(),
-            have: 0,
-        }))
+        Arc::new(Mutex::new(Self { manifest, owner, bytes: Vec::new(), have: 0 }))
     }
 
     /// Adds the next chunk, which was checked. `None` for a task whose stream was replaced.

@@ -15,10 +15,7 @@ mod imp {
         static START: OnceLock<Instant> = OnceLock::new();
         let start = START.get_or_init(Instant::now);
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now {
-            mono: Mono(millis(start.elapsed())),
-            unix: millis(unix),
-        }
+        Now { mono: Mono(millis(start.elapsed())), unix: millis(unix) }
     }
 
     /// Ends after `millis` milliseconds, not before.
@@ -45,10 +42,7 @@ mod imp {
 
     /// Both clocks now. The monotonic one starts with the page or process.
     pub fn now() -> Now {
-        Now {
-            mono: Mono(performance_now() as u64),
-            unix: js_sys::Date::now() as u64,
-        }
+        Now { mono: Mono(performance_now() as u64), unix: js_sys::Date::now() as u64 }
     }
 
     /// Ends after `millis` milliseconds, not before.

@@ -47,13 +47,7 @@ impl AgentRecord {
         let mut capabilities: Vec<_> = capabilities.into_iter().collect();
         capabilities.sort_unstable();
         capabilities.dedup();
-        Self {
-            name,
-            kind: None,
-            capabilities,
-            resources: None,
-            metadata: None,
-        }
+        Self { name, kind: None, capabilities, resources: None, metadata: None }
     }
 }
 
@@ -61,11 +55,7 @@ impl Bounded for AgentRecord {
     fn check(&self) -> Result<(), DecodeError> {
         check_label("type", self.kind.as_deref())?;
         check_capabilities(&self.capabilities)?;
-        bound(
-            "metadata",
-            self.metadata.as_ref().map_or(0, |bytes| bytes.len()),
-            MAX_METADATA,
-        )?;
+        bound("metadata", self.metadata.as_ref().map_or(0, |bytes| bytes.len()), MAX_METADATA)?;
         let specialization = self.resources.as_ref().and_then(|r| r.specialization.as_deref());
         check_label("specialization", specialization)
     }
@@ -92,12 +82,7 @@ pub struct Criteria {
 impl Criteria {
     /// Whether `agent` on `node` is one of those looked for.
     pub fn matches(&self, node: &NodeId, agent: &AgentRecord) -> bool {
-        let Self {
-            name,
-            kind,
-            capabilities,
-            node: wanted_node,
-        } = self;
+        let Self { name, kind, capabilities, node: wanted_node } = self;
         wanted_node.as_ref().is_none_or(|wanted| wanted == node)
             && name.as_ref().is_none_or(|wanted| *wanted == agent.name)
             && (kind.is_none() || *kind == agent.kind)
@@ -118,7 +103,5 @@ fn check_label(what: &'static str, label: Option<&str>) -> Result<(), DecodeErro
 
 fn check_capabilities(capabilities: &[String]) -> Result<(), DecodeError> {
     bound("capabilities", capabilities.len(), MAX_CAPABILITIES)?;
-    capabilities
-        .iter()
-        .try_for_each(|capability| bound("capability", capability.len(), MAX_LABEL))
+    capabilities.iter().try_for_each(|capability| bound("capability", capability.len(), MAX_LABEL))
 }

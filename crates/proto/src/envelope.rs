@@ -100,12 +100,7 @@ impl Unverified {
     pub fn decode(wire: Bytes) -> Result<Self, EnvelopeError> {
         let Sealed(body, signature) = codec::decode(&wire, MAX_ENVELOPE)?;
         let envelope = codec::decode(&body, MAX_ENVELOPE)?;
-        Ok(Self {
-            envelope,
-            body,
-            signature: signature.into_array(),
-            wire,
-        })
+        Ok(Self { envelope, body, signature: signature.into_array(), wire })
     }
 
     /// What it claims.
@@ -118,12 +113,7 @@ impl Unverified {
     /// # Errors
     /// [`EnvelopeError::Signature`]
     pub fn verify(self) -> Result<Verified<Envelope>, EnvelopeError> {
-        let Self {
-            envelope,
-            body,
-            signature,
-            wire,
-        } = self;
+        let Self { envelope, body, signature, wire } = self;
         if !envelope.from.verifies(ENVELOPE_DOMAIN, &body, &signature) {
             return Err(EnvelopeError::Signature);
         }
@@ -163,10 +153,7 @@ impl Envelope {
         let body = codec::encode(&self, MAX_ENVELOPE)?;
         let signature = key.sign(ENVELOPE_DOMAIN, &body);
         let wire = codec::encode(&Sealed(ByteBuf::from(body), ByteArray::new(signature)), MAX_ENVELOPE)?;
-        Ok(Verified {
-            value: self,
-            wire: wire.into(),
-        })
+        Ok(Verified { value: self, wire: wire.into() })
     }
 }
 

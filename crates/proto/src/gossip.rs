@@ -27,9 +27,7 @@ pub struct Announcement {
 impl Bounded for Announcement {
     fn check(&self) -> Result<(), DecodeError> {
         bound("addresses", self.addresses.len(), MAX_ADDRESSES)?;
-        self.addresses
-            .iter()
-            .try_for_each(|address| bound("address", address.len(), MAX_ADDRESS))?;
+        self.addresses.iter().try_for_each(|address| bound("address", address.len(), MAX_ADDRESS))?;
         bound("agents", self.agents.len(), MAX_AGENTS_PER_NODE)?;
         self.agents.iter().try_for_each(Bounded::check)
     }

@@ -247,9 +247,7 @@ impl NodeId {
     /// Strict: keys and nonces of small order are refused, so that one signature never fits two messages or two keys
     /// (Chalkias, Garillot, Nikolaenko: "Taming the many EdDSAs", 2020).
     pub fn verifies(&self, domain: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
-            key.verify_strict(&[domain, message].concat(), &Signature::from_bytes(signature))
-                .is_ok()
-        })
+        VerifyingKey::from_bytes(&self.0)
+            .is_ok_and(|key| key.verify_strict(&[domain, message].concat(), &Signature::from_bytes(signature)).is_ok())
     }
 }

@@ -48,9 +48,7 @@ pub enum Reply {
 impl Bounded for Reply {
     fn check(&self) -> Result<(), DecodeError> {
         match self {
-            Self::Members { announcements, .. } => {
-                bound("announcements", announcements.len(), MAX_JOIN_ANNOUNCEMENTS)
-            }
+            Self::Members { announcements, .. } => bound("announcements", announcements.len(), MAX_JOIN_ANNOUNCEMENTS),
             Self::WrongMesh { .. } => Ok(()),
         }
     }

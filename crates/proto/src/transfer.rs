@@ -138,21 +138,15 @@ impl Manifest {
     /// Whether `data` is chunk `index`, by length and hash.
     pub fn fits(&self, index: u32, data: &[u8]) -> bool {
         let range = self.range(index);
-        self.hashes.get(index as usize).is_some_and(|wanted| {
-            data.len() as u64 == range.end - range.start && hash(data) == *wanted
-        })
+        self.hashes
+            .get(index as usize)
+            .is_some_and(|wanted| data.len() as u64 == range.end - range.start && hash(data) == *wanted)
     }
 }
 
 impl Bounded for Manifest {
     fn check(&self) -> Result<(), DecodeError> {
-        let Self {
-            id: _,
-            info,
-            size,
-            chunk,
-            hashes,
-        } = self;
+        let Self { id: _, info, size, chunk, hashes } = self;
         bound("agent", info.agent.len(), MAX_WEIGHTS_LABEL)?;
         bound("name", info.name.as_ref().map_or(0, String::len), MAX_WEIGHTS_LABEL)?;
         bound("format", info.format.len(), MAX_LABEL)?;

@@ -1,7 +1,7 @@
 //! What can be configured. Each key, its unit and the reason for its default stand in `relay.example.toml`, which is
 //! also what `--print-config` fills in.
 //!
-//! [`load`] reads the layers: defaults, file, environment, flags. Each is checked as it is laid on, so an error can
+//! [`load()`] reads the layers: defaults, file, environment, flags. Each is checked as it is laid on, so an error can
 //! name the file and line, the variable or the flag that brought it.
 
 mod load;
@@ -102,10 +102,7 @@ impl Default for Config {
 
 impl Default for Http {
     fn default() -> Self {
-        Self {
-            listen: HttpListen(Some(SocketAddr::from(([127, 0, 0, 1], 4003)))),
-            allow_public: false,
-        }
+        Self { listen: HttpListen(Some(SocketAddr::from(([127, 0, 0, 1], 4003)))), allow_public: false }
     }
 }
 
@@ -157,7 +154,10 @@ impl Config {
             return Err(invalid("key", "the path of the key file is empty".to_owned()));
         }
         EnvFilter::try_new(log).map_err(|error| {
-            invalid("log", format!("{log:?} is neither a level (error, warn, info, debug, trace) nor directives: {error}"))
+            invalid(
+                "log",
+                format!("{log:?} is neither a level (error, warn, info, debug, trace) nor directives: {error}"),
+            )
         })?;
         if listen.is_empty() {
             return Err(invalid("listen", "the relay needs at least one address to listen on".to_owned()));

@@ -42,10 +42,7 @@ pub(crate) enum KeyError {
 }
 
 /// The key in the file at `path`, which is created with the seed of `fresh` when it does not exist.
-pub(crate) fn load_or_create(
-    path: &Path,
-    fresh: impl FnOnce() -> io::Result<[u8; SEED]>,
-) -> Result<Key, KeyError> {
+pub(crate) fn load_or_create(path: &Path, fresh: impl FnOnce() -> io::Result<[u8; SEED]>) -> Result<Key, KeyError> {
     if let Some(seed) = load(path)? {
         return Ok(Key { seed, created: false });
     }
@@ -70,8 +67,9 @@ pub(crate) fn load(path: &Path) -> Result<Option<[u8; SEED]>, KeyError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(KeyError::Read { path: path.to_owned(), source }),
     }
+    let seed = parse(&bytes).ok_or_else(|| KeyError::Malformed { path: path.to_owned() })?;
     warn_if_open(path);
-    parse(&bytes).map(Some).ok_or_else(|| KeyError::Malformed { path: path.to_owned() })
+    Ok(Some(seed))
 }
 
 fn parse(bytes: &[u8]) -> Option<[u8; SEED]> {

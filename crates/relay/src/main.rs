@@ -63,7 +63,9 @@ fn start(options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// The environment as text. What is not UTF-8 cannot be a setting of ours.
 fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn log_to_stderr(config: &Config) -> Result<(), Box<dyn Error>> {

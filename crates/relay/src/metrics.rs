@@ -18,11 +18,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, text,
 };
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -154,7 +154,12 @@ impl RelayMetrics {
         registry.register("circuits_denied", "Circuits denied or not completed", metrics.circuits_denied.clone());
         registry.register("circuits_closed", "Circuits closed", metrics.circuits_closed.clone());
         let unit = Unit::Seconds;
-        registry.register_with_unit("circuit_duration", "How long circuits lasted", unit, metrics.circuit_duration.clone());
+        registry.register_with_unit(
+            "circuit_duration",
+            "How long circuits lasted",
+            unit,
+            metrics.circuit_duration.clone(),
+        );
         registry.register("connections", "Connections now, by transport", metrics.connections.clone());
         registry.register("mdns_found", "Peers found on the local network", metrics.mdns_found.clone());
         metrics
@@ -230,9 +235,9 @@ impl Reason {
             relay::StatusCode::NoReservation => Self::NoReservation,
             relay::StatusCode::ConnectionFailed => Self::Unreachable,
             relay::StatusCode::MalformedMessage | relay::StatusCode::UnexpectedMessage => Self::Protocol,
-            relay::StatusCode::OK
-            | relay::StatusCode::ReservationRefused
-            | relay::StatusCode::PermissionDenied => Self::Refused,
+            relay::StatusCode::OK | relay::StatusCode::ReservationRefused | relay::StatusCode::PermissionDenied => {
+                Self::Refused
+            }
         }
     }
 
@@ -288,12 +293,16 @@ impl Transport {
             ConnectedPoint::Dialer { address, .. } => address,
             ConnectedPoint::Listener { local_addr, .. } => local_addr,
         };
-        address.iter().fold(Self::Other, |transport, part| match part {
-            Protocol::Ws(_) | Protocol::Wss(_) => Self::WebSocket,
-            Protocol::QuicV1 => Self::Quic,
-            Protocol::Tcp(_) => Self::Tcp,
-            _ => transport,
-        })
+        let has = |is: fn(&Protocol<'_>) -> bool| address.iter().any(|part| is(&part));
+        if has(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_))) {
+            Self::WebSocket
+        } else if has(|part| matches!(part, Protocol::QuicV1)) {
+            Self::Quic
+        } else if has(|part| matches!(part, Protocol::Tcp(_))) {
+            Self::Tcp
+        } else {
+            Self::Other
+        }
     }
 }
 

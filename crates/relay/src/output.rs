@@ -120,10 +120,7 @@ fn begins_with_ip(address: &Multiaddr) -> bool {
 }
 
 fn is_loopback(address: &Multiaddr) -> bool {
-    address.iter().next().is_some_and(|part| match part {
-        Protocol::Ip4(ip) => ip.is_loopback(),
-        _ => false,
-    })
+    matches!(address.iter().next(), Some(Protocol::Ip4(ip)) if ip.is_loopback())
 }
 
 /// Three lines that join the mesh and print what is broadcast in it.

@@ -20,10 +20,10 @@ pub(crate) struct PortError {
 }
 
 fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "another program has this port: stop it, or name another address with --listen",
-        io::ErrorKind::PermissionDenied => "name an address with a port above 1023 with --listen",
-        _ => "name another address with --listen",
+    if error.kind() == io::ErrorKind::AddrInUse {
+        "another program has this port: stop it, or name another address with --listen"
+    } else {
+        "name another address with --listen"
     }
 }
 
@@ -42,15 +42,20 @@ pub(crate) fn check(addresses: &[Multiaddr]) -> Result<(), PortError> {
 /// The socket that an address to listen on stands for.
 pub(crate) fn endpoint(address: &Multiaddr) -> Option<(Type, SocketAddr)> {
     let mut parts = address.iter();
-    let ip = match parts.next()? {
-        Protocol::Ip4(ip) => IpAddr::V4(ip),
-        Protocol::Ip6(ip) => IpAddr::V6(ip),
-        _ => return None,
+    let (first, second) = (parts.next()?, parts.next()?);
+    let ip = if let Protocol::Ip4(ip) = first {
+        IpAddr::V4(ip)
+    } else if let Protocol::Ip6(ip) = first {
+        IpAddr::V6(ip)
+    } else {
+        return None;
     };
-    match parts.next()? {
-        Protocol::Tcp(port) => Some((Type::STREAM, SocketAddr::new(ip, port))),
-        Protocol::Udp(port) => Some((Type::DGRAM, SocketAddr::new(ip, port))),
-        _ => None,
+    if let Protocol::Tcp(port) = second {
+        Some((Type::STREAM, SocketAddr::new(ip, port)))
+    } else if let Protocol::Udp(port) = second {
+        Some((Type::DGRAM, SocketAddr::new(ip, port)))
+    } else {
+        None
     }
 }
 

@@ -231,7 +231,8 @@ mod tests {
         let peer = PeerId::random();
         let external = [address("/dns4/relay.example.org/tcp/443/wss")];
         let listening =
-            ["/ip6/fe80::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/2/ws"].map(address);
+            ["/ip6/fe80::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/2/ws"]
+                .map(address);
         let ordered = addresses(&external, listening.to_vec(), peer);
         let expected = [
             "/dns4/relay.example.org/tcp/443/wss",

@@ -9,14 +9,10 @@ use mesh_proto::transfer::{self, Codec};
 use mesh_proto::{AgentName, NodeId};
 
 use crate::error::{MeshFault, peer_text};
-use crate::types::{
-    AgentCriteria, AgentInfo, AgentResources, DiscoverOptions, PeerAgent, WeightsCodec, WeightsInfo,
-};
+use crate::types::{AgentCriteria, AgentInfo, AgentResources, DiscoverOptions, PeerAgent, WeightsCodec, WeightsInfo};
 
 pub(crate) fn node(peer: &str) -> Result<NodeId, MeshFault> {
-    let id: PeerId = peer
-        .parse()
-        .map_err(|_| MeshFault::invalid(format!("'{}' is not a peer id", brief(peer))))?;
+    let id: PeerId = peer.parse().map_err(|_| MeshFault::invalid(format!("'{}' is not a peer id", brief(peer))))?;
     node_of(&id).ok_or_else(|| MeshFault::invalid(format!("{id} is not the id of an Ed25519 key")))
 }
 
@@ -44,33 +40,14 @@ pub(crate) fn agent_id(name: Option<&AgentName>, peer: &str) -> String {
 }
 
 pub(crate) fn record(agent: AgentInfo) -> Result<AgentRecord, MeshFault> {
-    let AgentInfo {
-        name,
-        kind,
-        capabilities,
-        resources,
-        metadata,
-    } = agent;
-    let resources = resources.map(|AgentResources { cpu, memory, specialization }| Resources {
-        cpu,
-        memory,
-        specialization,
-    });
-    Ok(AgentRecord {
-        kind,
-        resources,
-        metadata,
-        ..AgentRecord::new(name.parse()?, capabilities)
-    })
+    let AgentInfo { name, kind, capabilities, resources, metadata } = agent;
+    let resources =
+        resources.map(|AgentResources { cpu, memory, specialization }| Resources { cpu, memory, specialization });
+    Ok(AgentRecord { kind, resources, metadata, ..AgentRecord::new(name.parse()?, capabilities) })
 }
 
 pub(crate) fn criteria(criteria: AgentCriteria) -> Result<Criteria, MeshFault> {
-    let AgentCriteria {
-        name,
-        kind,
-        capabilities,
-        peer,
-    } = criteria;
+    let AgentCriteria { name, kind, capabilities, peer } = criteria;
     Ok(Criteria {
         name: name.map(|name| name.parse()).transpose()?,
         kind,
@@ -80,11 +57,7 @@ pub(crate) fn criteria(criteria: AgentCriteria) -> Result<Criteria, MeshFault> {
 }
 
 pub(crate) fn search(options: DiscoverOptions) -> SearchOptions {
-    let DiscoverOptions {
-        limit,
-        timeout_ms,
-        quiet_ms,
-    } = options;
+    let DiscoverOptions { limit, timeout_ms, quiet_ms } = options;
     let default = SearchOptions::default();
     SearchOptions {
         limit: limit.map(|limit| limit as usize),
@@ -99,12 +72,7 @@ pub(crate) fn millis(given: Option<f64>, default: u64) -> u64 {
 }
 
 pub(crate) fn agent(agent: directory::PeerAgent) -> PeerAgent {
-    let directory::PeerAgent {
-        node,
-        record,
-        announced,
-        local,
-    } = agent;
+    let directory::PeerAgent { node, record, announced, local } = agent;
     let peer_id = peer_text(&node);
     let resources = record.resources.map(|Resources { cpu, memory, specialization }| AgentResources {
         cpu,
@@ -125,15 +93,7 @@ pub(crate) fn agent(agent: directory::PeerAgent) -> PeerAgent {
 }
 
 pub(crate) fn weights(info: WeightsInfo) -> Result<transfer::WeightsInfo, MeshFault> {
-    let WeightsInfo {
-        agent_id,
-        name,
-        format,
-        codec,
-        raw_size,
-        checksum,
-        metadata,
-    } = info;
+    let WeightsInfo { agent_id, name, format, codec, raw_size, checksum, metadata } = info;
     Ok(transfer::WeightsInfo {
         agent: agent_id,
         name,
@@ -149,15 +109,7 @@ pub(crate) fn weights(info: WeightsInfo) -> Result<transfer::WeightsInfo, MeshFa
 }
 
 pub(crate) fn weights_info(info: &transfer::WeightsInfo) -> WeightsInfo {
-    let transfer::WeightsInfo {
-        agent,
-        name,
-        format,
-        codec,
-        raw_size,
-        checksum,
-        metadata,
-    } = info.clone();
+    let transfer::WeightsInfo { agent, name, format, codec, raw_size, checksum, metadata } = info.clone();
     WeightsInfo {
         agent_id: agent,
         name,

@@ -63,11 +63,7 @@ pub struct FaultDetails {
 
 impl MeshFault {
     pub(crate) fn new(code: ErrorCode, message: impl ToString) -> Self {
-        Self {
-            code,
-            message: message.to_string(),
-            details: None,
-        }
+        Self { code, message: message.to_string(), details: None }
     }
 
     pub(crate) fn invalid(message: impl ToString) -> Self {

@@ -22,8 +22,8 @@ use crate::convert::millis;
 use crate::error::{ErrorCode, MeshFault, peer_text};
 use crate::pull::Receipts;
 use crate::types::{
-    AgentCriteria, AgentInfo, DiscoverOptions, LinkInfo, MeshEvent, MeshMetrics, NetworkTopology, NodeConfig, PeerAgent,
-    PeerInfo, PeerStatus, SendOptions, SendReceipt, ShareOptions, ShareReceipt, WeightsInfo,
+    AgentCriteria, AgentInfo, DiscoverOptions, LinkInfo, MeshEvent, MeshMetrics, NetworkTopology, NodeConfig,
+    PeerAgent, PeerInfo, PeerStatus, SendOptions, SendReceipt, ShareOptions, ShareReceipt, WeightsInfo,
 };
 
 /// Milliseconds in which a message is delivered or fails, unless the caller says otherwise.
@@ -49,12 +49,7 @@ pub struct MeshNode {
 impl MeshNode {
     /// Starts a node. Its relays are dialled in the background, for as long as it runs.
     pub async fn open(config: Ts<NodeConfig>) -> Result<MeshNode, MeshFault> {
-        let NodeConfig {
-            mesh,
-            relays,
-            identity,
-            max_incoming_weights,
-        } = config.to_rust()?;
+        let NodeConfig { mesh, relays, identity, max_incoming_weights } = config.to_rust()?;
         let identity = match identity {
             Some(seed) => {
                 let seed = seed.as_slice().try_into();
@@ -228,9 +223,8 @@ impl MeshNode {
     pub async fn metrics(&self) -> Result<Ts<MeshMetrics>, MeshFault> {
         let metrics = self.handle.metrics().await?;
         let counters = metrics.entries().map(|(name, _, value)| (camel_case(name, '_'), value));
-        let offences = metrics
-            .offences()
-            .map(|(offence, count)| (camel_case(&format!("offence-{offence}"), '-'), count));
+        let offences =
+            metrics.offences().map(|(offence, count)| (camel_case(&format!("offence-{offence}"), '-'), count));
         Ok(MeshMetrics(counters.chain(offences).collect()).into_ts()?)
     }
 

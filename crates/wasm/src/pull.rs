@@ -15,19 +15,26 @@ use crate::types::{JsBytes, LeftReason, MeshEvent, TransferDirection};
 
 /// Messages that JavaScript was given and has not taken yet. Bounded by the senders' windows.
 #[derive(Default)]
-pub(crate) struct Receipts(RefCell<(u32, BTreeMap<u32, (NodeId, u64, u64)>)>);
+pub(crate) struct Receipts(RefCell<Issued>);
+
+#[derive(Default)]
+struct Issued {
+    last: u32,
+    /// Sender, its run and the message's number, by receipt.
+    open: BTreeMap<u32, (NodeId, u64, u64)>,
+}
 
 impl Receipts {
     fn issue(&self, message: (NodeId, u64, u64)) -> u32 {
-        let (last, open) = &mut *self.0.borrow_mut();
-        *last = last.wrapping_add(1);
-        open.insert(*last, message);
-        *last
+        let issued = &mut *self.0.borrow_mut();
+        issued.last = issued.last.wrapping_add(1);
+        issued.open.insert(issued.last, message);
+        issued.last
     }
 
     /// The message of a receipt, once.
     pub(crate) fn redeem(&self, receipt: u32) -> Option<(NodeId, u64, u64)> {
-        self.0.borrow_mut().1.remove(&receipt)
+        self.0.borrow_mut().open.remove(&receipt)
     }
 }
 
@@ -62,26 +69,14 @@ fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent> {
     Some(match event {
         node::Event::Seed { peer, connected: true } => MeshEvent::RelayConnected { peer_id: peer_text(&peer) },
         node::Event::Seed { peer, connected: false } => MeshEvent::RelayDisconnected { peer_id: peer_text(&peer) },
-        node::Event::Joined { peer, agents } => MeshEvent::Joined {
-            peer_id: peer_text(&peer),
-            agents,
-        },
-        node::Event::PeerConnected { peer, relayed } => MeshEvent::PeerConnected {
-            peer_id: peer_text(&peer),
-            relayed,
-        },
+        node::Event::Joined { peer, agents } => MeshEvent::Joined { peer_id: peer_text(&peer), agents },
+        node::Event::PeerConnected { peer, relayed } => MeshEvent::PeerConnected { peer_id: peer_text(&peer), relayed },
         node::Event::PeerDisconnected { peer } => MeshEvent::PeerDisconnected { peer_id: peer_text(&peer) },
         node::Event::PeerSuspected { peer } => MeshEvent::PeerSuspected { peer_id: peer_text(&peer) },
         node::Event::PeerRecovered { peer } => MeshEvent::PeerRecovered { peer_id: peer_text(&peer) },
         node::Event::Directory(event) => return directory(event),
         node::Event::Message(incoming) => message(incoming, receipts),
-        node::Event::Broadcast {
-            from,
-            seq: (seq, place),
-            clock,
-            topic,
-            body,
-        } => {
+        node::Event::Broadcast { from, seq: (seq, place), clock, topic, body } => {
             let from = peer_text(&from);
             MeshEvent::Broadcast {
                 id: format!("{seq:x}-{place:x}@{from}"),
@@ -92,10 +87,9 @@ fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent> {
             }
         }
         node::Event::Weights(event) => return weights(event),
-        node::Event::Offence { peer, offence } => MeshEvent::Offence {
-            peer_id: peer_text(&peer),
-            offence: offence.to_string(),
-        },
+        node::Event::Offence { peer, offence } => {
+            MeshEvent::Offence { peer_id: peer_text(&peer), offence: offence.to_string() }
+        }
         // The driver gave these to whoever called.
         node::Event::Sent { .. } | node::Event::SendFailed { .. } => return None,
     })
@@ -103,12 +97,8 @@ fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent> {
 
 fn directory(event: directory::Event) -> Option<MeshEvent> {
     Some(match event {
-        directory::Event::Joined(agent) => MeshEvent::AgentJoined {
-            agent: convert::agent(agent),
-        },
-        directory::Event::Updated(agent) => MeshEvent::AgentUpdated {
-            agent: convert::agent(agent),
-        },
+        directory::Event::Joined(agent) => MeshEvent::AgentJoined { agent: convert::agent(agent) },
+        directory::Event::Updated(agent) => MeshEvent::AgentUpdated { agent: convert::agent(agent) },
         directory::Event::Left { id, reason } => MeshEvent::AgentLeft {
             id: convert::agent_id(Some(&id.name), &peer_text(&id.node)),
             reason: match reason {
@@ -133,13 +123,7 @@ fn message(incoming: Incoming, receipts: &Receipts) -> MeshEvent {
 
 fn weights(event: weights::Event) -> Option<MeshEvent> {
     Some(match event {
-        weights::Event::Progress {
-            id,
-            direction,
-            peer,
-            bytes,
-            total,
-        } => MeshEvent::WeightsProgress {
+        weights::Event::Progress { id, direction, peer, bytes, total } => MeshEvent::WeightsProgress {
             transfer: id.to_string(),
             direction: match direction {
                 weights::Direction::In => TransferDirection::In,

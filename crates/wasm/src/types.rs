@@ -346,13 +346,7 @@ pub enum MeshEvent {
         sent_at: u64,
     },
     /// A transfer got on.
-    WeightsProgress {
-        transfer: String,
-        direction: TransferDirection,
-        peer_id: String,
-        bytes: u64,
-        total: u64,
-    },
+    WeightsProgress { transfer: String, direction: TransferDirection, peer_id: String, bytes: u64, total: u64 },
     /// Weights have arrived, still compressed.
     WeightsReceived {
         transfer: String,

@@ -71,14 +71,7 @@ impl Messaging {
                     self.acknowledged(from, numbers, now);
                 }
             }
-            (
-                Greeting::Right,
-                Frame::Nack {
-                    session,
-                    number,
-                    reason,
-                },
-            ) => {
+            (Greeting::Right, Frame::Nack { session, number, reason }) => {
                 if session == self.session {
                     self.refused(from, number, reason);
                 }
@@ -90,10 +83,7 @@ impl Messaging {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let bytes = message.body.len();
         let elsewhere_room = self.held.admits(bytes, self.config.inbox_total());
-        match peer
-            .inbox
-            .receive(message.number, bytes, self.config.window(), elsewhere_room)
-        {
+        match peer.inbox.receive(message.number, bytes, self.config.window(), elsewhere_room) {
             Verdict::New { session } => {
                 self.held.add(bytes);
                 self.event(Event::Received { from, session, message });
@@ -169,11 +159,7 @@ impl Messaging {
     pub(super) fn expire(&mut self, id: SendId, now: Mono) {
         let Some(to) = self.abandon(id) else { return };
         let reached = self.peers.get(&to).is_some_and(|peer| peer.link.is_reached());
-        let error = if reached {
-            SendError::Timeout
-        } else {
-            SendError::PeerUnreachable
-        };
+        let error = if reached { SendError::Timeout } else { SendError::PeerUnreachable };
         self.event(Event::Failed { id, peer: to, error });
         self.settle(to, now);
     }
@@ -214,8 +200,7 @@ impl Messaging {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             if peer.link.is_open() {
                 let answers = peer.inbox.answers(window).into_iter();
-                self.outputs
-                    .extend(answers.map(|frame| Output::Frame { to: id, frame }));
+                self.outputs.extend(answers.map(|frame| Output::Frame { to: id, frame }));
             }
         }
     }
@@ -226,10 +211,7 @@ impl Messaging {
         if !peer.link.is_connected() {
             peer.inbox.disconnected();
         }
-        let demand = Demand {
-            messages: !peer.outbox.is_empty(),
-            answers: peer.inbox.owes_answers(),
-        };
+        let demand = Demand { messages: !peer.outbox.is_empty(), answers: peer.inbox.owes_answers() };
         match peer.link.ask(demand, &self.config, now) {
             Some(Ask::Dial) => self.outputs.push_back(Output::Dial { peer: id }),
             Some(Ask::Open) => self.outputs.push_back(Output::Open { peer: id }),

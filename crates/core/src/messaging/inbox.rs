@@ -229,19 +229,12 @@ impl Inbox {
         let mut acks = Vec::new();
         for number in std::mem::take(&mut self.owed) {
             match self.refused.get(&number) {
-                Some(&reason) => frames.push(Frame::Nack {
-                    session,
-                    number,
-                    reason,
-                }),
+                Some(&reason) => frames.push(Frame::Nack { session, number, reason }),
                 None => acks.push(number),
             }
             remember(&mut self.given, number, window, |_| {});
         }
-        frames.extend(acks.chunks(MAX_ACKS).map(|numbers| Frame::Ack {
-            session,
-            numbers: numbers.to_vec(),
-        }));
+        frames.extend(acks.chunks(MAX_ACKS).map(|numbers| Frame::Ack { session, numbers: numbers.to_vec() }));
         frames
     }
 

@@ -63,12 +63,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(config: &Config) -> Self {
-        Self {
-            state: State::Away,
-            redial_ms: config.redial.min_ms,
-            reopen_ms: config.reopen.min_ms,
-            reached: false,
-        }
+        Self { state: State::Away, redial_ms: config.redial.min_ms, reopen_ms: config.reopen.min_ms, reached: false }
     }
 
     pub(super) fn handle(&mut self, change: Change, config: &Config, now: Mono) {
@@ -80,27 +75,21 @@ impl Link {
                 self.reached = false;
                 Joined
             }
-            (Dialling, Change::DialFailed) => Redial {
-                at: wait(&mut self.redial_ms, config.redial, now),
-            },
-            (Joined | Opening | Reopen { .. } | Open { .. }, Change::Disconnected) => Redial {
-                at: wait(&mut self.redial_ms, config.redial, now),
-            },
+            (Dialling, Change::DialFailed) => Redial { at: wait(&mut self.redial_ms, config.redial, now) },
+            (Joined | Opening | Reopen { .. } | Open { .. }, Change::Disconnected) => {
+                Redial { at: wait(&mut self.redial_ms, config.redial, now) }
+            }
             (Joined | Opening | Reopen { .. } | Open { .. }, Change::Opened) => {
                 self.reached = true;
                 Open { since: now }
             }
-            (Opening, Change::Closed) => Reopen {
-                at: wait(&mut self.reopen_ms, config.reopen, now),
-            },
+            (Opening, Change::Closed) => Reopen { at: wait(&mut self.reopen_ms, config.reopen, now) },
             (Open { since }, Change::Closed) => {
                 // A stream that has held is no reason to wait longer than at first.
                 if now.since(since) >= config.reopen.max_ms {
                     self.reopen_ms = config.reopen.min_ms;
                 }
-                Reopen {
-                    at: wait(&mut self.reopen_ms, config.reopen, now),
-                }
+                Reopen { at: wait(&mut self.reopen_ms, config.reopen, now) }
             }
             // Two ends may dial each other at once; a driver's word may be late or come twice.
             (state @ (Joined | Opening | Reopen { .. } | Open { .. }), Change::Connected | Change::DialFailed)

@@ -38,30 +38,18 @@ impl Load {
 
 impl Config {
     pub(super) fn window(&self) -> Load {
-        Load {
-            messages: self.window_messages,
-            bytes: self.window_bytes,
-        }
+        Load { messages: self.window_messages, bytes: self.window_bytes }
     }
 
     pub(super) fn outbox(&self) -> Load {
-        Load {
-            messages: self.outbox_messages,
-            bytes: self.outbox_bytes,
-        }
+        Load { messages: self.outbox_messages, bytes: self.outbox_bytes }
     }
 
     pub(super) fn outbox_total(&self) -> Load {
-        Load {
-            messages: self.outbox_total_messages,
-            bytes: self.outbox_total_bytes,
-        }
+        Load { messages: self.outbox_total_messages, bytes: self.outbox_total_bytes }
     }
 
     pub(super) fn inbox_total(&self) -> Load {
-        Load {
-            messages: self.inbox_total_messages,
-            bytes: self.inbox_total_bytes,
-        }
+        Load { messages: self.inbox_total_messages, bytes: self.inbox_total_bytes }
     }
 }

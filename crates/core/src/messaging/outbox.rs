@@ -83,22 +83,13 @@ impl Outbox {
         let message = letter.message(id, session);
         self.flight.add(bytes);
         let letter = Some(letter);
-        self.sent.insert(
-            id,
-            Sent {
-                letter,
-                bytes,
-                first: now,
-            },
-        );
+        self.sent.insert(id, Sent { letter, bytes, first: now });
         Some(message)
     }
 
     /// What a new stream begins with: everything sent and neither answered nor abandoned, in order.
     pub(super) fn sent_messages(&self, session: u64) -> impl Iterator<Item = Message> {
-        self.sent
-            .iter()
-            .filter_map(move |(id, sent)| Some(sent.letter.as_ref()?.message(*id, session)))
+        self.sent.iter().filter_map(move |(id, sent)| Some(sent.letter.as_ref()?.message(*id, session)))
     }
 
     /// The receiver's last word on a message.
@@ -113,10 +104,7 @@ impl Outbox {
         match sent.letter {
             Some(letter) => {
                 self.queued.remove(sent.bytes);
-                Answered::Letter {
-                    letter,
-                    first: sent.first,
-                }
+                Answered::Letter { letter, first: sent.first }
             }
             None => Answered::Settled,
         }

@@ -13,10 +13,7 @@ const MESH: MeshId = MeshId([7; 32]);
 const PEER: NodeId = NodeId([1; 32]);
 
 fn at(millis: u64) -> Now {
-    Now {
-        mono: Mono(millis),
-        unix: millis,
-    }
+    Now { mono: Mono(millis), unix: millis }
 }
 
 fn node(config: Config) -> Messaging {
@@ -25,11 +22,7 @@ fn node(config: Config) -> Messaging {
 
 /// A window of `messages` and `bytes`, everything else as usual.
 fn window(messages: usize, bytes: usize) -> Config {
-    Config {
-        window_messages: messages,
-        window_bytes: bytes,
-        ..Config::default()
-    }
+    Config { window_messages: messages, window_bytes: bytes, ..Config::default() }
 }
 
 fn drain(messaging: &mut Messaging) -> Vec<Output> {
@@ -72,12 +65,7 @@ fn hello(session: u64) -> Frame {
 
 fn message(number: u64, bytes: usize) -> Frame {
     let body = Bytes::from(vec![0; bytes]);
-    Frame::Message(Message {
-        number,
-        from: None,
-        to: None,
-        body,
-    })
+    Frame::Message(Message { number, from: None, to: None, body })
 }
 
 fn ack(session: u64, numbers: impl IntoIterator<Item = u64>) -> Frame {
@@ -87,11 +75,7 @@ fn ack(session: u64, numbers: impl IntoIterator<Item = u64>) -> Frame {
 
 fn nack(session: u64, number: u64) -> Frame {
     let reason = Refusal::UnknownAgent;
-    Frame::Nack {
-        session,
-        number,
-        reason,
-    }
+    Frame::Nack { session, number, reason }
 }
 
 fn out(frame: Frame) -> Output {
@@ -107,24 +91,14 @@ fn offence(offence: Offence) -> Output {
 }
 
 fn delivered(id: SendId, round_trip_ms: u64) -> Output {
-    Output::Event(Event::Delivered {
-        id,
-        peer: PEER,
-        session: SESSION,
-        number: SESSION + id.0,
-        round_trip_ms,
-    })
+    Output::Event(Event::Delivered { id, peer: PEER, session: SESSION, number: SESSION + id.0, round_trip_ms })
 }
 
 /// Numbers of the messages that go out.
 fn sent(outputs: &[Output]) -> Vec<u64> {
     let mut numbers = Vec::new();
     for output in outputs {
-        if let Output::Frame {
-            frame: Frame::Message(message),
-            ..
-        } = output
-        {
+        if let Output::Frame { frame: Frame::Message(message), .. } = output {
             numbers.push(message.number);
         }
     }

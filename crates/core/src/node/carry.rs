@@ -49,10 +49,7 @@ impl Node {
                     self.directory_wants(output, now);
                 }
                 if let Some(announcement) = self.directory.current() {
-                    let request = join::Request {
-                        mesh: self.mesh,
-                        announcement: ByteBuf::from(announcement.to_vec()),
-                    };
+                    let request = join::Request { mesh: self.mesh, announcement: ByteBuf::from(announcement.to_vec()) };
                     self.outputs.push_back(Output::Join { peer, request });
                 }
             }
@@ -106,20 +103,10 @@ impl Node {
                     }
                 }
             }
-            messaging::Output::Event(messaging::Event::Delivered {
-                id,
-                peer,
-                session,
-                number,
-                round_trip_ms,
-            }) => {
+            messaging::Output::Event(messaging::Event::Delivered { id, peer, session, number, round_trip_ms }) => {
                 self.metrics.messages_delivered += 1;
                 if let Some(call) = self.sending.remove(&id) {
-                    let receipt = Receipt {
-                        peer,
-                        number: (session, number),
-                        round_trip_ms,
-                    };
+                    let receipt = Receipt { peer, number: (session, number), round_trip_ms };
                     self.event(Event::Sent { call, receipt });
                 }
             }
@@ -176,19 +163,15 @@ impl Node {
         debug_assert!(sealed.is_ok(), "{kind:?} does not fit: {sealed:?}");
         let envelope = sealed.ok()?;
         self.metrics.envelopes_sent += 1;
-        self.outputs.push_back(Output::Publish {
-            topic: kind.topic(),
-            wire: envelope.wire().clone(),
-        });
+        self.outputs.push_back(Output::Publish { topic: kind.topic(), wire: envelope.wire().clone() });
         Some(envelope)
     }
 
     /// Makes what nobody was there to hear heard by the first who is. A joiner is handed our announcement, so an old
     /// one need not go out again.
     pub(super) fn publish_again(&mut self, topic: Topic) {
-        let (again, keep) = std::mem::take(&mut self.unpublished)
-            .into_iter()
-            .partition(|(waiting, _)| *waiting == topic);
+        let (again, keep) =
+            std::mem::take(&mut self.unpublished).into_iter().partition(|(waiting, _)| *waiting == topic);
         self.unpublished = keep;
         let again: VecDeque<(Topic, Bytes)> = again;
         self.outputs.extend(again.into_iter().map(|(topic, wire)| Output::Publish { topic, wire }));
@@ -210,13 +193,7 @@ impl Node {
 
     /// Sends to a receiver that is known.
     pub(super) fn dispatch(&mut self, waiting: Waiting, node: NodeId, now: Now) -> Result<(), SendError> {
-        let Waiting {
-            call,
-            target,
-            from,
-            body,
-            deadline,
-        } = waiting;
+        let Waiting { call, target, from, body, deadline } = waiting;
         let to = match target {
             Target::Agent(name, _) => Some(name),
             Target::Node(_) => None,
@@ -240,11 +217,7 @@ impl Node {
         let Target::Agent(name, node) = &waiting.target else {
             return;
         };
-        let criteria = Criteria {
-            name: Some(name.clone()),
-            node: *node,
-            ..Criteria::default()
-        };
+        let criteria = Criteria { name: Some(name.clone()), node: *node, ..Criteria::default() };
         let options = SearchOptions {
             limit: Some(1),
             timeout_ms: RESOLVE_MS.min(waiting.deadline.since(now.mono)),

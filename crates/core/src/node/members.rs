@@ -130,8 +130,8 @@ impl Node {
     /// Takes in an announcement that `from` vouches for by handing it over.
     fn introduced(&mut self, from: NodeId, wire: Bytes, now: Now) -> Option<Applied> {
         let read = |envelope: Verified<Envelope>| {
-            let announcement: Announcement = codec::decode(&envelope.payload, MAX_ENVELOPE)
-                .map_err(|error| intake::offence_of(&error.into()))?;
+            let announcement: Announcement =
+                codec::decode(&envelope.payload, MAX_ENVELOPE).map_err(|error| intake::offence_of(&error.into()))?;
             Ok((envelope, announcement))
         };
         match self.intake.admit_announcement(wire, now).and_then(read) {
@@ -169,10 +169,7 @@ impl Node {
             }
         }
         let last = frames.len() - 1;
-        let reply = |(n, announcements)| join::Reply::Members {
-            announcements,
-            more: n < last,
-        };
+        let reply = |(n, announcements)| join::Reply::Members { announcements, more: n < last };
         frames.into_iter().enumerate().map(reply).collect()
     }
 }

@@ -63,11 +63,7 @@ impl Pacing {
             on_the_way: VecDeque::new(),
             opened: MIN_WINDOW,
             rate: Rate::default(),
-            round_trip: RoundTrip {
-                least: None,
-                at: now,
-                probe: None,
-            },
+            round_trip: RoundTrip { least: None, at: now, probe: None },
         }
     }
 
@@ -199,14 +195,7 @@ mod tests {
 
     impl Path {
         fn new(rate: u64, rtt: u64) -> Self {
-            Self {
-                rate,
-                rtt,
-                free_at: 0,
-                confirmations: VecDeque::new(),
-                waits: Vec::new(),
-                delivered: Vec::new(),
-            }
+            Self { rate, rtt, free_at: 0, confirmations: VecDeque::new(), waits: Vec::new(), delivered: Vec::new() }
         }
 
         /// Sends as much as `pacing` admits from `from` to `until`, milliseconds.

@@ -101,12 +101,7 @@ impl Finished {
 
 impl Receiving {
     pub(super) fn new(config: Config) -> Self {
-        Self {
-            config,
-            transfers: BTreeMap::new(),
-            untaken: BTreeMap::new(),
-            finished: BTreeMap::new(),
-        }
+        Self { config, transfers: BTreeMap::new(), untaken: BTreeMap::new(), finished: BTreeMap::new() }
     }
 
     pub(super) fn offered(
@@ -146,10 +141,7 @@ impl Receiving {
             ReceiveReport::Broken => transfer.pause(now),
             ReceiveReport::Corrupt => {
                 self.give_up(key, ReceiveError::Integrity, out);
-                out.push_back(Output::Offence {
-                    peer: key.0,
-                    offence: Offence::Corrupt,
-                });
+                out.push_back(Output::Offence { peer: key.0, offence: Offence::Corrupt });
             }
         }
     }
@@ -191,13 +183,7 @@ impl Receiving {
     }
 
     fn begin(&mut self, key: Key, ticket: Ticket, manifest: Arc<Manifest>, now: Mono) -> Decision {
-        let transfer = Transfer {
-            manifest,
-            have: 0,
-            stream: Some(ticket),
-            since: now,
-            meter: Meter::default(),
-        };
+        let transfer = Transfer { manifest, have: 0, stream: Some(ticket), since: now, meter: Meter::default() };
         self.transfers.insert(key, transfer);
         Decision::Accept
     }

@@ -25,12 +25,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            max_transfers: 64,
-            retry_min_ms: 250,
-            retry_max_ms: 4_000,
-            max_restarts: 3,
-        }
+        Self { max_transfers: 64, retry_min_ms: 250, retry_max_ms: 4_000, max_restarts: 3 }
     }
 }
 
@@ -81,12 +76,7 @@ impl Transfer {
 
 impl Sending {
     pub(super) fn new(config: Config) -> Self {
-        Self {
-            config,
-            connected: BTreeSet::new(),
-            transfers: BTreeMap::new(),
-            tickets: 0,
-        }
+        Self { config, connected: BTreeSet::new(), transfers: BTreeMap::new(), tickets: 0 }
     }
 
     pub(super) fn share(

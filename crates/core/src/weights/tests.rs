@@ -49,11 +49,7 @@ struct Machine {
 
 impl Machine {
     fn new(config: Config) -> Self {
-        Self {
-            weights: Weights::new(config),
-            now: 0,
-            tickets: 0,
-        }
+        Self { weights: Weights::new(config), now: 0, tickets: 0 }
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -89,11 +85,8 @@ impl Machine {
 
     fn offered(&mut self, from: NodeId, manifest: &Manifest) -> (u64, Vec<Output>) {
         self.tickets += 1;
-        let offer = Input::Offered {
-            from,
-            ticket: Ticket::Inbound(self.tickets),
-            manifest: Arc::new(manifest.clone()),
-        };
+        let offer =
+            Input::Offered { from, ticket: Ticket::Inbound(self.tickets), manifest: Arc::new(manifest.clone()) };
         (self.tickets, self.handle(offer))
     }
 
@@ -139,23 +132,11 @@ fn refused(ticket: u64, reason: Refusal) -> Vec<Output> {
 }
 
 fn progress(direction: Direction, peer: NodeId, id: TransferId, have: u64, total: u64) -> Output {
-    Output::Event(Event::Progress {
-        id,
-        direction,
-        peer,
-        bytes: have * CHUNK,
-        total: total * CHUNK,
-    })
+    Output::Event(Event::Progress { id, direction, peer, bytes: have * CHUNK, total: total * CHUNK })
 }
 
 fn shared(peer: NodeId, id: TransferId, chunks: u64, resumed: u32, duration_ms: u64) -> Output {
-    Output::Event(Event::Shared {
-        id,
-        peer,
-        bytes: chunks * CHUNK,
-        resumed,
-        duration_ms,
-    })
+    Output::Event(Event::Shared { id, peer, bytes: chunks * CHUNK, resumed, duration_ms })
 }
 
 fn share_failed(peer: NodeId, id: TransferId, error: ShareError) -> Output {
@@ -302,11 +283,7 @@ mod sending {
         machine.sleep_until(1800);
         machine.sending(A, t, 1, SendReport::Confirmed { have: 1 });
         assert_eq!(machine.sleep_until(2799), []);
-        let failed = [
-            close(Ticket::Outbound(1)),
-            release(A, t),
-            share_failed(A, t, ShareError::Timeout),
-        ];
+        let failed = [close(Ticket::Outbound(1)), release(A, t), share_failed(A, t, ShareError::Timeout)];
         assert_eq!(machine.sleep_until(2800), failed);
     }
 
@@ -421,10 +398,7 @@ mod receiving {
 
     /// Room for 16 chunks in all and 8 of one peer.
     fn small() -> Machine {
-        Machine::new(Config {
-            receiving: ReceivingConfig::up_to(8 * CHUNK),
-            ..Config::default()
-        })
+        Machine::new(Config { receiving: ReceivingConfig::up_to(8 * CHUNK), ..Config::default() })
     }
 
     #[test]
@@ -519,10 +493,7 @@ mod receiving {
     fn memory_of_finished_transfers_is_bounded() {
         let mut config = ReceivingConfig::default();
         (config.max_finished, config.max_finished_per_peer) = (3, 2);
-        let mut machine = Machine::new(Config {
-            receiving: config,
-            ..Config::default()
-        });
+        let mut machine = Machine::new(Config { receiving: config, ..Config::default() });
         for (from, n) in [(A, 1), (A, 2), (A, 3), (B, 4), (node(3), 5)] {
             machine.now += 1;
             machine.deliver(from, &manifest(n, 1));
@@ -548,10 +519,7 @@ mod receiving {
         let (ticket, _) = machine.offered(A, &manifest(1, 4));
         machine.receiving(A, t, ticket, ReceiveReport::Arrived { have: 2 });
         let outputs = machine.receiving(A, t, ticket, ReceiveReport::Corrupt);
-        let offence = Output::Offence {
-            peer: A,
-            offence: Offence::Corrupt,
-        };
+        let offence = Output::Offence { peer: A, offence: Offence::Corrupt };
         // No Close: the task is still saying why.
         assert_eq!(outputs, [discard(A, t), receive_failed(A, t, ReceiveError::Integrity), offence]);
         assert_eq!(machine.weights.poll_timeout(), None);
@@ -644,11 +612,8 @@ mod receiving {
         machine.receiving(B, id(2), of_b, ReceiveReport::Broken);
         machine.now = 10;
         let (ticket, outputs) = machine.offered(B, &manifest(3, 3));
-        let displaced = [
-            discard(B, id(2)),
-            receive_failed(B, id(2), ReceiveError::Displaced),
-            decide(ticket, Decision::Accept),
-        ];
+        let displaced =
+            [discard(B, id(2)), receive_failed(B, id(2), ReceiveError::Displaced), decide(ticket, Decision::Accept)];
         assert_eq!(outputs, displaced);
     }
 

@@ -27,12 +27,7 @@ impl<H: Host> Driver<H> {
                 }
             },
             Call::Send(outgoing, reply) => {
-                let Outgoing {
-                    target,
-                    from,
-                    body,
-                    timeout_ms,
-                } = outgoing;
+                let Outgoing { target, from, body, timeout_ms } = outgoing;
                 match self.node.send(target, from, body, timeout_ms, now) {
                     Ok(call) => {
                         self.waiting.sends.insert(call, reply);
@@ -62,12 +57,7 @@ impl<H: Host> Driver<H> {
     }
 
     fn share(&mut self, sharing: Sharing, reply: Reply<Result<Shared, ShareFailed>>, now: Now) {
-        let Sharing {
-            target,
-            info,
-            bytes,
-            timeout_ms,
-        } = sharing;
+        let Sharing { target, info, bytes, timeout_ms } = sharing;
         let begun = self.node.resolve(&target).map_err(ShareFailed::from).and_then(|to| {
             if to == self.node.id() {
                 return Err(ShareFailed::Local);

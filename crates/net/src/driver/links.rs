@@ -7,10 +7,11 @@ use libp2p::kad;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, NetworkBehaviour};
-use libp2p::{identify, ping};
+use libp2p::{Stream, identify, ping};
 use mesh_proto::protocol;
 
 use super::*;
+use crate::streams::Inbound;
 
 /// Direct streams that one peer may have open to us; a healthy one has a single one, and a second while it reconnects.
 const MAX_INBOUND: usize = 4;
@@ -40,6 +41,7 @@ pub(super) fn seeds(relays: &[Multiaddr]) -> Result<BTreeMap<NodeId, Vec<Multiad
 }
 
 /// Listens on all `addresses`, and returns those that came of it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "nothing else can happen before anybody is connected")]
 pub(super) async fn listen<X>(
     swarm: &mut Swarm<Behaviour<X>>,
     addresses: &[Multiaddr],
@@ -49,10 +51,7 @@ where
 {
     let mut listening = Vec::new();
     for address in addresses {
-        let failed = |reason: String| StartError::Listen {
-            address: address.clone(),
-            reason,
-        };
+        let failed = |reason: String| StartError::Listen { address: address.clone(), reason };
         let id = swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
         loop {
             match swarm.select_next_some().await {
@@ -78,20 +77,13 @@ impl<H: Host> Driver<H> {
         self.host.on_swarm_event(&event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event, now),
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                ..
-            } => self.established(peer_id, connection_id, &endpoint, now),
-            SwarmEvent::ConnectionClosed {
-                peer_id, connection_id, ..
-            } => self.closed(peer_id, connection_id, now),
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => self.not_dialled(peer, &error, now),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.established(peer_id, connection_id, &endpoint, now)
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.closed(peer_id, connection_id, now),
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                self.not_dialled(peer, &error, now)
+            }
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
             | SwarmEvent::ExternalAddrConfirmed { .. }
@@ -110,11 +102,9 @@ impl<H: Host> Driver<H> {
     fn on_behaviour(&mut self, event: BehaviourEvent<H::Behaviour>, now: Now) {
         match event {
             BehaviourEvent::Gossipsub(event) => self.on_gossip(event, now),
-            BehaviourEvent::Ping(ping::Event {
-                peer,
-                connection,
-                result,
-            }) => self.on_ping(peer, connection, result, now),
+            BehaviourEvent::Ping(ping::Event { peer, connection, result }) => {
+                self.on_ping(peer, connection, result, now)
+            }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 if info.protocols.iter().any(|name| name.as_ref() == protocol::KAD) {
                     for address in info.listen_addrs.into_iter().take(8) {
@@ -138,13 +128,19 @@ impl<H: Host> Driver<H> {
                 | kad::Event::ModeChanged { .. },
             )
             | BehaviourEvent::Identify(_)
-            | BehaviourEvent::Relay(_)
-            | BehaviourEvent::Streams(()) => {}
+            | BehaviourEvent::Relay(_) => {}
+            BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
             BehaviourEvent::Limits(never) => match never {},
         }
     }
 
-    fn on_ping(&mut self, peer: PeerId, id: ConnectionId, result: Result<std::time::Duration, ping::Failure>, now: Now) {
+    fn on_ping(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        result: Result<std::time::Duration, ping::Failure>,
+        now: Now,
+    ) {
         let Some(node) = node_of(&peer) else { return };
         match result {
             Ok(round_trip) => {
@@ -201,11 +197,7 @@ impl<H: Host> Driver<H> {
     fn linked(&mut self, node: NodeId, now: Now) {
         let best = self.links.get(&node).and_then(|all| all.values().min_by_key(|connection| connection.relayed));
         if let Some(Connection { relayed, address, .. }) = best {
-            let input = Input::Connected {
-                peer: node,
-                relayed: *relayed,
-                address: address.to_string(),
-            };
+            let input = Input::Connected { peer: node, relayed: *relayed, address: address.to_string() };
             self.node.handle(input, now);
         }
     }
@@ -278,8 +270,20 @@ impl<H: Host> Driver<H> {
         self.node.handle(Input::Addresses(addresses), mesh_platform::now());
     }
 
-    pub(super) fn on_direct_stream(&mut self, peer: PeerId, stream: Stream) {
+    fn on_stream(&mut self, inbound: Inbound) {
+        let Inbound { peer, protocol, stream } = inbound;
         let Some(from) = node_of(&peer) else { return };
+        if protocol == direct::PROTOCOL {
+            self.on_direct_stream(from, stream);
+        } else if protocol == transfer::PROTOCOL {
+            self.transfers.accept(from, stream);
+        } else {
+            // The only other name that is accepted.
+            mesh_platform::spawn(crate::join::answer(stream, from, self.reports.clone()));
+        }
+    }
+
+    fn on_direct_stream(&mut self, from: NodeId, stream: Stream) {
         let number = self.ticket();
         let open = self.inbound.entry(from).or_default();
         // The oldest hangs on a path that is gone more likely than the newest.
@@ -301,11 +305,6 @@ impl<H: Host> Driver<H> {
             reader.abort();
         }
     }
-
-    pub(super) fn on_join_stream(&mut self, peer: PeerId, stream: Stream) {
-        let Some(from) = node_of(&peer) else { return };
-        mesh_platform::spawn(crate::join::answer(stream, from, self.reports.clone()));
-    }
 }
 
 fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
@@ -326,9 +325,9 @@ fn distinct(addresses: impl Iterator<Item = Multiaddr>) -> Vec<Multiaddr> {
 }
 
 fn is_loopback(address: &Multiaddr) -> bool {
-    address.iter().next().is_some_and(|first| match first {
-        Protocol::Ip4(ip) => ip.is_loopback(),
-        Protocol::Ip6(ip) => ip.is_loopback(),
-        _ => false,
-    })
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        Some(_) | None => false,
+    }
 }

@@ -6,7 +6,7 @@ use mesh_core::node::Output;
 use mesh_core::weights::{self, Command};
 
 use super::*;
-use crate::transfer::OpenError;
+use crate::streams::OpenError;
 
 impl<H: Host> Driver<H> {
     pub(super) fn carry_out(&mut self, output: Output, now: Now) {
@@ -17,8 +17,8 @@ impl<H: Host> Driver<H> {
             Output::Verdict { ticket, verdict } => self.validated(ticket, verdict),
             Output::Join { peer, request } => match peer_of(&peer) {
                 Some(id) => {
-                    let ask = crate::join::ask(self.control.clone(), (id, peer), request, self.reports.clone());
-                    mesh_platform::spawn(ask);
+                    let opening = self.swarm.behaviour_mut().streams.open(id, crate::join::PROTOCOL);
+                    mesh_platform::spawn(crate::join::ask(opening, peer, request, self.reports.clone()));
                 }
                 None => self.node.handle(Input::JoinFailed { from: peer }, now),
             },
@@ -36,11 +36,14 @@ impl<H: Host> Driver<H> {
     }
 
     pub(super) fn transfer(&mut self, command: Command) {
-        let control = self.control.clone();
-        self.transfers.carry_out(command, |to| async move {
-            match peer_of(&to) {
-                Some(peer) => transfer::open(control, peer).await,
-                None => Err(OpenError::Failed),
+        let streams = &mut self.swarm.behaviour_mut().streams;
+        self.transfers.carry_out(command, |to| {
+            let opening = peer_of(&to).map(|peer| streams.open(peer, transfer::PROTOCOL));
+            async move {
+                match opening {
+                    Some(opening) => opening.stream().await,
+                    None => Err(OpenError::Failed),
+                }
             }
         });
     }
@@ -71,23 +74,14 @@ impl<H: Host> Driver<H> {
 
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event, now: Now) {
         match event {
-            gossipsub::Event::Message {
-                propagation_source,
-                message_id,
-                message,
-            } => {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
                 let topic = gossip::topic_of(&self.mesh, &message.topic);
                 let (Some(topic), Some(from)) = (topic, node_of(&propagation_source)) else {
                     return;
                 };
                 let ticket = self.ticket();
                 self.tickets.gossip.insert(ticket, (message_id, propagation_source));
-                let input = Input::Gossip {
-                    ticket,
-                    from,
-                    topic,
-                    wire: message.data.into(),
-                };
+                let input = Input::Gossip { ticket, from, topic, wire: message.data.into() };
                 self.node.handle(input, now);
             }
             gossipsub::Event::Subscribed { topic, .. } => {
@@ -105,8 +99,8 @@ impl<H: Host> Driver<H> {
         let Some(peer) = peer_of(&to) else { return };
         let generation = self.ticket();
         self.directs.insert(to, Direct { generation, frames: None });
-        let write = direct::write(self.control.clone(), (peer, to), generation, self.reports.clone());
-        mesh_platform::spawn(write);
+        let opening = self.swarm.behaviour_mut().streams.open(peer, direct::PROTOCOL);
+        mesh_platform::spawn(direct::write(opening, to, generation, self.reports.clone()));
     }
 
     fn send_direct(&mut self, to: NodeId, frame: Frame, now: Now) {
@@ -128,11 +122,7 @@ impl<H: Host> Driver<H> {
                     self.node.handle(Input::Direct(input), now);
                 }
             }
-            Report::Opened {
-                peer,
-                generation,
-                frames,
-            } => {
+            Report::Opened { peer, generation, frames } => {
                 let direct = self.directs.get_mut(&peer).filter(|direct| direct.generation == generation);
                 if let Some(direct) = direct {
                     direct.frames = Some(frames);
@@ -156,11 +146,7 @@ impl<H: Host> Driver<H> {
                     }
                 }
             }
-            Report::JoinRequest {
-                from,
-                request,
-                respond,
-            } => {
+            Report::JoinRequest { from, request, respond } => {
                 let ticket = self.ticket();
                 self.tickets.joins.insert(ticket, respond);
                 self.node.handle(Input::JoinRequest { ticket, from, request }, now);
@@ -186,21 +172,9 @@ impl<H: Host> Driver<H> {
                     let _ = reply.send(Ok(agents));
                 }
             }
-            node::Event::Weights(weights::Event::Shared {
-                id,
-                peer,
-                bytes,
-                resumed,
-                duration_ms,
-            }) => {
+            node::Event::Weights(weights::Event::Shared { id, peer, bytes, resumed, duration_ms }) => {
                 if let Some(reply) = self.waiting.shares.remove(&(peer, id)) {
-                    let _ = reply.send(Ok(Shared {
-                        id,
-                        peer,
-                        bytes,
-                        resumed,
-                        duration_ms,
-                    }));
+                    let _ = reply.send(Ok(Shared { id, peer, bytes, resumed, duration_ms }));
                 }
             }
             node::Event::Weights(weights::Event::ShareFailed { id, peer, error }) => {
@@ -213,7 +187,17 @@ impl<H: Host> Driver<H> {
                     self.events.push(Event::Weights { from, manifest, bytes });
                 }
             }
-            event => self.events.push(Event::Core(event)),
+            event @ (node::Event::Seed { .. }
+            | node::Event::Joined { .. }
+            | node::Event::PeerConnected { .. }
+            | node::Event::PeerDisconnected { .. }
+            | node::Event::PeerSuspected { .. }
+            | node::Event::PeerRecovered { .. }
+            | node::Event::Directory(_)
+            | node::Event::Message(_)
+            | node::Event::Broadcast { .. }
+            | node::Event::Weights(_)
+            | node::Event::Offence { .. }) => self.events.push(Event::Core(event)),
         }
     }
 }

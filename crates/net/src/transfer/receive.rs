@@ -33,12 +33,7 @@ pub(super) struct Inbound {
 
 impl Inbound {
     fn input(&self, id: TransferId, report: ReceiveReport) -> Input {
-        Input::Receiving {
-            from: self.from,
-            id,
-            ticket: self.ticket,
-            report,
-        }
+        Input::Receiving { from: self.from, id, ticket: self.ticket, report }
     }
 
     async fn report(&mut self, report: Report) -> Result<(), Stop> {
@@ -52,10 +47,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (reader, writer) = stream.split();
-    let mut io = Io {
-        reader: BufReader::with_capacity(8 * 1024, reader),
-        writer,
-    };
+    let mut io = Io { reader: BufReader::with_capacity(8 * 1024, reader), writer };
     let (accepted, stopped) = match negotiate(&mut io, &mut inbound).await {
         Ok(None) => (None, Ok(())),
         Ok(Some(partial)) => {
@@ -93,12 +85,7 @@ where
     };
     let have = manifest.chunks();
     let (respond, answer) = oneshot::channel();
-    let offered = Report::Offered {
-        from: inbound.from,
-        ticket: inbound.ticket,
-        manifest,
-        respond,
-    };
+    let offered = Report::Offered { from: inbound.from, ticket: inbound.ticket, manifest, respond };
     inbound.report(offered).await?;
     match answer.await.map_err(|_| Stop::Broken)? {
         Answer::Accept(partial) => Ok(Some(partial)),

@@ -30,12 +30,7 @@ pub(super) struct Outbound {
 
 impl Outbound {
     pub(super) fn input(&self, report: SendReport) -> Input {
-        Input::Sending {
-            to: self.to,
-            id: self.parcel.manifest.id,
-            ticket: self.ticket,
-            report,
-        }
+        Input::Sending { to: self.to, id: self.parcel.manifest.id, ticket: self.ticket, report }
     }
 
     async fn report(&mut self, input: Input) -> Result<(), Stop> {
@@ -69,10 +64,7 @@ where
     let mut answers = pin!(answers(reader));
     let Parcel { manifest, bytes } = outbound.parcel.clone();
 
-    let offer = Frame::Offer {
-        mesh: outbound.mesh,
-        manifest: Manifest::clone(&manifest),
-    };
+    let offer = Frame::Offer { mesh: outbound.mesh, manifest: Manifest::clone(&manifest) };
     frames::write(&mut writer, &offer, MAX_TRANSFER_FRAME).await?;
     let have = match next(&mut answers).await? {
         Frame::Accept { have } if have <= manifest.chunks() => have,
@@ -83,12 +75,8 @@ where
     };
     outbound.report(outbound.input(SendReport::Accepted { have })).await?;
 
-    let mut progress = Progress {
-        manifest: &manifest,
-        pacing: Pacing::new(mesh_platform::now().mono),
-        sent: have,
-        have,
-    };
+    let mut progress =
+        Progress { manifest: &manifest, pacing: Pacing::new(mesh_platform::now().mono), sent: have, have };
     while progress.have < manifest.chunks() {
         let Some(index) = progress.admitted() else {
             progress.confirm(next(&mut answers).await?, outbound).await?;

@@ -58,13 +58,7 @@ struct End {
 impl End {
     fn new() -> Self {
         let (transfers, reports) = Transfers::new(MESH);
-        Self {
-            weights: Weights::new(Config::default()),
-            transfers,
-            reports,
-            events: Vec::new(),
-            offences: Vec::new(),
-        }
+        Self { weights: Weights::new(Config::default()), transfers, reports, events: Vec::new(), offences: Vec::new() }
     }
 
     /// Takes the next report, and does what the core makes of it.
@@ -157,18 +151,12 @@ async fn read(stream: &mut Pipe) -> Option<Frame> {
 }
 
 fn offer(manifest: &Manifest) -> Frame {
-    Frame::Offer {
-        mesh: MESH,
-        manifest: manifest.clone(),
-    }
+    Frame::Offer { mesh: MESH, manifest: manifest.clone() }
 }
 
 fn chunk(manifest: &Manifest, bytes: &Bytes, index: u32) -> Frame {
     let range = manifest.range(index);
-    Frame::Chunk {
-        index,
-        data: bytes.slice(range.start as usize..range.end as usize),
-    }
+    Frame::Chunk { index, data: bytes.slice(range.start as usize..range.end as usize) }
 }
 
 /// Lets every task go as far as it can by itself.
@@ -211,10 +199,7 @@ async fn sizes_at_the_edges_of_chunks_arrive() {
 #[tokio::test]
 async fn what_was_cut_at_half_is_resumed_with_the_other_half() {
     let bytes = bytes(10 * MIB);
-    let cut = Fault {
-        cut_at: Some(5 * MIB as u64),
-        ..Fault::default()
-    };
+    let cut = Fault { cut_at: Some(5 * MIB as u64), ..Fault::default() };
     let (ada, mut bob, meters) = limited(share(&bytes, &[cut])).await;
     assert!(matches!(ada.ended(), Some(Event::Shared { resumed: 1, .. })), "{:?}", ada.ended());
     let (_, arrived) = bob.transfers.take(ADA, ID).expect("received");
@@ -230,22 +215,11 @@ async fn what_was_cut_at_half_is_resumed_with_the_other_half() {
 #[tokio::test]
 async fn a_changed_byte_is_refused_on_both_sides() {
     let bytes = bytes(4 * MIB);
-    let flip = Fault {
-        flip_at: Some(2_000_000),
-        ..Fault::default()
-    };
+    let flip = Fault { flip_at: Some(2_000_000), ..Fault::default() };
     let (ada, mut bob, meters) = limited(share(&bytes, &[flip])).await;
-    let failed = Event::ShareFailed {
-        id: ID,
-        peer: BOB,
-        error: ShareError::Integrity,
-    };
+    let failed = Event::ShareFailed { id: ID, peer: BOB, error: ShareError::Integrity };
     assert_eq!(ada.ended(), Some(&failed));
-    let failed = Event::ReceiveFailed {
-        id: ID,
-        from: ADA,
-        error: ReceiveError::Integrity,
-    };
+    let failed = Event::ReceiveFailed { id: ID, from: ADA, error: ReceiveError::Integrity };
     assert_eq!(bob.ended(), Some(&failed));
     assert_eq!(bob.offences, [(ADA, Offence::Corrupt)]);
     assert_eq!(ada.offences, []);
@@ -311,10 +285,7 @@ async fn a_receiver_that_confirms_nothing_stalls_its_sender_at_the_window() {
         mesh: MESH,
         to: BOB,
         ticket: Ticket::Outbound(1),
-        parcel: Parcel {
-            manifest: manifest.clone(),
-            bytes,
-        },
+        parcel: Parcel { manifest: manifest.clone(), bytes },
         reports,
     };
     let task = tokio::spawn(send::send(near, outbound));
@@ -343,10 +314,7 @@ async fn a_receiver_that_confirms_nothing_stalls_its_sender_at_the_window() {
     while let Some(Report::Input(input)) = reported.next().await {
         inputs.push(input);
     }
-    let offence = Input::Offence {
-        peer: BOB,
-        offence: Offence::OutOfPlace,
-    };
+    let offence = Input::Offence { peer: BOB, offence: Offence::OutOfPlace };
     assert_eq!(inputs.last(), Some(&offence));
 }
 
@@ -417,10 +385,7 @@ async fn refusals_say_why() {
     let mut too_large = Manifest::clone(&manifest);
     (too_large.size, too_large.chunk) = (257 * MIB as u64, MIB as u32);
     too_large.hashes = vec![ChunkHash([0; 32]); 257];
-    let wrong_mesh = Frame::Offer {
-        mesh: MeshId([8; 32]),
-        manifest: Manifest::clone(&manifest),
-    };
+    let wrong_mesh = Frame::Offer { mesh: MeshId([8; 32]), manifest: Manifest::clone(&manifest) };
     let offers = [(wrong_mesh, Refusal::WrongMesh), (offer(&too_large), Refusal::TooLarge)];
     for (offer, reason) in offers {
         let mut bob = End::new();
@@ -463,7 +428,8 @@ async fn a_peer_has_so_many_streams_and_no_more() {
 
 #[tokio::test]
 async fn a_peer_without_the_protocol_fails_the_share_and_a_link_without_a_stream_does_not() {
-    for (error, report) in [(OpenError::Unsupported, SendReport::Unsupported), (OpenError::Failed, SendReport::Broken)] {
+    for (error, report) in [(OpenError::Unsupported, SendReport::Unsupported), (OpenError::Failed, SendReport::Broken)]
+    {
         let mut ada = End::new();
         ada.transfers.keep(BOB, manifest(&[]), Bytes::new());
         let ticket = Ticket::Outbound(1);

@@ -55,15 +55,13 @@ impl libp2p::core::Transport for Transport {
         }
     }
 
-    fn poll(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
         Poll::Pending
     }
 }
 
 /// `ws://…` for a WebSocket address, nothing for any other.
+#[expect(clippy::wildcard_enum_match_arm, reason = "multiaddrs have dozens of parts that are no WebSocket's")]
 fn url_of(address: &Multiaddr) -> Option<String> {
     let mut parts = address.iter();
     let host = match parts.next()? {
@@ -97,10 +95,9 @@ async fn open(url: String) -> Result<Connection, io::Error> {
     let connection = Connection::new(socket, opened);
     match opening.await {
         Ok(()) => Ok(connection),
-        Err(oneshot::Canceled) => Err(io::Error::new(
-            io::ErrorKind::ConnectionRefused,
-            format!("no WebSocket at {url}"),
-        )),
+        Err(oneshot::Canceled) => {
+            Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("no WebSocket at {url}")))
+        }
     }
 }
 
@@ -112,9 +109,7 @@ fn construct(url: &str) -> Result<WebSocket, JsValue> {
         true => Reflect::get(&global, &JsValue::from_str("WebSocket"))?,
         false => own,
     };
-    let class: Function = class
-        .dyn_into()
-        .map_err(|_| JsValue::from_str("this environment has no WebSocket"))?;
+    let class: Function = class.dyn_into().map_err(|_| JsValue::from_str("this environment has no WebSocket"))?;
     Reflect::construct(&class, &Array::of1(&JsValue::from_str(url))).map(JsCast::unchecked_into)
 }
 

@@ -191,15 +191,25 @@ fn typed(example: &Value, text: &str) -> Result<Value, String> {
 }
 
 fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigError> {
-    let Options { config: _, mesh, listen, external, peer, key, http, print_config: _, check: _, log, no_mdns, json: _ } =
-        options;
+    let Options {
+        config: _,
+        mesh,
+        listen,
+        external,
+        peer,
+        key,
+        http,
+        print_config: _,
+        check: _,
+        log,
+        no_mdns,
+        json: _,
+    } = options;
     replace(&mut config.mesh, mesh.as_ref());
     replace(&mut config.key, key.as_ref());
     replace(&mut config.log, log.as_ref());
     replace(&mut config.http.listen, http.as_ref());
-    for (list, flag) in
-        [(&mut config.listen, listen), (&mut config.external, external), (&mut config.peers, peer)]
-    {
+    for (list, flag) in [(&mut config.listen, listen), (&mut config.external, external), (&mut config.peers, peer)] {
         replace(list, Some(flag).filter(|given| !given.is_empty()));
     }
     config.mdns &= !no_mdns;

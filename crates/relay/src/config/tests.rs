@@ -141,9 +141,15 @@ fn a_bad_line_is_named_with_its_key() {
         ("log = 'a=b=c'\n", "relay.toml line 1, key log: "),
         ("# first\nmesh = ''\n", "relay.toml line 2, key mesh: a name must not be empty"),
         ("mesh = 'a'\nlisten = ['/ip4/1.2.3.4/udp/5']\n", "relay.toml line 2, key listen: /ip4/1.2.3.4/udp/5 is not "),
-        ("listen = ['/ip4/0.0.0.0/tcp/5', '/ip4/0.0.0.0/tcp/5/ws']\n", "relay.toml line 1, key listen: /ip4/0.0.0.0/tcp/5/ws has "),
+        (
+            "listen = ['/ip4/0.0.0.0/tcp/5', '/ip4/0.0.0.0/tcp/5/ws']\n",
+            "relay.toml line 1, key listen: /ip4/0.0.0.0/tcp/5/ws has ",
+        ),
         ("peers = ['/ip4/1.2.3.4/tcp/5']\n", "relay.toml line 1, key peers: /ip4/1.2.3.4/tcp/5 does not end in /p2p/"),
-        ("relay.circuits_per_minute_per_peer = 4000000000\n", "relay.toml line 1, key relay.circuits_per_minute_per_peer: "),
+        (
+            "relay.circuits_per_minute_per_peer = 4000000000\n",
+            "relay.toml line 1, key relay.circuits_per_minute_per_peer: ",
+        ),
         ("mesh = 'a'\nthis is not TOML\n", "relay.toml line 2: "),
         ("mesh = 'a'\nmesh = 'b'\n", "relay.toml line 2: "),
     ];
@@ -196,7 +202,9 @@ fn only_supported_listeners_pass() {
     for good in ["/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/1/ws", "/ip6/::1/udp/1/quic-v1"] {
         assert!(can_listen_on(&good.parse().expect("an address")), "{good}");
     }
-    for bad in ["/ip4/0.0.0.0", "/dns4/a.b/tcp/1", "/ip4/1.2.3.4/tcp/1/wss", "/ip4/1.2.3.4/udp/1", "/ip4/1.2.3.4/tcp/1/ws/tls"] {
+    for bad in
+        ["/ip4/0.0.0.0", "/dns4/a.b/tcp/1", "/ip4/1.2.3.4/tcp/1/wss", "/ip4/1.2.3.4/udp/1", "/ip4/1.2.3.4/tcp/1/ws/tls"]
+    {
         assert!(!can_listen_on(&bad.parse().expect("an address")), "{bad}");
     }
 }

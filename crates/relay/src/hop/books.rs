@@ -32,10 +32,11 @@ impl Books {
             (relay::Event::ReservationTimedOut { .. }, Cause::Message(_, connection)) => {
                 self.reserved.remove(&connection);
             }
-            (relay::Event::ReservationClosed { .. }, Cause::Closed(_, connection)) => {
-                if !self.reserved.remove(&connection) {
-                    return None;
-                }
+            // Told of every connection: only those with a reservation lose one.
+            (relay::Event::ReservationClosed { .. }, Cause::Closed(_, connection))
+                if !self.reserved.remove(&connection) =>
+            {
+                return None;
             }
             (relay::Event::CircuitReqAccepted { src_peer_id, dst_peer_id }, _) => {
                 self.circuits.entry((*src_peer_id, *dst_peer_id)).or_default().push_back(now().mono);

@@ -199,12 +199,12 @@ fn drive_dialling(mut swarm: Swarm<relay::client::Behaviour>, address: Multiaddr
 struct Frozen {
     address: Multiaddr,
     peer: PeerId,
-    thaw: std::sync::mpsc::Sender<()>,
+    thaw: std::sync::mpsc::SyncSender<()>,
 }
 
 impl Frozen {
     async fn reserve(relay: Multiaddr) -> Self {
-        let (thaw, thawed) = std::sync::mpsc::channel();
+        let (thaw, thawed) = std::sync::mpsc::sync_channel(1);
         let (ready, is_ready) = oneshot::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

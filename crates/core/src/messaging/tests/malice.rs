@@ -4,15 +4,8 @@ use super::*;
 
 #[test]
 fn frames_before_a_hello_and_of_another_mesh() {
-    let wrong = Frame::Hello {
-        mesh: MeshId([8; 32]),
-        session: THEIRS,
-    };
-    let other = [
-        message(THEIRS + 1, 1),
-        ack(SESSION, [SESSION + 1]),
-        nack(SESSION, SESSION + 1),
-    ];
+    let wrong = Frame::Hello { mesh: MeshId([8; 32]), session: THEIRS };
+    let other = [message(THEIRS + 1, 1), ack(SESSION, [SESSION + 1]), nack(SESSION, SESSION + 1)];
     let mut node = node(Config::default());
     open(&mut node);
     send(&mut node, 1, 10_000, 0);
@@ -48,11 +41,7 @@ fn answers_to_what_was_never_sent() {
         assert_eq!(hears(&mut node, nack(session, SESSION + 1), 0), []);
     }
     let outputs = hears(&mut node, ack(SESSION, [SESSION + 9, SESSION + 1, SESSION + 9]), 0);
-    let expected = [
-        delivered(SendId(1), 0),
-        offence(Offence::OutOfPlace),
-        out(message(SESSION + 2, 1)),
-    ];
+    let expected = [delivered(SendId(1), 0), offence(Offence::OutOfPlace), out(message(SESSION + 2, 1))];
     assert_eq!(outputs, expected, "what is right in it counts");
 }
 
@@ -79,23 +68,11 @@ fn huge_numbers_and_repeats_cost_nothing() {
         hears(&mut node, message(number, 1), 0);
     }
     input(&mut node, Input::Opened { peer: PEER }, 0);
-    assert_eq!(
-        timeout(&mut node, 0),
-        [out(ack(0, 1..=8))],
-        "two windows of answers at most"
-    );
+    assert_eq!(timeout(&mut node, 0), [out(ack(0, 1..=8))], "two windows of answers at most");
     greeted(&mut node, 100);
-    assert_eq!(
-        received(&hears(&mut node, message(101, 1), 0)),
-        [101],
-        "its next run is not held to that"
-    );
+    assert_eq!(received(&hears(&mut node, message(101, 1), 0)), [101], "its next run is not held to that");
     greeted(&mut node, u64::MAX);
-    assert_eq!(
-        hears(&mut node, message(u64::MAX, 1), 0),
-        [],
-        "no number is above that run's name"
-    );
+    assert_eq!(hears(&mut node, message(u64::MAX, 1), 0), [], "no number is above that run's name");
 }
 
 #[test]
@@ -137,12 +114,9 @@ fn strangers_leave_nothing_behind() {
 fn a_driver_that_repeats_itself() {
     let mut node = node(Config::default());
     let peer = PEER;
-    for stray in [
-        Input::Opened { peer },
-        Input::Closed { peer },
-        Input::Disconnected { peer },
-        Input::DialFailed { peer },
-    ] {
+    for stray in
+        [Input::Opened { peer }, Input::Closed { peer }, Input::Disconnected { peer }, Input::DialFailed { peer }]
+    {
         assert_eq!(input(&mut node, stray, 0), []);
     }
     assert!(node.peers.is_empty());
@@ -152,9 +126,5 @@ fn a_driver_that_repeats_itself() {
     assert_eq!(input(&mut node, Input::Connected { peer }, 1), []);
     assert_eq!(input(&mut node, Input::DialFailed { peer }, 1), []);
     let again = input(&mut node, Input::Opened { peer }, 1);
-    assert_eq!(
-        again,
-        [out(hello(SESSION)), out(message(SESSION + 1, 1))],
-        "another stream, from the beginning"
-    );
+    assert_eq!(again, [out(hello(SESSION)), out(message(SESSION + 1, 1))], "another stream, from the beginning");
 }

@@ -22,10 +22,7 @@ use super::*;
 
 const SEEDS: u64 = 200;
 const STEPS: usize = 6_000;
-const WINDOW: Load = Load {
-    messages: 4,
-    bytes: 200,
-};
+const WINDOW: Load = Load { messages: 4, bytes: 200 };
 
 #[test]
 fn exactly_once_or_a_typed_error() {
@@ -68,10 +65,7 @@ fn exactly_once_or_a_typed_error() {
         assert!(count >= 100, "only {count} {name}");
     }
     // See Output::Offence: with windows as small as these it can happen, and must stay rare.
-    assert!(
-        suspicions * 1_000 <= delivered,
-        "{suspicions} suspicions in {delivered} messages"
-    );
+    assert!(suspicions * 1_000 <= delivered, "{suspicions} suspicions in {delivered} messages");
 }
 
 #[test]
@@ -319,9 +313,7 @@ impl Network {
         let key = (from, node.session, node.session + node.sends + 1);
         let mut body = key.2.to_be_bytes().to_vec();
         body.resize(8 + usize::try_from(size).unwrap(), 0);
-        let sent = node
-            .messaging
-            .send(id(1 - from), None, None, Bytes::from(body), timeout, now);
+        let sent = node.messaging.send(id(1 - from), None, None, Bytes::from(body), timeout, now);
         if let Ok(send) = sent {
             node.sends += 1;
             assert_eq!(send.0, node.sends);
@@ -418,12 +410,7 @@ impl Network {
             if fails {
                 self.input(node, Input::Closed { peer });
             } else {
-                self.streams[node].push(Stream {
-                    queue: VecDeque::new(),
-                    open: true,
-                    begun: false,
-                    arrives: self.now,
-                });
+                self.streams[node].push(Stream { queue: VecDeque::new(), open: true, begun: false, arrives: self.now });
                 self.input(node, Input::Opened { peer });
             }
         }
@@ -544,14 +531,9 @@ impl Network {
                 this.held.insert((1 - node, session, number), message.body.len());
                 let bytes: usize = this.held.values().sum();
                 let count = this.held.len();
-                assert!(
-                    count == 1 || (count <= WINDOW.messages && bytes <= WINDOW.bytes),
-                    "bounded"
-                );
+                assert!(count == 1 || (count <= WINDOW.messages && bytes <= WINDOW.bytes), "bounded");
             }
-            Event::Delivered {
-                id, session, number, ..
-            } => {
+            Event::Delivered { id, session, number, .. } => {
                 assert!(this.open.remove(&id), "accounted: {id:?} ended before");
                 assert_eq!((session, number), (own_session, own_session + id.0));
                 assert!(self.taken.contains(&(node, session, number)), "no false receipt");

@@ -18,22 +18,14 @@ fn ready(config: Config) -> Messaging {
 fn delivers_once_and_acknowledges_when_taken() {
     let mut node = ready(Config::default());
     assert_eq!(received(&hears(&mut node, message(FIRST, 1), 10)), [FIRST]);
-    assert_eq!(
-        hears(&mut node, message(FIRST, 1), 11),
-        [],
-        "a repeat before it is taken"
-    );
+    assert_eq!(hears(&mut node, message(FIRST, 1), 11), [], "a repeat before it is taken");
     assert_eq!(node.poll_timeout(), None, "nothing to say yet");
     node.taken(PEER, THEIRS, FIRST, at(20));
     assert_eq!(node.poll_timeout(), Some(Mono(20)), "at once");
     assert_eq!(timeout(&mut node, 20), [out(ack(THEIRS, [FIRST]))]);
     node.taken(PEER, THEIRS, FIRST, at(21));
     assert_eq!(timeout(&mut node, 21), [], "it cannot be taken twice");
-    assert_eq!(
-        hears(&mut node, message(FIRST, 1), 30),
-        [],
-        "a repeat after it was taken"
-    );
+    assert_eq!(hears(&mut node, message(FIRST, 1), 30), [], "a repeat after it was taken");
     assert_eq!(timeout(&mut node, 30), [out(ack(THEIRS, [FIRST]))]);
 }
 
@@ -55,13 +47,7 @@ fn answers_leave_together_and_split_at_the_limit() {
         }
         let mut sizes = Vec::new();
         for output in timeout(&mut node, 0) {
-            let Output::Frame {
-                frame: Frame::Ack { numbers, .. },
-                ..
-            } = output
-            else {
-                panic!("{output:?}")
-            };
+            let Output::Frame { frame: Frame::Ack { numbers, .. }, .. } = output else { panic!("{output:?}") };
             sizes.push(numbers.len());
         }
         assert_eq!(sizes, frames);
@@ -87,11 +73,7 @@ fn answers_need_a_stream_and_no_dial() {
     assert_eq!(timeout(&mut node, 10_000), [], "no dial for an answer");
     input(&mut node, Input::Connected { peer: PEER }, 10_000);
     greeted(&mut node, THEIRS);
-    assert_eq!(
-        hears(&mut node, message(FIRST + 1, 1), 10_000),
-        [Output::Open { peer: PEER }],
-        "asked again"
-    );
+    assert_eq!(hears(&mut node, message(FIRST + 1, 1), 10_000), [Output::Open { peer: PEER }], "asked again");
 }
 
 #[test]
@@ -119,11 +101,7 @@ fn refusals_are_repeated_as_refusals() {
     open(&mut node);
     greeted(&mut node, THEIRS);
     assert_eq!(received(&hears(&mut node, message(FIRST, 1), 2)), [0; 0]);
-    assert_eq!(
-        timeout(&mut node, 2),
-        [out(nack(THEIRS, FIRST))],
-        "an acknowledgement would be a lie"
-    );
+    assert_eq!(timeout(&mut node, 2), [out(nack(THEIRS, FIRST))], "an acknowledgement would be a lie");
 }
 
 #[test]
@@ -132,19 +110,11 @@ fn a_new_run_begins_anew_and_an_old_one_is_not_heard() {
     let newer = THEIRS + 1_000;
     assert_eq!(received(&hears(&mut node, message(FIRST, 1), 0)), [FIRST]);
     greeted(&mut node, newer);
-    assert_eq!(
-        hears(&mut node, message(FIRST, 1), 1),
-        [],
-        "a late frame of the old run"
-    );
+    assert_eq!(hears(&mut node, message(FIRST, 1), 1), [], "a late frame of the old run");
     assert_eq!(hears(&mut node, message(FIRST + 1, 1), 1), []);
     assert_eq!(received(&hears(&mut node, message(newer + 1, 1), 2)), [newer + 1]);
     greeted(&mut node, THEIRS);
-    assert_eq!(
-        hears(&mut node, message(FIRST + 2, 1), 3),
-        [],
-        "its hello changes nothing"
-    );
+    assert_eq!(hears(&mut node, message(FIRST + 2, 1), 3), [], "its hello changes nothing");
     assert_eq!(received(&hears(&mut node, message(newer + 2, 1), 3)), [newer + 2]);
     node.taken(PEER, THEIRS, FIRST, at(4));
     assert_eq!(timeout(&mut node, 4), [], "nobody waits for that answer");
@@ -155,23 +125,14 @@ fn a_new_run_begins_anew_and_an_old_one_is_not_heard() {
 #[test]
 fn window_holds_at_its_limit() {
     // Bytes of each message; how many of them are let in.
-    let steps: [(&[usize], usize); 6] = [
-        (&[1, 1, 1, 1], 4),
-        (&[1, 1, 1, 1, 1], 4),
-        (&[50, 50], 2),
-        (&[50, 51], 1),
-        (&[101], 1),
-        (&[101, 0], 1),
-    ];
+    let steps: [(&[usize], usize); 6] =
+        [(&[1, 1, 1, 1], 4), (&[1, 1, 1, 1, 1], 4), (&[50, 50], 2), (&[50, 51], 1), (&[101], 1), (&[101, 0], 1)];
     for (sizes, expected) in steps {
         let mut node = ready(window(4, 100));
         let frames = (FIRST..).zip(sizes).map(|(number, size)| message(number, *size));
         let outputs: Vec<_> = frames.flat_map(|frame| hears(&mut node, frame, 0)).collect();
         assert_eq!(received(&outputs).len(), expected, "{sizes:?}");
-        let offences = outputs
-            .iter()
-            .filter(|output| **output == offence(Offence::WindowExceeded))
-            .count();
+        let offences = outputs.iter().filter(|output| **output == offence(Offence::WindowExceeded)).count();
         assert_eq!(offences, sizes.len() - expected, "{sizes:?}");
     }
 }
@@ -182,10 +143,7 @@ fn after_a_drop_all_is_dropped_until_a_new_stream() {
     for number in FIRST..FIRST + 4 {
         hears(&mut node, message(number, 1), 0);
     }
-    assert_eq!(
-        hears(&mut node, message(FIRST + 4, 1), 0),
-        [offence(Offence::WindowExceeded)]
-    );
+    assert_eq!(hears(&mut node, message(FIRST + 4, 1), 0), [offence(Offence::WindowExceeded)]);
     node.taken(PEER, THEIRS, FIRST, at(0));
     assert_eq!(drain(&mut node), [], "more than half is held");
     assert_eq!(hears(&mut node, message(FIRST + 5, 1), 0), [], "would leave a gap");
@@ -220,10 +178,7 @@ fn what_an_old_run_left_takes_up_room_but_is_no_offence() {
 
 #[test]
 fn all_peers_together_are_bounded() {
-    let mut node = node(Config {
-        inbox_total_messages: 4,
-        ..window(2, 100)
-    });
+    let mut node = node(Config { inbox_total_messages: 4, ..window(2, 100) });
     let peers = [1, 2, 3].map(|n| NodeId([n; 32]));
     let says = |from, frame| Input::Frame { from, frame };
     for peer in peers {
@@ -236,11 +191,7 @@ fn all_peers_together_are_bounded() {
             taken_in.extend(received(&input(&mut node, says(peer, message(number, 1)), 0)));
         }
     }
-    assert_eq!(
-        taken_in,
-        [FIRST, FIRST + 1, FIRST, FIRST + 1],
-        "none of the third peer's"
-    );
+    assert_eq!(taken_in, [FIRST, FIRST + 1, FIRST, FIRST + 1], "none of the third peer's");
     let resets = |node: &mut Messaging| {
         let is_reset = |output: &Output| matches!(output, Output::Reset { .. });
         drain(node).into_iter().filter(is_reset).collect::<Vec<_>>()
@@ -250,18 +201,12 @@ fn all_peers_together_are_bounded() {
     node.taken(peers[1], THEIRS, FIRST, at(0));
     assert_eq!(resets(&mut node), [Output::Reset { peer: peers[2] }]);
     input(&mut node, says(peers[2], hello(THEIRS)), 0);
-    assert_eq!(
-        received(&input(&mut node, says(peers[2], message(FIRST, 1)), 0)),
-        [FIRST]
-    );
+    assert_eq!(received(&input(&mut node, says(peers[2], message(FIRST, 1)), 0)), [FIRST]);
 }
 
 #[test]
 fn remembers_peers_up_to_the_limit_and_forgets_the_most_silent() {
-    let mut node = node(Config {
-        max_peers: 2,
-        ..Config::default()
-    });
+    let mut node = node(Config { max_peers: 2, ..Config::default() });
     let peers = [1, 2, 3].map(|n| NodeId([n; 32]));
     for (peer, now) in peers.into_iter().zip(0..) {
         input(&mut node, Input::Connected { peer }, now);
@@ -281,10 +226,7 @@ fn remembers_peers_up_to_the_limit_and_forgets_the_most_silent() {
 
 #[test]
 fn a_peer_with_untaken_messages_is_not_forgotten() {
-    let mut node = node(Config {
-        max_peers: 0,
-        ..Config::default()
-    });
+    let mut node = node(Config { max_peers: 0, ..Config::default() });
     open(&mut node);
     greeted(&mut node, THEIRS);
     hears(&mut node, message(FIRST, 1), 0);

@@ -7,10 +7,7 @@ fn dials_opens_greets_sends_and_hears_back() {
     let mut node = node(Config::default());
     let id = send(&mut node, 3, 10_000, 0);
     assert_eq!(drain(&mut node), [Output::Dial { peer: PEER }]);
-    assert_eq!(
-        input(&mut node, Input::Connected { peer: PEER }, 40),
-        [Output::Open { peer: PEER }]
-    );
+    assert_eq!(input(&mut node, Input::Connected { peer: PEER }, 40), [Output::Open { peer: PEER }]);
     let opened = input(&mut node, Input::Opened { peer: PEER }, 60);
     assert_eq!(opened, [out(hello(SESSION)), out(message(SESSION + 1, 3))]);
     greeted(&mut node, THEIRS);
@@ -24,10 +21,7 @@ fn opens_to_a_peer_that_came_by_itself() {
     send(&mut node, 1, 10_000, 0);
     drain(&mut node);
     input(&mut node, Input::DialFailed { peer: PEER }, 10);
-    assert_eq!(
-        input(&mut node, Input::Connected { peer: PEER }, 20),
-        [Output::Open { peer: PEER }]
-    );
+    assert_eq!(input(&mut node, Input::Connected { peer: PEER }, 20), [Output::Open { peer: PEER }]);
 }
 
 #[test]
@@ -54,11 +48,7 @@ fn backs_off_between_dials() {
     }
     input(&mut node, Input::Connected { peer: PEER }, now);
     input(&mut node, Input::Disconnected { peer: PEER }, now);
-    assert_eq!(
-        node.poll_timeout(),
-        Some(Mono(now + 250)),
-        "a connection ends the back-off"
-    );
+    assert_eq!(node.poll_timeout(), Some(Mono(now + 250)), "a connection ends the back-off");
 }
 
 #[test]
@@ -69,11 +59,7 @@ fn backs_off_between_streams() {
     input(&mut node, Input::Connected { peer: PEER }, 0);
     let mut now = 0;
     for wait in [100, 200, 400, 800, 1_600, 2_000, 2_000] {
-        assert_eq!(
-            input(&mut node, Input::Opened { peer: PEER }, now).len(),
-            2,
-            "hello and the message"
-        );
+        assert_eq!(input(&mut node, Input::Opened { peer: PEER }, now).len(), 2, "hello and the message");
         assert_eq!(input(&mut node, Input::Closed { peer: PEER }, now), []);
         assert_eq!(node.poll_timeout(), Some(Mono(now + wait)));
         now += wait;
@@ -81,11 +67,7 @@ fn backs_off_between_streams() {
     }
     input(&mut node, Input::Opened { peer: PEER }, now);
     input(&mut node, Input::Closed { peer: PEER }, now + 2_000);
-    assert_eq!(
-        node.poll_timeout(),
-        Some(Mono(now + 2_100)),
-        "a stream that held ends the back-off"
-    );
+    assert_eq!(node.poll_timeout(), Some(Mono(now + 2_100)), "a stream that held ends the back-off");
 }
 
 #[test]
@@ -104,17 +86,9 @@ fn sends_again_on_a_new_stream_in_order_and_before_new_ones() {
     send(&mut node, 1, 10_000, 102);
     let opened = input(&mut node, Input::Opened { peer: PEER }, 110);
     assert_eq!(opened.first(), Some(&out(hello(SESSION))));
-    assert_eq!(
-        sent(&opened),
-        [1, 3, 4].map(|n| SESSION + n),
-        "three are in the window, the fifth waits"
-    );
+    assert_eq!(sent(&opened), [1, 3, 4].map(|n| SESSION + n), "three are in the window, the fifth waits");
     let outputs = hears(&mut node, ack(SESSION, [1, 3, 4].map(|n| SESSION + n)), 130);
-    assert_eq!(
-        outputs.first(),
-        Some(&delivered(SendId(1), 130)),
-        "counted from the first transmission"
-    );
+    assert_eq!(outputs.first(), Some(&delivered(SendId(1), 130)), "counted from the first transmission");
     assert_eq!(sent(&outputs), [SESSION + 5]);
 }
 
@@ -189,10 +163,7 @@ fn fails_at_the_deadline_with_the_reason() {
         let id = send(&mut node, 1, 90, 0);
         drain(&mut node);
         script(&mut node);
-        assert!(
-            !timeout(&mut node, 89).contains(&failed(id, error)),
-            "{name}: too early"
-        );
+        assert!(!timeout(&mut node, 89).contains(&failed(id, error)), "{name}: too early");
         assert!(timeout(&mut node, 90).contains(&failed(id, error)), "{name}");
         assert!(node.sends.is_empty() && node.deadlines.is_empty() && node.queued == Load::default());
     }
@@ -222,19 +193,12 @@ fn given_up_messages_keep_their_place_until_answered_or_the_stream_ends() {
     assert_eq!(timeout(&mut node, 50), [failed(late, SendError::Timeout)]);
     greeted(&mut node, THEIRS);
     let outputs = hears(&mut node, ack(SESSION, [SESSION + 1]), 60);
-    assert_eq!(
-        outputs,
-        [out(message(SESSION + 3, 1))],
-        "a late answer makes room, and nothing else"
-    );
+    assert_eq!(outputs, [out(message(SESSION + 3, 1))], "a late answer makes room, and nothing else");
     send(&mut node, 1, 10_000, 60);
     assert_eq!(drain(&mut node), [], "the cancelled one may still be with the receiver");
     input(&mut node, Input::Closed { peer: PEER }, 70);
     timeout(&mut node, 170);
-    assert_eq!(
-        sent(&input(&mut node, Input::Opened { peer: PEER }, 170)),
-        [SESSION + 3, SESSION + 4]
-    );
+    assert_eq!(sent(&input(&mut node, Input::Opened { peer: PEER }, 170)), [SESSION + 3, SESSION + 4]);
 }
 
 #[test]
@@ -290,10 +254,7 @@ fn bodies_hold_at_their_limit() {
     let mut node = node(Config::default());
     send(&mut node, MAX_BODY, 10, 0);
     let body = Bytes::from(vec![0; MAX_BODY + 1]);
-    let error = Error::TooLarge {
-        len: MAX_BODY + 1,
-        max: MAX_BODY,
-    };
+    let error = Error::TooLarge { len: MAX_BODY + 1, max: MAX_BODY };
     assert_eq!(node.send(PEER, None, None, body, 10, at(0)), Err(error));
 }
 
@@ -314,10 +275,7 @@ fn ten_thousand_at_once() {
         }
         assert!(numbers.len() <= 512 && numbers.is_sorted());
         outputs = hears(&mut node, ack(SESSION, numbers), round);
-        delivered += outputs
-            .iter()
-            .filter(|output| matches!(output, Output::Event(Event::Delivered { .. })))
-            .count();
+        delivered += outputs.iter().filter(|output| matches!(output, Output::Event(Event::Delivered { .. }))).count();
     }
     assert_eq!(delivered, 10_000);
     assert_eq!(node.poll_timeout(), None);

@@ -25,21 +25,10 @@ pub(super) struct Pipe {
 
 /// The two ends of a stream that holds `capacity` bytes each way; `fault` is done to what the first end writes.
 pub(super) fn pipe(capacity: usize, fault: Fault) -> (Pipe, Pipe) {
-    let [there, back] = [fault, Fault::default()].map(|fault| {
-        Direction(Arc::new(Mutex::new(State {
-            capacity,
-            fault,
-            ..State::default()
-        })))
-    });
-    let near = Pipe {
-        incoming: back.clone(),
-        outgoing: there.clone(),
-    };
-    let far = Pipe {
-        incoming: there,
-        outgoing: back,
-    };
+    let [there, back] = [fault, Fault::default()]
+        .map(|fault| Direction(Arc::new(Mutex::new(State { capacity, fault, ..State::default() }))));
+    let near = Pipe { incoming: back.clone(), outgoing: there.clone() };
+    let far = Pipe { incoming: there, outgoing: back };
     (near, far)
 }
 

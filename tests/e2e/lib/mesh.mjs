@@ -1,0 +1,155 @@
+// What one test has at hand: a relay, proxies, and agents in processes of their own. All of it ends with the test.
+
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Program } from './program.mjs'
+import { Proxy } from './proxy.mjs'
+import { Relay } from './relay.mjs'
+
+const PROGRAM = fileURLToPath(new URL('agent.mjs', import.meta.url))
+
+// Starts a relay for test `t`.
+export async function startMesh(t, { mesh = 'e2e' } = {}) {
+  const world = new World(mesh)
+  t.after(() => world.end())
+  await world.startRelay()
+  return world
+}
+
+class World {
+  dir = realpathSync(mkdtempSync(join(tmpdir(), 'neural-mesh-e2e-')))
+  #ends = []
+
+  constructor(mesh) {
+    this.mesh = mesh
+  }
+
+  // Starts the relay, or starts it again after it was killed: with the same key, on the same port.
+  async startRelay() {
+    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, port: this.relay?.port })
+    this.#ends.push(() => relay.end())
+    this.relay = relay
+  }
+
+  // A proxy in front of the relay.
+  async proxy() {
+    const proxy = await Proxy.start(this.relay.port)
+    this.#ends.push(() => proxy.close())
+    return proxy
+  }
+
+  // A process that has not joined.
+  async process() {
+    const agent = Agent.fork(PROGRAM)
+    this.#ends.push(() => agent.end())
+    await agent.run(() => {})
+    return agent
+  }
+
+  // A process that has joined, with one agent of this name or with several descriptions of agents.
+  async agent(names, options) {
+    const agent = await this.process()
+    await agent.join(this, names, options)
+    return agent
+  }
+
+  // Several processes with an agent each, that have joined and know each other.
+  async agents(...names) {
+    const agents = await Promise.all(names.map(name => this.agent(name)))
+    await acquaint(...agents)
+    return agents
+  }
+
+  async end() {
+    await Promise.all(this.#ends.map(end => end()))
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+// A process that runs lib/agent.mjs.
+class Agent extends Program {
+  #calls = new Map()
+  #next = 0
+
+  constructor(child) {
+    super(child)
+    child.on('message', ({ id, result, error }) => {
+      const { resolve, reject } = this.#calls.get(id)
+      this.#calls.delete(id)
+      if (error) reject(Object.assign(new Error(error.message), error))
+      else resolve(result)
+    })
+    this.exited.then(({ code, signal }) => {
+      for (const { reject } of this.#calls.values()) reject(new Error(`the agent ended (${signal ?? code}): ${this.stderr}`))
+      this.#calls.clear()
+    })
+  }
+
+  // Runs `code` in the process, with what lib/agent.mjs calls `agent` as its first argument. It is handed over as text
+  // and sees nothing of the test. Resolves and rejects as it does; errors keep their `code` and `details`.
+  run(code, ...args) {
+    return this.#call({ source: code.toString(), args })
+  }
+
+  // Joins. `via` a proxy, it is the only way out. `listen: false` takes no messages, broadcasts and weights.
+  async join(world, names, { via, listen, ...options } = {}) {
+    const agents = [names].flat().map(agent => (typeof agent === 'string' ? { id: agent } : agent))
+    const relays = via ? world.relay.addressBy(via.port) : world.relay.address
+    const join = { mesh: world.mesh, agents, options: { relays, ...options }, onlyPort: via?.port, listen }
+    const { peerId, meshId, joinMs } = await this.#call({ join })
+    this.peerId = peerId
+    this.meshId = meshId
+    this.joinMs = joinMs
+    this.name = agents[0].id
+    this.id = `${this.name}@${peerId}`
+  }
+
+  #call(request) {
+    const id = this.#next++
+    return new Promise((resolve, reject) => {
+      if (!this.running) return reject(new Error(`the agent has ended: ${this.stderr}`))
+      this.#calls.set(id, { resolve, reject })
+      this.child.send({ id, ...request })
+    })
+  }
+}
+
+// Resolves when each of the agents knows all the others.
+export async function acquaint(...agents) {
+  const ids = agents.map(agent => agent.id)
+  await Promise.all(agents.map(agent => knows(agent, ids)))
+}
+
+// Resolves when `agent` knows the agents of these ids.
+export function knows(agent, ids) {
+  return agent.run(async ({ mesh, until }, ids) => {
+    const missing = async () => {
+      const known = new Set((await mesh.agents.list()).map(agent => agent.id))
+      return ids.filter(id => !known.has(id))
+    }
+    await until(async () => (await missing()).length === 0, { what: `${ids} are known`, everyMs: 10 })
+  }, ids)
+}
+
+// Resolves when the agent has an event of this type in its log that matches all of `fields`.
+export function seen(agent, type, fields = {}) {
+  return agent.run(
+    ({ log, until }, type, fields) => {
+      const matches = event => event.type === type && Object.entries(fields).every(([key, value]) => event[key] === value)
+      return until(() => log.events.some(matches), { what: `an event ${type} with ${JSON.stringify(fields)}` })
+    },
+    type,
+    fields,
+  )
+}
+
+// Resolves when `condition`, in the test's own process, holds.
+export async function until(condition, { limitMs = 20_000, what = condition.toString() } = {}) {
+  const end = performance.now() + limitMs
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}

@@ -1,0 +1,70 @@
+// A TCP proxy on loopback that stands between an agent and the relay. Its connections can be cut and healed, and it counts
+// the bytes that pass.
+
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+
+export class Proxy {
+  // Bytes from the agent to the relay, and back.
+  up = 0
+  down = 0
+  // Connections that were turned away.
+  refused = 0
+  #server = createServer(socket => this.#accept(socket))
+  #sockets = new Set()
+  #cut = false
+  #target
+
+  // Resolves when it listens; connections go on to `port`.
+  static async start(port) {
+    const proxy = new Proxy()
+    proxy.#target = port
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
+  get port() {
+    return this.#server.address().port
+  }
+
+  // Resets all connections, and new ones as they come.
+  cut() {
+    this.#cut = true
+    for (const socket of this.#sockets) socket.resetAndDestroy()
+  }
+
+  heal() {
+    this.#cut = false
+  }
+
+  async close() {
+    this.cut()
+    this.#server.close()
+  }
+
+  #accept(inbound) {
+    inbound.on('error', () => {})
+    if (this.#cut) {
+      this.refused++
+      inbound.resetAndDestroy()
+      return
+    }
+    const outbound = connect(this.#target, '127.0.0.1')
+    inbound.on('data', chunk => (this.up += chunk.length))
+    outbound.on('data', chunk => (this.down += chunk.length))
+    this.#join(inbound, outbound)
+    this.#join(outbound, inbound)
+  }
+
+  #join(from, to) {
+    this.#sockets.add(from)
+    from.setNoDelay(true)
+    from.on('error', () => to.destroy())
+    from.on('close', () => {
+      this.#sockets.delete(from)
+      to.destroy()
+    })
+    from.pipe(to)
+  }
+}

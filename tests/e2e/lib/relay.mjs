@@ -1,0 +1,75 @@
+// A relay process.
+
+import { join } from 'node:path'
+import { relayBinary } from '../../../scripts/lib/relay.mjs'
+import { Program } from './program.mjs'
+
+export class Relay {
+  // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again.
+  static async start({ dir, mesh, key = 'relay.key', port = 0 }) {
+    const listen = `/ip4/127.0.0.1/tcp/${port}/ws`
+    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), '--listen', listen, '--http', '127.0.0.1:0', '--no-mdns']
+    const program = Program.spawn(relayBinary(), args, { cwd: dir })
+    const relay = new Relay(program)
+    try {
+      await relay.#ready()
+    } catch (error) {
+      await program.kill()
+      throw error
+    }
+    return relay
+  }
+
+  constructor(program) {
+    this.program = program
+  }
+
+  async #ready() {
+    const lines = this.program.lines()
+    for (;;) {
+      const { value, done } = await lines.next()
+      if (done) throw new Error(`the relay ended before it was ready: ${this.program.stderr}`)
+      const { event, address, peerId } = JSON.parse(value)
+      if (event === 'listening') this.address = address
+      if (event === 'http') this.http = address
+      if (event === 'ready') {
+        this.peerId = peerId
+        this.port = Number(/\/tcp\/(\d+)\//.exec(this.address)[1])
+        return
+      }
+    }
+  }
+
+  // Its address, by way of another port.
+  addressBy(port) {
+    return this.address.replace(`/tcp/${this.port}/`, `/tcp/${port}/`)
+  }
+
+  // The value of one of its metrics, with labels as they stand in the text.
+  async metric(name) {
+    const text = await (await fetch(`${this.http}/metrics`)).text()
+    const line = text.split('\n').find(line => line.startsWith(`${name} `))
+    if (line === undefined) throw new Error(`the relay has no metric ${name}`)
+    return Number(line.slice(name.length))
+  }
+
+  // Offences that it has counted, by kind, without those it has not.
+  async offences() {
+    const text = await (await fetch(`${this.http}/metrics`)).text()
+    const counts = [...text.matchAll(/^mesh_offences_total\{offence="([a-z-]+)"\} (\d+)$/gm)]
+    return Object.fromEntries(counts.map(([, kind, count]) => [kind, Number(count)]).filter(([, count]) => count > 0))
+  }
+
+  async healthy() {
+    const response = await fetch(`${this.http}/healthz`)
+    return response.ok && (await response.text()).trim() === 'ok'
+  }
+
+  kill() {
+    return this.program.kill()
+  }
+
+  end() {
+    return this.program.end()
+  }
+}
