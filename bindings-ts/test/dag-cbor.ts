@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { Tagged, decode, encode } from 'cborg'
+import { Tagged, decode, encode, type DecodeOptions } from 'cborg'
 
-const OPTIONS = {
+const OPTIONS: DecodeOptions = {
   strict: true,
   allowIndefinite: false,
   allowUndefined: false,
@@ -12,20 +12,39 @@ const OPTIONS = {
   useMaps: true,
 }
 
-/** A test vector: a name, the bytes in hex, and what they stand for. */
-export interface Vector {
-  name: string
-  hex: string
+/** Decodes DAG-CBOR in hex strictly: it must be the one encoding of its value. See {@link decodeCanonical}. */
+export function decodeDagCbor(hex: string): unknown {
+  const bytes = fromHex(hex)
+  assert.equal(bytes.length * 2, hex.length, 'not hex')
+  return decodeCanonical(bytes)
 }
 
-/**
- * Decodes DAG-CBOR strictly: it must be the one encoding of its value. Maps come as `Map`, bytes as `Uint8Array`.
- */
-export function decodeDagCbor(hex: string): unknown {
-  const bytes = Uint8Array.from(Buffer.from(hex, 'hex'))
-  assert.equal(bytes.length * 2, hex.length, 'not hex')
+/** The value of these bytes, which must be its one encoding. Maps come as `Map`, bytes as `Uint8Array`. */
+export function decodeCanonical(bytes: Uint8Array): unknown {
   const tags = { 42: Tagged.decoder(42) }
   const value = decode(bytes, { ...OPTIONS, tags })
-  assert.deepEqual(encode(value, { float64: true }), bytes, 'not the canonical encoding')
+  assert.deepEqual(encodeCanonical(value), bytes, 'not the canonical encoding')
   return value
+}
+
+/** The one encoding of a value. */
+export function encodeCanonical(value: unknown): Uint8Array {
+  return Uint8Array.from(encode(value, { float64: true }))
+}
+
+/** The value that JSON stands for in a test vector; see tests/vectors/README.md. */
+export function fromVector(json: unknown): unknown {
+  if (typeof json !== 'object' || json === null) return json
+  if (Array.isArray(json)) return json.map(fromVector)
+  if ('/bytes' in json) return fromHex(json['/bytes'] as string)
+  if ('/int' in json) return BigInt(json['/int'] as string)
+  return new Map(Object.entries(json).map(([key, value]) => [key, fromVector(value)]))
+}
+
+export function fromHex(hex: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(hex, 'hex'))
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
 }

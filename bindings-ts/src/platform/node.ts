@@ -9,9 +9,22 @@ const MAX_SOCKET_MESSAGE = 4 * 1024 * 1024
 // Everything on this socket is encrypted and does not compress.
 class Socket extends WebSocket {
   constructor(address: string | URL, protocols?: string | string[]) {
-    const options: WebSocket.ClientOptions & ClientRequestArgs = { perMessageDeflate: false, maxPayload: MAX_SOCKET_MESSAGE }
+    const options: WebSocket.ClientOptions & ClientRequestArgs = {
+      perMessageDeflate: false,
+      maxPayload: MAX_SOCKET_MESSAGE,
+      generateMask: zero,
+    }
     super(address, protocols, options)
+    // The core lets go of a socket whenever it likes, also of one that still connects. In a browser that is silent; here
+    // an 'error' that nobody listens for would end the process.
+    this.on('error', () => {})
   }
+}
+
+// A mask keeps a page from choosing the bytes that a proxy on the way sees (RFC 6455, 10.3). No script chooses these: all
+// but the names of protocols is encrypted by the core. With a mask of zeros the bytes go out as they are, without a copy.
+function zero(mask: Buffer): void {
+  mask.fill(0)
 }
 
 // Where the core looks before it takes globalThis.WebSocket, which Node.js 20 lacks and which may be somebody else's.

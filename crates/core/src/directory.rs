@@ -161,12 +161,21 @@ pub enum Applied {
 }
 
 #[derive(Debug)]
+struct Current {
+    seq: u64,
+    wire: Bytes,
+    place: u64,
+}
+
+#[derive(Debug)]
 struct Entry {
     seq: u64,
     announced: u64,
     expires: Mono,
     announcement: Announcement,
     wire: Bytes,
+    /// How many announcements had come with this one.
+    place: u64,
 }
 
 #[derive(Debug)]
@@ -185,12 +194,14 @@ pub struct Directory {
     own: BTreeMap<AgentName, AgentRecord>,
     addresses: Vec<String>,
     /// Our current announcement, once signed.
-    current: Option<(u64, Bytes)>,
+    current: Option<Current>,
     quota: Limiter<()>,
     /// When our next announcement is due.
     due: Option<Mono>,
     nodes: BTreeMap<NodeId, Entry>,
     bytes: usize,
+    /// Announcements that have come, our own included.
+    place: u64,
     expiries: BTreeSet<(Mono, NodeId)>,
     names: BTreeMap<AgentName, BTreeSet<NodeId>>,
     searches: BTreeMap<SearchId, Search>,
@@ -211,6 +222,7 @@ impl Directory {
             due: Some(now.mono),
             nodes: BTreeMap::new(),
             bytes: 0,
+            place: 0,
             expiries: BTreeSet::new(),
             names: BTreeMap::new(),
             searches: BTreeMap::new(),
@@ -279,17 +291,18 @@ impl Directory {
 
     /// Notes our announcement as it was signed.
     pub fn announced(&mut self, envelope: &Verified<Envelope>) {
-        self.current = Some((envelope.seq, envelope.wire().clone()));
+        self.place += 1;
+        self.current = Some(Current { seq: envelope.seq, wire: envelope.wire().clone(), place: self.place });
     }
 
     /// Sequence number of our announcement, 0 before the first.
     pub fn current_seq(&self) -> u64 {
-        self.current.as_ref().map_or(0, |(seq, _)| *seq)
+        self.current.as_ref().map_or(0, |current| current.seq)
     }
 
     /// Our announcement as it was signed.
     pub fn current(&self) -> Option<&Bytes> {
-        self.current.as_ref().map(|(_, wire)| wire)
+        self.current.as_ref().map(|current| &current.wire)
     }
 
     /// The announcement of another node as it was signed.
@@ -297,9 +310,16 @@ impl Directory {
         self.nodes.get(node).map(|entry| &entry.wire)
     }
 
-    /// All announcements as they were signed, ours first.
-    pub fn wires(&self) -> impl Iterator<Item = &Bytes> {
-        self.current().into_iter().chain(self.nodes.values().map(|entry| &entry.wire))
+    /// Announcements that came after the first `place`, as they were signed.
+    pub fn wires_after(&self, place: u64) -> impl Iterator<Item = &Bytes> {
+        let own = self.current.iter().map(|current| (current.place, &current.wire));
+        let others = self.nodes.values().map(|entry| (entry.place, &entry.wire));
+        own.chain(others).filter(move |(came, _)| *came > place).map(|(_, wire)| wire)
+    }
+
+    /// How many announcements have come.
+    pub fn place(&self) -> u64 {
+        self.place
     }
 
     /// Takes in another node's announcement.
@@ -318,7 +338,8 @@ impl Directory {
         let announced = envelope.clock.unix_ms();
         let expires = now.mono + (announced + envelope.ttl).saturating_sub(now.unix);
         let leaving = announcement.leaving;
-        let entry = Entry { seq: envelope.seq, announced, expires, announcement, wire };
+        self.place += 1;
+        let entry = Entry { seq: envelope.seq, announced, expires, announcement, wire, place: self.place };
         self.bytes = bytes;
         self.expiries.insert((expires, node));
         let before = self.nodes.insert(node, entry);

@@ -20,13 +20,16 @@ pub struct Config {
     pub max_backoff_ms: u64,
     /// Milliseconds before a join that failed is tried again over the same link.
     pub join_retry_ms: u64,
+    /// Milliseconds after which a seed that has given its list is asked for what has come since, each time once: what is
+    /// gossiped before a newcomer's subscription has reached its seed goes past it.
+    pub again_ms: [u64; 2],
     /// Least milliseconds between two requests for the list because an announcement was missed.
     pub resync_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { backoff_ms: 250, max_backoff_ms: 5_000, join_retry_ms: 1_000, resync_ms: 2_000 }
+        Self { backoff_ms: 250, max_backoff_ms: 5_000, join_retry_ms: 1_000, again_ms: [300, 2_000], resync_ms: 2_000 }
     }
 }
 
@@ -45,6 +48,8 @@ pub enum Output {
 struct Seed {
     connected: bool,
     failures: u32,
+    /// Lists that it has given over this link.
+    lists: usize,
     /// When to dial, or, while connected, to ask for the list again.
     due: Option<Mono>,
 }
@@ -82,12 +87,10 @@ impl Membership {
 
     /// A link to `node` came up.
     pub fn connected(&mut self, node: NodeId) {
-        if let Some(seed) = self.seeds.get_mut(&node) {
-            if !seed.connected {
-                self.outputs.push_back(Output::Reserve(node));
-                self.outputs.push_back(Output::Join(node));
-            }
+        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| !seed.connected) {
             *seed = Seed { connected: true, ..Seed::default() };
+            self.outputs.push_back(Output::Reserve(node));
+            self.outputs.push_back(Output::Join(node));
         }
     }
 
@@ -106,6 +109,14 @@ impl Membership {
             let wait = backoff_ms.saturating_mul(1 << seed.failures.min(16)).min(max_backoff_ms);
             seed.failures += 1;
             seed.due = Some(now.mono + wait);
+        }
+    }
+
+    /// `node` has given its list.
+    pub fn joined(&mut self, node: NodeId, now: Now) {
+        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| seed.connected) {
+            seed.due = self.config.again_ms.get(seed.lists).map(|wait| now.mono + *wait);
+            seed.lists += 1;
         }
     }
 
@@ -185,6 +196,13 @@ mod tests {
         assert_eq!(drain(&mut membership, at(1)), [Output::Reserve(SEED), Output::Join(SEED)]);
         membership.join_failed(SEED, at(2));
         assert_eq!(drain(&mut membership, at(1002)), [Output::Join(SEED)]);
+        membership.joined(SEED, at(1100));
+        assert_eq!(drain(&mut membership, at(1399)), []);
+        assert_eq!(drain(&mut membership, at(1400)), [Output::Join(SEED)]);
+        membership.joined(SEED, at(1400));
+        assert_eq!(membership.poll_timeout(), Some(Mono(3400)));
+        membership.joined(SEED, at(1500));
+        assert_eq!(membership.poll_timeout(), None, "three lists are enough");
         membership.disconnected(SEED, at(2000));
         assert_eq!(drain(&mut membership, at(2000)), [Output::Dial(SEED)]);
     }

@@ -355,6 +355,8 @@ pub struct Topology {
 #[derive(Debug)]
 pub struct Node {
     mesh: MeshId,
+    /// Unix microseconds at the start: tells this run from earlier ones of the same node.
+    run: u64,
     rng: ChaCha8Rng,
     sealer: Sealer,
     intake: Intake,
@@ -374,6 +376,8 @@ pub struct Node {
     next_call: u64,
     /// Envelopes of ours that nobody was there to hear.
     unpublished: VecDeque<(Topic, Bytes)>,
+    /// Where the lists of neighbours ended.
+    cursors: BTreeMap<NodeId, join::Cursor>,
     next_prune: Mono,
     outputs: VecDeque<Output>,
 }
@@ -406,15 +410,16 @@ impl Node {
         now: Now,
     ) -> Self {
         let node = key.node();
-        let session = now.unix.saturating_mul(1000);
+        let run = now.unix.saturating_mul(1000);
         Self {
             mesh,
+            run,
             rng: ChaCha8Rng::from_seed(entropy),
             sealer: Sealer::new(key, mesh, now),
             intake: Intake::new(&config.intake, mesh),
             membership: Membership::new(config.membership, seeds, now),
             directory: Directory::new(config.directory, node, now),
-            messaging: Messaging::new(config.messaging, mesh, session),
+            messaging: Messaging::new(config.messaging, mesh, run),
             broadcast: Broadcast::new(&config.broadcast),
             weights: Weights::new(config.weights),
             health: Health::new(config.health, now),
@@ -424,6 +429,7 @@ impl Node {
             local: BTreeMap::new(),
             next_call: 0,
             unpublished: VecDeque::new(),
+            cursors: BTreeMap::new(),
             next_prune: now.mono + PRUNE_MS,
             outputs: VecDeque::new(),
         }

@@ -97,7 +97,8 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     for address in &config.external {
         swarm.add_external_address(address.clone());
     }
-    let listening = links::listen(&mut swarm, &config.listen).await?;
+    let early = links::listen(&mut swarm, &config.listen).await?;
+    let listening = links::listening(&swarm);
 
     let entropy = entropy().map_err(StartError::Entropy)?;
     let key = config.identity.mesh().clone();
@@ -133,6 +134,10 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         closing: None,
     };
     driver.listens();
+    for event in early {
+        driver.on_swarm(event, now);
+        driver.drain(now);
+    }
     mesh_platform::spawn(driver.run());
     Ok(Running { handle, events, listening })
 }

@@ -20,6 +20,15 @@ use crate::config::Role;
 /// Messages that wait for one slow neighbour. At 64 KiB each it may hold back 16 MiB of ours before it misses some.
 const QUEUE_LEN: usize = 256;
 
+/// Bytes that an RPC adds to the envelope in it: the topic's name, a few tags and lengths.
+const RPC_OVERHEAD: usize = 1024;
+
+/// Bytes of one read from a stream. libp2p-gossipsub 0.50.1 holds its limit against all that is buffered
+/// (`validate_rpc_limits`), not against the RPC at hand: large envelopes that come close behind each other would break
+/// the stream, and the fifth time gossip on that connection ends for good. 8 KiB are asynchronous-codec's
+/// `INITIAL_CAPACITY`.
+const READ_LEN: usize = 8 * 1024;
+
 /// Builds the behaviour of a member of `mesh`, subscribed to its topics.
 pub(crate) fn behaviour(mesh: &MeshId, role: Role) -> Behaviour {
     let (n, low, high, outbound) = match role {
@@ -46,8 +55,7 @@ pub(crate) fn behaviour(mesh: &MeshId, role: Role) -> Behaviour {
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
         .message_id_fn(id_of)
-        // An envelope, and what its RPC adds.
-        .max_transmit_size(MAX_ENVELOPE + 1024)
+        .max_transmit_size(MAX_ENVELOPE + RPC_OVERHEAD + READ_LEN)
         .max_publish_messages(200)
         .connection_handler_queue_len(QUEUE_LEN)
         .publish_queue_duration(Duration::from_secs(30))

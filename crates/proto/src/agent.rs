@@ -55,6 +55,9 @@ impl Bounded for AgentRecord {
     fn check(&self) -> Result<(), DecodeError> {
         check_label("type", self.kind.as_deref())?;
         check_capabilities(&self.capabilities)?;
+        if !self.capabilities.is_sorted_by(|a, b| a < b) {
+            return Err(DecodeError::Malformed("capabilities are not sorted, or repeat".into()));
+        }
         bound("metadata", self.metadata.as_ref().map_or(0, |bytes| bytes.len()), MAX_METADATA)?;
         let specialization = self.resources.as_ref().and_then(|r| r.specialization.as_deref());
         check_label("specialization", specialization)
@@ -104,4 +107,89 @@ fn check_label(what: &'static str, label: Option<&str>) -> Result<(), DecodeErro
 fn check_capabilities(capabilities: &[String]) -> Result<(), DecodeError> {
     bound("capabilities", capabilities.len(), MAX_CAPABILITIES)?;
     capabilities.iter().try_for_each(|capability| bound("capability", capability.len(), MAX_LABEL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::tests::{assert_bound, read_back};
+    use crate::codec::{EncodeError, encode};
+
+    fn agent(capabilities: usize) -> AgentRecord {
+        AgentRecord::new("a".parse().unwrap(), (0..capabilities).map(|n| n.to_string()))
+    }
+
+    fn text(len: usize) -> Option<String> {
+        Some("x".repeat(len))
+    }
+
+    #[test]
+    fn an_agent_is_bounded() {
+        assert_bound("capabilities", 32, agent);
+        assert_bound("capability", 64, |len| AgentRecord { capabilities: vec!["x".repeat(len)], ..agent(0) });
+        assert_bound("type", 64, |len| AgentRecord { kind: text(len), ..agent(1) });
+        assert_bound("metadata", 1024, |len| AgentRecord { metadata: Some(ByteBuf::from(vec![0; len])), ..agent(1) });
+        assert_bound("specialization", 64, |len| {
+            let resources = Resources { specialization: text(len), ..Resources::default() };
+            AgentRecord { resources: Some(resources), ..agent(1) }
+        });
+    }
+
+    #[test]
+    fn criteria_are_bounded() {
+        let criteria =
+            |count: usize, len: usize| Criteria { capabilities: vec!["x".repeat(len); count], ..Criteria::default() };
+        assert_bound("capabilities", 32, |count| criteria(count, 1));
+        assert_bound("capability", 64, |len| criteria(1, len));
+        assert_bound("type", 64, |len| Criteria { kind: text(len), ..Criteria::default() });
+    }
+
+    #[test]
+    fn equal_agents_have_equal_bytes() {
+        let capabilities = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let agent = AgentRecord::new("a".parse().unwrap(), capabilities(&["b", "a", "b"]));
+        assert_eq!(agent.capabilities, ["a", "b"]);
+        for wrong in [&["b", "a"][..], &["a", "a"]] {
+            let wrong = AgentRecord { capabilities: capabilities(wrong), ..agent.clone() };
+            assert!(matches!(read_back(&wrong), Err(DecodeError::Malformed(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_have_no_encoding() {
+        let resources = Resources { cpu: Some(f64::NAN), ..Resources::default() };
+        let agent = AgentRecord { resources: Some(resources), ..agent(0) };
+        assert!(matches!(encode(&agent, 1000), Err(EncodeError::Unencodable(_))));
+    }
+
+    #[test]
+    fn every_given_part_of_the_criteria_must_match() {
+        let node = NodeId([1; 32]);
+        let mut agent = AgentRecord::new("ada".parse().unwrap(), ["sum".into(), "tell".into()]);
+        agent.kind = Some("researcher".into());
+        let any = Criteria::default();
+        let name = |name: &str| Criteria { name: Some(name.parse().unwrap()), ..any.clone() };
+        let kind = |kind: &str| Criteria { kind: Some(kind.into()), ..any.clone() };
+        let can =
+            |what: &[&str]| Criteria { capabilities: what.iter().map(|&what| what.into()).collect(), ..any.clone() };
+        let on = |node| Criteria { node: Some(NodeId([node; 32])), ..any.clone() };
+        let cases = [
+            (any.clone(), true),
+            (name("ada"), true),
+            (name("Ada"), false),
+            (kind("researcher"), true),
+            (kind("research"), false),
+            (can(&["sum"]), true),
+            (can(&["tell", "sum"]), true),
+            (can(&["sum", "dance"]), false),
+            (on(1), true),
+            (on(2), false),
+            (Criteria { node: Some(NodeId([2; 32])), ..name("ada") }, false),
+        ];
+        for (criteria, expected) in cases {
+            assert_eq!(criteria.matches(&node, &agent), expected, "{criteria:?}");
+        }
+        agent.kind = None;
+        assert!(!kind("researcher").matches(&node, &agent), "no type is not any type");
+    }
 }

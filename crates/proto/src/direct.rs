@@ -75,3 +75,66 @@ impl Bounded for Frame {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::tests::{assert_bound, read_back};
+    use crate::codec::{self, encode};
+    use crate::limits::MAX_DIRECT_FRAME;
+
+    fn message(body: usize) -> Frame {
+        let name = |text: &str| Some(text.parse().unwrap());
+        Frame::Message(Message { number: 1, from: name("a"), to: name("b"), body: vec![0; body].into() })
+    }
+
+    #[test]
+    fn frames_are_read_as_they_were_written() {
+        let unnamed = Message { number: u64::MAX, from: None, to: None, body: Bytes::new() };
+        let frames = [
+            Frame::Hello { mesh: MeshId([1; 32]), session: 2 },
+            message(3),
+            Frame::Message(unnamed),
+            Frame::Ack { session: 1, numbers: vec![] },
+            Frame::Nack { session: 1, number: 2, reason: Refusal::UnknownAgent },
+        ];
+        for frame in frames {
+            assert_eq!(read_back(&frame), Ok(frame.clone()));
+        }
+    }
+
+    #[test]
+    fn frames_are_bounded() {
+        assert_bound("body", 60 * 1024, message);
+        assert_bound("numbers", 1024, |count| Frame::Ack { session: 1, numbers: vec![u64::MAX; count] });
+    }
+
+    #[test]
+    fn the_largest_frames_fit_a_stream() {
+        let name = || Some("x".repeat(64).parse().unwrap());
+        let message = Message { number: u64::MAX, from: name(), to: name(), body: vec![0; MAX_BODY].into() };
+        encode(&Frame::Message(message), MAX_DIRECT_FRAME).unwrap();
+        encode(&Frame::Ack { session: u64::MAX, numbers: vec![u64::MAX; MAX_ACKS] }, MAX_DIRECT_FRAME).unwrap();
+    }
+
+    #[test]
+    fn a_frame_has_one_encoding() {
+        let ack = b"\xa1\x63ack\xa2\x67numbers\x81\x05\x67session\x07";
+        let read = |bytes: &[u8]| codec::decode::<Frame>(bytes, 100);
+        assert_eq!(read(ack), Ok(Frame::Ack { session: 7, numbers: vec![5] }));
+        let wrong: [(&str, &[u8]); 8] = [
+            // Not even CBOR, though the library takes it: a name with a map behind it.
+            ("no map around it", b"\x63ack\xa2\x67numbers\x81\x05\x67session\x07"),
+            ("two in one", b"\xa2\x63ack\xa2\x67numbers\x81\x05\x67session\x07\x64nack\xf6"),
+            ("an unknown frame", b"\xa1\x63Ack\xa2\x67numbers\x81\x05\x67session\x07"),
+            ("an unknown field", b"\xa1\x63ack\xa3\x61x\x01\x67numbers\x81\x05\x67session\x07"),
+            ("a field too few", b"\xa1\x63ack\xa1\x67numbers\x81\x05"),
+            ("fields not in order", b"\xa1\x63ack\xa2\x67session\x07\x67numbers\x81\x05"),
+            ("numbers of indefinite length", b"\xa1\x63ack\xa2\x67numbers\x9f\x05\xff\x67session\x07"),
+            ("a message without from and to", b"\xa1\x67message\xa2\x64body\x40\x66number\x01"),
+        ];
+        for (what, bytes) in wrong {
+            assert!(matches!(read(bytes), Err(DecodeError::Malformed(_))), "{what}");
+        }
+    }
+}

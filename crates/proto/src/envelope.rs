@@ -67,7 +67,9 @@ pub struct Envelope {
 
 impl Bounded for Envelope {
     fn check(&self) -> Result<(), DecodeError> {
-        codec::bound("version", usize::from(self.v.abs_diff(VERSION)), 0)?;
+        if self.v != VERSION {
+            return Err(DecodeError::Malformed(format!("version {} is not spoken here", self.v)));
+        }
         codec::bound("ttl", usize::try_from(self.ttl).unwrap_or(usize::MAX), TTL_MS as usize)
     }
 }

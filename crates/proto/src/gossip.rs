@@ -98,3 +98,79 @@ impl Bounded for Batch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::tests::{assert_bound, read_back};
+    use crate::codec::{self, encode};
+    use crate::limits::MAX_ENVELOPE;
+
+    fn agents(count: usize) -> Vec<AgentRecord> {
+        (0..count).map(|n| AgentRecord::new(n.to_string().parse().unwrap(), [])).collect()
+    }
+
+    #[test]
+    fn an_announcement_is_bounded() {
+        let empty = Announcement::default;
+        assert_bound("addresses", 8, |count| Announcement { addresses: vec!["/a".into(); count], ..empty() });
+        assert_bound("address", 256, |len| Announcement { addresses: vec!["x".repeat(len)], ..empty() });
+        assert_bound("agents", 256, |count| Announcement { agents: agents(count), ..empty() });
+        assert_bound("capabilities", 32, |count| {
+            let mut agents = agents(2);
+            agents[1].capabilities = (10..10 + count).map(|n| n.to_string()).collect();
+            Announcement { agents, ..empty() }
+        });
+    }
+
+    #[test]
+    fn leaving_is_said_or_left_out() {
+        let staying = encode(&Announcement::default(), 100).unwrap();
+        let leaving = encode(&Announcement { leaving: true, ..Announcement::default() }, 100).unwrap();
+        assert_eq!(staying, b"\xa2\x66agents\x80\x69addresses\x80");
+        assert_eq!(leaving, b"\xa3\x66agents\x80\x67leaving\xf5\x69addresses\x80");
+        let spelled_out: Vec<u8> = leaving.iter().map(|&byte| if byte == 0xf5 { 0xf4 } else { byte }).collect();
+        assert!(codec::decode::<Announcement>(&spelled_out, 100).is_err());
+    }
+
+    #[test]
+    fn a_query_is_bounded() {
+        let query = |known: usize, capabilities: usize| Query {
+            id: MessageId([1; 16]),
+            criteria: Criteria { capabilities: vec!["x".into(); capabilities], ..Criteria::default() },
+            known: vec![Known(NodeId([2; 32]), 3); known],
+        };
+        assert_bound("known", 128, |count| query(count, 1));
+        assert_bound("capabilities", 32, |count| query(1, count));
+        assert_eq!(read_back(&query(0, 0)), Ok(query(0, 0)));
+    }
+
+    #[test]
+    fn a_batch_is_bounded() {
+        let batch = |items: usize, topic: usize, body: usize| Batch {
+            items: vec![Item { topic: "x".repeat(topic), body: vec![0; body].into() }; items],
+        };
+        assert_bound("items", 1024, |count| batch(count, 0, 0));
+        assert_bound("topic", 64, |len| batch(2, len, 0));
+        assert_bound("body", 60 * 1024, |len| batch(1, 0, len));
+    }
+
+    #[test]
+    fn the_largest_of_each_fits_an_envelope() {
+        // Its other fields and its seal take less than 512 bytes.
+        const ROOM: usize = MAX_ENVELOPE - 512;
+        let query = Query {
+            id: MessageId([1; 16]),
+            criteria: Criteria {
+                name: Some("x".repeat(64).parse().unwrap()),
+                kind: Some("x".repeat(64)),
+                capabilities: vec!["x".repeat(64); 32],
+                node: Some(NodeId([1; 32])),
+            },
+            known: vec![Known(NodeId([2; 32]), u64::MAX); 128],
+        };
+        encode(&query, ROOM).unwrap();
+        encode(&Batch { items: vec![Item { topic: "x".repeat(64), body: vec![0; MAX_BODY].into() }] }, ROOM).unwrap();
+        encode(&Heartbeat { announced: u64::MAX }, ROOM).unwrap();
+    }
+}

@@ -251,3 +251,101 @@ impl NodeId {
             .is_ok_and(|key| key.verify_strict(&[domain, message].concat(), &Signature::from_bytes(signature)).is_ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_have_names_of_1_to_64_bytes() {
+        let name = |text: &str| text.parse::<AgentName>();
+        for text in ["a", "trainer-1", "Ädäm's agent", "名前", &"x".repeat(64), &"é".repeat(32)] {
+            assert_eq!(name(text).unwrap().as_str(), text);
+        }
+        let too_long = |len| Err(NameError::TooLong { len, max: 64 });
+        let cases = [
+            ("", Err(NameError::Empty)),
+            (&"x".repeat(65), too_long(65)),
+            (&"é".repeat(33), too_long(66)),
+            ("a@b", Err(NameError::At)),
+            ("@", Err(NameError::At)),
+            ("a\nb", Err(NameError::Control)),
+            ("a\0", Err(NameError::Control)),
+            ("\u{7f}", Err(NameError::Control)),
+            ("\u{85}", Err(NameError::Control)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(name(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_checked_where_they_are_read() {
+        let read = |text: &str| serde_ipld_dagcbor::from_slice::<AgentName>(&serde_ipld_dagcbor::to_vec(text).unwrap());
+        assert_eq!(read("ada").unwrap().as_str(), "ada");
+        for text in ["", "a@b", "a\n", &"x".repeat(65)] {
+            assert!(read(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn meshes_have_names_of_1_to_128_bytes() {
+        let a = MeshId::open("a").unwrap();
+        assert_ne!(a, MeshId::open("A").unwrap());
+        assert_eq!(a, MeshId::open("a").unwrap());
+        assert!(MeshId::open("me@home").is_ok(), "'@' matters in names of agents only");
+        assert!(MeshId::open(&"x".repeat(128)).is_ok());
+        assert_eq!(MeshId::open(&"x".repeat(129)), Err(NameError::TooLong { len: 129, max: 128 }));
+        assert_eq!(MeshId::open(""), Err(NameError::Empty));
+        assert_eq!(MeshId::open("a\t"), Err(NameError::Control));
+    }
+
+    #[test]
+    fn ids_print_as_hex_and_briefly_in_logs() {
+        let id = MessageId([0x0f; 16]);
+        assert_eq!(id.to_string(), "0f".repeat(16));
+        assert_eq!(format!("{id:?}"), "MessageId(0f0f0f0f)");
+        assert_eq!(MessageId::LEN, 16);
+    }
+
+    #[test]
+    fn clocks_read_and_tick() {
+        let clock = Hlc::at(1_700_000_000_000);
+        assert_eq!(clock.unix_ms(), 1_700_000_000_000);
+        // (unix, expected reading as (unix, counter))
+        let steps = [
+            (1_700_000_000_000, (1_700_000_000_000, 1)), // the wall clock stands still
+            (1_700_000_000_000, (1_700_000_000_000, 2)),
+            (1_699_999_999_000, (1_700_000_000_000, 3)), // it steps back
+            (1_700_000_000_001, (1_700_000_000_001, 0)), // it goes on
+            (0, (1_700_000_000_001, 1)),
+        ];
+        let mut now = clock;
+        for (unix, (wall, counter)) in steps {
+            let next = now.tick(unix);
+            assert!(next > now);
+            assert_eq!((next.unix_ms(), next.0 & 0xffff), (wall, counter), "at {unix}");
+            now = next;
+        }
+    }
+
+    #[test]
+    fn clocks_do_not_overflow() {
+        assert_eq!(Hlc(0xffff).tick(0), Hlc::at(1), "a full counter carries into the wall clock");
+        assert_eq!(Hlc::at(u64::MAX).unix_ms(), u64::MAX >> 16);
+        assert_eq!(Hlc(u64::MAX).tick(u64::MAX), Hlc(u64::MAX));
+    }
+
+    #[test]
+    fn a_key_is_its_seed_and_speaks_for_its_node() {
+        let key = Keypair::from_seed(&[1; 32]);
+        assert_eq!(key.seed(), [1; 32]);
+        assert_eq!(Keypair::from_seed(&key.seed()).node(), key.node());
+        let signature = key.sign(b"domain\0", b"message");
+        assert!(key.node().verifies(b"domain\0", b"message", &signature));
+        assert!(!key.node().verifies(b"domain\0", b"massage", &signature));
+        assert!(!key.node().verifies(b"domain2\0", b"message", &signature));
+        assert!(!Keypair::from_seed(&[2; 32]).node().verifies(b"domain\0", b"message", &signature));
+        assert!(!format!("{key:?}").contains("0101"), "a seed is not for logs");
+    }
+}

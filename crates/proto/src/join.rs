@@ -1,8 +1,9 @@
 //! Joining: a newcomer is handed the member list in one round trip, it does not wait to hear it by gossip.
 //!
-//! The newcomer opens a stream, sends a [`Request`] with its own announcement and reads [`Reply`] frames until `more`
-//! is false. Every announcement in them is an envelope signed by the node it speaks of, so the list can be
-//! incomplete but not forged. Frames are CBOR behind an unsigned varint of their length.
+//! The newcomer opens a stream, sends a [`Request`] with its own announcement and reads [`Reply`] frames until one
+//! says where the list ends. Every announcement in them is an envelope signed by the node it speaks of, so the list can be
+//! incomplete but not forged. The last frame carries a [`Cursor`]; whoever shows it later gets only what came since: a
+//! newcomer asks again shortly, for what was gossiped before its subscription had reached its neighbour. Frames are CBOR behind an unsigned varint of their length.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -19,6 +20,19 @@ pub struct Request {
     pub mesh: MeshId,
     /// The newcomer's own announcement, an envelope.
     pub announcement: ByteBuf,
+    /// Where the last list of this neighbour ended, if it gave one over this link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Cursor>,
+}
+
+/// A place in a neighbour's list, in the order in which announcements came to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// The neighbour's run: unix microseconds at its start. Places of other runs mean nothing.
+    pub run: u64,
+    /// Number of announcements that had come.
+    pub place: u64,
 }
 
 impl Bounded for Request {
@@ -35,8 +49,8 @@ pub enum Reply {
     Members {
         /// The envelopes.
         announcements: Vec<ByteBuf>,
-        /// Whether another frame follows.
-        more: bool,
+        /// Where the list ends; `None` while another frame follows.
+        end: Option<Cursor>,
     },
     /// The node is a member of another mesh.
     WrongMesh {
@@ -51,5 +65,45 @@ impl Bounded for Reply {
             Self::Members { announcements, .. } => bound("announcements", announcements.len(), MAX_JOIN_ANNOUNCEMENTS),
             Self::WrongMesh { .. } => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::encode;
+    use crate::codec::tests::{assert_bound, read_back};
+    use crate::limits::MAX_JOIN_FRAME;
+
+    const END: Cursor = Cursor { run: u64::MAX, place: u64::MAX };
+
+    #[test]
+    fn frames_are_read_as_they_were_written() {
+        let some = Reply::Members { announcements: vec![ByteBuf::from([1, 2])], end: None };
+        let none = Reply::Members { announcements: vec![], end: Some(END) };
+        for reply in [some, none, Reply::WrongMesh { mesh: MeshId([1; 32]) }] {
+            assert_eq!(read_back(&reply), Ok(reply.clone()));
+        }
+        for after in [None, Some(END)] {
+            let request = Request { mesh: MeshId([1; 32]), announcement: ByteBuf::new(), after };
+            assert_eq!(read_back(&request), Ok(request.clone()));
+        }
+    }
+
+    #[test]
+    fn frames_are_bounded() {
+        let request = |len: usize| {
+            let announcement = ByteBuf::from(vec![0; len]);
+            Request { mesh: MeshId([1; 32]), announcement, after: Some(END) }
+        };
+        assert_bound("announcement", 64 * 1024, request);
+        let members = |count: usize| Reply::Members { announcements: vec![ByteBuf::new(); count], end: None };
+        assert_bound("announcements", 10_000, members);
+    }
+
+    #[test]
+    fn a_frame_holds_the_largest_announcements() {
+        let announcements = vec![ByteBuf::from(vec![0; MAX_ENVELOPE]); MAX_JOIN_FRAME / MAX_ENVELOPE - 1];
+        encode(&Reply::Members { announcements, end: Some(END) }, MAX_JOIN_FRAME).unwrap();
     }
 }

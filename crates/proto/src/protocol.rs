@@ -40,3 +40,15 @@ impl Topic {
         format!("neural-mesh/{mesh}/{part}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mesh_has_topics_of_its_own() {
+        let mesh = MeshId([0xab; 32]);
+        assert_eq!(Topic::Agents.name(&mesh), format!("neural-mesh/{}/agents", "ab".repeat(32)));
+        assert_eq!(Topic::Swarm.name(&mesh), format!("neural-mesh/{}/swarm", "ab".repeat(32)));
+    }
+}

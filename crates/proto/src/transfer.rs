@@ -172,6 +172,10 @@ impl Bounded for Frame {
             Self::Accept { .. } | Self::Refuse { .. } | Self::Received { .. } => Ok(()),
         }
     }
+
+    fn is_bulk(&self) -> bool {
+        matches!(self, Self::Chunk { .. })
+    }
 }
 
 /// The smallest chunk that keeps a manifest of `len` bytes within 1,024 hashes; larger wholes have more hashes.
@@ -182,4 +186,155 @@ fn chunk_size(len: usize) -> usize {
 /// BLAKE3 of `data`.
 pub fn hash(data: &[u8]) -> ChunkHash {
     ChunkHash(*blake3::hash(data).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::encode;
+    use crate::codec::tests::{assert_bound, read_back};
+    use crate::limits::MAX_TRANSFER_FRAME;
+
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+
+    fn info() -> WeightsInfo {
+        WeightsInfo {
+            agent: "trainer".into(),
+            name: None,
+            format: "safetensors".into(),
+            codec: Codec::None,
+            raw_size: 1,
+            checksum: Checksum([3; 32]),
+            metadata: None,
+        }
+    }
+
+    /// A manifest of `chunks` chunks that are full but for `less` bytes of the last.
+    fn manifest(chunk: usize, chunks: usize, less: u64) -> Manifest {
+        let size = (chunk * chunks) as u64 - less;
+        let hashes = vec![ChunkHash([4; 32]); chunks];
+        Manifest { id: TransferId([5; 16]), info: info(), size, chunk: chunk as u32, hashes }
+    }
+
+    fn with(info: WeightsInfo) -> Manifest {
+        Manifest { info, ..manifest(MIN_CHUNK, 1, 0) }
+    }
+
+    #[test]
+    fn a_manifest_describes_and_recognizes_every_chunk() {
+        for len in [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 200_000, 2 * MIB] {
+            let bytes: Vec<u8> = (0..len).map(|n| (n / 251) as u8).collect();
+            let manifest = Manifest::describe(TransferId([1; 16]), info(), &bytes);
+            assert_eq!(read_back(&manifest), Ok(manifest.clone()), "{len} bytes");
+            assert_eq!(manifest.chunk as usize, MIN_CHUNK);
+            assert_eq!(manifest.chunks() as usize, len.div_ceil(MIN_CHUNK));
+            let mut whole = Vec::new();
+            for index in 0..manifest.chunks() {
+                let range = manifest.range(index);
+                let chunk = &bytes[range.start as usize..range.end as usize];
+                assert!(manifest.fits(index, chunk));
+                assert!(!manifest.fits(index + 1, chunk));
+                whole.extend_from_slice(chunk);
+            }
+            assert_eq!(whole, bytes);
+            assert_eq!(manifest.range(manifest.chunks()), len as u64..len as u64, "past the end is nothing");
+            assert!(!manifest.fits(manifest.chunks(), &[]));
+        }
+    }
+
+    #[test]
+    fn a_chunk_fits_by_hash_and_length() {
+        let bytes = [vec![1; 64 * KIB], vec![2; 10]].concat();
+        let manifest = Manifest::describe(TransferId([1; 16]), info(), &bytes);
+        let (first, last) = bytes.split_at(64 * KIB);
+        assert!(manifest.fits(0, first) && manifest.fits(1, last));
+        let mut flipped = first.to_vec();
+        flipped[777] ^= 1;
+        let wrong: [(u32, &[u8]); 6] =
+            [(0, &flipped), (0, &first[1..]), (0, last), (1, first), (1, &last[..9]), (u32::MAX, last)];
+        for (index, data) in wrong {
+            assert!(!manifest.fits(index, data), "{} bytes as chunk {index}", data.len());
+        }
+        // A hash that fits does not excuse a length that does not.
+        let stretched = Manifest { size: 64 * KIB as u64 + 11, ..manifest };
+        assert!(!stretched.fits(1, last));
+    }
+
+    #[test]
+    fn chunks_grow_with_the_whole() {
+        let cases = [
+            (0, 64 * KIB),
+            (64 * MIB, 64 * KIB),
+            (64 * MIB + 1, 128 * KIB),
+            (512 * MIB, 512 * KIB),
+            (512 * MIB + 1, MIB),
+            (2048 * MIB, MIB),
+        ];
+        for (len, chunk) in cases {
+            assert_eq!(chunk_size(len), chunk, "{len} bytes");
+            assert!(len.div_ceil(chunk) <= MAX_CHUNKS);
+        }
+        assert_eq!(MAX_CHUNKS as u64 * MAX_CHUNK as u64, 8 << 30, "8 GiB, more than 32 bits can count");
+    }
+
+    #[test]
+    fn a_manifest_is_bounded() {
+        let bytes = |len: usize| Some(ByteBuf::from(vec![0; len]));
+        assert_bound("agent", 256, |len| with(WeightsInfo { agent: "x".repeat(len), ..info() }));
+        assert_bound("name", 256, |len| with(WeightsInfo { name: Some("x".repeat(len)), ..info() }));
+        assert_bound("format", 64, |len| with(WeightsInfo { format: "x".repeat(len), ..info() }));
+        assert_bound("metadata", 1024, |len| with(WeightsInfo { metadata: bytes(len), ..info() }));
+        assert_bound("hashes", 8192, |count| manifest(MIN_CHUNK, count, 0));
+    }
+
+    #[test]
+    fn chunks_are_powers_of_two_between_their_bounds() {
+        for chunk in [64 * KIB, 128 * KIB, 256 * KIB, 512 * KIB, MIB] {
+            assert_eq!(read_back(&manifest(chunk, 2, 1)), Ok(manifest(chunk, 2, 1)));
+        }
+        for chunk in [0, 1, 32 * KIB, 64 * KIB - 1, 64 * KIB + 1, 96 * KIB, MIB + 1, 2 * MIB] {
+            let refused = Err(DecodeError::OutOfBounds { what: "chunk", max: MIB });
+            assert_eq!(read_back(&Manifest { chunk: chunk as u32, ..manifest(MIN_CHUNK, 2, 1) }), refused, "{chunk}");
+        }
+    }
+
+    #[test]
+    fn size_and_hashes_agree() {
+        let full = manifest(MIN_CHUNK, 3, 0);
+        for size in [full.size, full.size - 1, full.size - MIN_CHUNK as u64 + 1] {
+            assert!(read_back(&Manifest { size, ..full.clone() }).is_ok(), "{size}");
+        }
+        for size in [0, full.size + 1, full.size - MIN_CHUNK as u64, u64::MAX] {
+            let refused = read_back(&Manifest { size, ..full.clone() });
+            assert!(matches!(refused, Err(DecodeError::Malformed(_))), "{size}");
+        }
+    }
+
+    #[test]
+    fn frames_are_bounded_and_fit_a_stream() {
+        let chunk = |len: usize| Frame::Chunk { index: u32::MAX, data: vec![0; len].into() };
+        assert_bound("data", MIB, chunk);
+        encode(&chunk(MAX_CHUNK), MAX_TRANSFER_FRAME).unwrap();
+
+        let longest = WeightsInfo {
+            agent: "x".repeat(MAX_WEIGHTS_LABEL),
+            name: Some("x".repeat(MAX_WEIGHTS_LABEL)),
+            format: "x".repeat(MAX_LABEL),
+            codec: Codec::Gzip,
+            raw_size: u64::MAX,
+            checksum: Checksum([3; 32]),
+            metadata: Some(ByteBuf::from(vec![0; MAX_METADATA])),
+        };
+        let manifest = Manifest { info: longest, ..manifest(MAX_CHUNK, MAX_CHUNKS, 0) };
+        let offer = Frame::Offer { mesh: MeshId([1; 32]), manifest };
+        assert_eq!(read_back(&offer), Ok(offer.clone()));
+        encode(&offer, MAX_TRANSFER_FRAME).unwrap();
+
+        let reasons = [Refusal::TooLarge, Refusal::Busy, Refusal::Corrupt, Refusal::WrongMesh];
+        let small = [Frame::Accept { have: 0 }, Frame::Received { have: u32::MAX }];
+        for frame in reasons.map(|reason| Frame::Refuse { reason }).into_iter().chain(small) {
+            assert_eq!(read_back(&frame), Ok(frame.clone()));
+        }
+    }
 }

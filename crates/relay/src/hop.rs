@@ -13,12 +13,11 @@
 //!   place for as long as that connection lasts. A hundred browsers dial a newcomer within the same second, so the
 //!   requests wait here and go out [`MAX_OPENING`] at a time. What waits is bounded by the relay's own limits: each is
 //!   one of `max_circuits` and of its source's `max_circuits_per_peer`.
-//!
 //! * **No address.** A reservation names the relay's confirmed external addresses, and a client refuses one that names
 //!   none. A relay on a laptop has no such address, so the ones it listens on stand in: see [`addresses`].
 //!
-//! The relay's messages to its connections are opaque outside its crate. They are told apart by where they go: see
-//! [`Behaviour::route`].
+//! The relay's messages to its connections are opaque outside its crate. They are told apart by where they go, see
+//! [`Behaviour::route`]; the tests beside this file fail when a later version sends them elsewhere.
 
 mod addresses;
 mod books;
@@ -119,7 +118,8 @@ impl Behaviour {
     ///
     /// A request to open a circuit is sent to the destination's connection under the name of the source, and its
     /// outcome to the source's connection when the destination has answered. All other messages go back to the
-    /// connection that caused them.
+    /// connection that caused them. A peer that opens circuits to itself over two connections can confuse the two, to
+    /// its own loss: only its own connections are counted wrong then.
     fn route(&mut self, action: Action<relay::Event>, cause: Cause) {
         if let ToSwarm::GenerateEvent(event) = action {
             self.record(event, cause);

@@ -2,22 +2,20 @@
 //!
 //! * `mesh_*`: the counters of `mesh-core`, the same that `getMeshMetrics()` gives in JavaScript.
 //! * `mesh_relay_*`: reservations and circuits of the circuit relay, connections by transport, peers found by mDNS.
-//! * `libp2p_*`: what libp2p's own recorder makes of the swarm's and the relay's events.
+//! * `libp2p_swarm_*`, `libp2p_relay_*`: what libp2p's own recorder makes of the swarm's and the relay's events.
 //!
 //! The bytes inside circuits are not counted: `libp2p-relay` 0.22 copies them without telling how many.
 
+mod labels;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
-use libp2p::core::ConnectedPoint;
 use libp2p::metrics::{Metrics as Libp2p, Recorder as _};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, PeerId, relay};
+use libp2p::{PeerId, relay};
 use mesh_core::metrics::Metrics as MeshMetrics;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, text,
-};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -27,12 +25,16 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::hop;
+use labels::{Reason, ReasonLabel, Transport, TransportLabel};
 
 /// The type of what [`Exporter::encode`] returns.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The values of `mesh-core` that go down as well as up.
 const GAUGES: [&str; 5] = ["nodes_known", "agents_known", "links", "links_relayed", "broadcast_bytes_waiting"];
+
+/// The families of libp2p's recorder that are fed. The others would show a zero that nobody counted.
+const FED: [&str; 2] = ["libp2p_swarm_", "libp2p_relay_"];
 
 /// Takes events in. Lives with the swarm.
 pub(crate) struct Recorder {
@@ -43,18 +45,19 @@ pub(crate) struct Recorder {
 /// Gives the text out. Lives with the HTTP server.
 pub(crate) struct Exporter {
     registry: Registry,
+    libp2p: Registry,
     mesh: Arc<MeshSnapshot>,
     relay: RelayMetrics,
 }
 
 /// The two ends of one set of metrics.
 pub(crate) fn metrics(peer_id: PeerId, mesh_name: &str) -> (Recorder, Exporter) {
-    let mut registry = Registry::default();
-    let libp2p = Libp2p::new(&mut registry);
+    let (mut registry, mut of_libp2p) = (Registry::default(), Registry::default());
+    let libp2p = Libp2p::new(&mut of_libp2p);
     let mesh = Arc::new(MeshSnapshot::default());
     registry.register_collector(Box::new(Arc::clone(&mesh)));
     let relay = RelayMetrics::new(registry.sub_registry_with_prefix("mesh_relay"), peer_id, mesh_name);
-    (Recorder { libp2p, relay: relay.clone() }, Exporter { registry, mesh, relay })
+    (Recorder { libp2p, relay: relay.clone() }, Exporter { registry, libp2p: of_libp2p, mesh, relay })
 }
 
 impl Recorder {
@@ -91,7 +94,9 @@ impl Exporter {
     /// When a metric refuses to be written, which none of ours does.
     pub(crate) fn encode(&self, mesh: MeshMetrics) -> Result<String, std::fmt::Error> {
         *self.mesh.0.lock().unwrap_or_else(PoisonError::into_inner) = mesh;
-        let mut out = String::new();
+        let mut libp2p = String::new();
+        text::encode_registry(&mut libp2p, &self.libp2p)?;
+        let mut out: String = libp2p.split_inclusive('\n').filter(|line| is_fed(line)).collect();
         text::encode(&mut out, &self.registry)?;
         Ok(out)
     }
@@ -105,6 +110,12 @@ impl Exporter {
     pub(crate) fn circuits(&self) -> i64 {
         self.relay.circuits.get()
     }
+}
+
+fn is_fed(line: &str) -> bool {
+    // A sample begins with its name, a comment with "# HELP", "# TYPE" or "# UNIT" and the name.
+    let name = if line.starts_with('#') { line.splitn(3, ' ').nth(2).unwrap_or_default() } else { line };
+    FED.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[derive(Clone)]
@@ -197,125 +208,6 @@ impl RelayMetrics {
         }
         self.reservations.set(i64::try_from(event.reservations).unwrap_or(i64::MAX));
         self.circuits.set(i64::try_from(event.circuits).unwrap_or(i64::MAX));
-    }
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: Reason,
-}
-
-/// Why something was denied or ended.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-enum Reason {
-    /// One of the relay's limits, in number or rate.
-    Limit,
-    /// The destination holds no reservation here.
-    NoReservation,
-    /// The destination did not answer.
-    Unreachable,
-    /// What the peer sent made no sense.
-    Protocol,
-    /// Refused by rule.
-    Refused,
-    /// A connection broke.
-    Connection,
-    /// Both sides were done.
-    Done,
-    /// The circuit had lasted as long as one may.
-    Time,
-    /// The circuit had carried what one may, or the copying failed: libp2p reports both in one way.
-    Bytes,
-}
-
-impl Reason {
-    fn of(status: &relay::StatusCode) -> Self {
-        match status {
-            relay::StatusCode::ResourceLimitExceeded => Self::Limit,
-            relay::StatusCode::NoReservation => Self::NoReservation,
-            relay::StatusCode::ConnectionFailed => Self::Unreachable,
-            relay::StatusCode::MalformedMessage | relay::StatusCode::UnexpectedMessage => Self::Protocol,
-            relay::StatusCode::OK | relay::StatusCode::ReservationRefused | relay::StatusCode::PermissionDenied => {
-                Self::Refused
-            }
-        }
-    }
-
-    fn of_end(error: Option<&std::io::Error>) -> Self {
-        match error.map(std::io::Error::kind) {
-            None => Self::Done,
-            Some(std::io::ErrorKind::TimedOut) => Self::Time,
-            Some(std::io::ErrorKind::Other) => Self::Bytes,
-            Some(_) => Self::Connection,
-        }
-    }
-}
-
-impl EncodeLabelValue for Reason {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let text = match self {
-            Self::Limit => "limit",
-            Self::NoReservation => "no_reservation",
-            Self::Unreachable => "unreachable",
-            Self::Protocol => "protocol",
-            Self::Refused => "refused",
-            Self::Connection => "connection",
-            Self::Done => "done",
-            Self::Time => "time",
-            Self::Bytes => "bytes",
-        };
-        text.encode(encoder)
-    }
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TransportLabel {
-    transport: Transport,
-}
-
-/// What a connection runs over.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-enum Transport {
-    Relayed,
-    WebSocket,
-    Quic,
-    Tcp,
-    Other,
-}
-
-impl Transport {
-    fn of(endpoint: &ConnectedPoint) -> Self {
-        if endpoint.is_relayed() {
-            return Self::Relayed;
-        }
-        // A listener's own end says how the peer came in; the peer's end has its address only.
-        let address: &Multiaddr = match endpoint {
-            ConnectedPoint::Dialer { address, .. } => address,
-            ConnectedPoint::Listener { local_addr, .. } => local_addr,
-        };
-        let has = |is: fn(&Protocol<'_>) -> bool| address.iter().any(|part| is(&part));
-        if has(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_))) {
-            Self::WebSocket
-        } else if has(|part| matches!(part, Protocol::QuicV1)) {
-            Self::Quic
-        } else if has(|part| matches!(part, Protocol::Tcp(_))) {
-            Self::Tcp
-        } else {
-            Self::Other
-        }
-    }
-}
-
-impl EncodeLabelValue for Transport {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let text = match self {
-            Self::Relayed => "relayed",
-            Self::WebSocket => "websocket",
-            Self::Quic => "quic",
-            Self::Tcp => "tcp",
-            Self::Other => "other",
-        };
-        text.encode(encoder)
     }
 }
 

@@ -49,7 +49,11 @@ impl Node {
                     self.directory_wants(output, now);
                 }
                 if let Some(announcement) = self.directory.current() {
-                    let request = join::Request { mesh: self.mesh, announcement: ByteBuf::from(announcement.to_vec()) };
+                    let request = join::Request {
+                        mesh: self.mesh,
+                        announcement: ByteBuf::from(announcement.to_vec()),
+                        after: self.cursors.get(&peer).copied(),
+                    };
                     self.outputs.push_back(Output::Join { peer, request });
                 }
             }

@@ -20,6 +20,7 @@ impl Node {
 
     pub(super) fn disconnected(&mut self, peer: NodeId, now: Now) {
         self.health.disconnected(&peer);
+        self.cursors.remove(&peer);
         self.membership.disconnected(peer, now);
         self.messaging.handle(messaging::Input::Disconnected { peer }, now);
         self.weights.handle(weights::Input::Disconnected(peer), now);
@@ -94,7 +95,7 @@ impl Node {
             return self.outputs.push_back(Output::JoinReply { ticket, replies });
         }
         // The list first, so that the newcomer is not handed what it has just told us.
-        let replies = self.member_list(&from);
+        let replies = self.member_list(&from, request.after);
         self.outputs.push_back(Output::JoinReply { ticket, replies });
         self.metrics.joins_served += 1;
 
@@ -108,22 +109,31 @@ impl Node {
 
     pub(super) fn join_replied(&mut self, from: NodeId, reply: join::Reply, now: Now) {
         match reply {
-            join::Reply::Members { announcements, more } => {
+            join::Reply::Members { announcements, end } => {
                 for wire in announcements {
                     self.introduced(from, Bytes::from(wire.into_vec()), now);
                 }
-                if !more {
-                    self.metrics.joins_received += 1;
-                    let agents = self.directory.agents().count();
-                    // What the list brings is told before that it has come.
-                    self.turn(now);
-                    self.event(Event::Joined { peer: from, agents });
+                if let Some(end) = end {
+                    self.listed(from, end, now);
                 }
             }
             join::Reply::WrongMesh { .. } => {
                 self.offence(from, Offence::WrongMesh);
                 self.membership.join_failed(from, now);
             }
+        }
+    }
+
+    /// All of the list is here.
+    fn listed(&mut self, from: NodeId, end: join::Cursor, now: Now) {
+        self.metrics.joins_received += 1;
+        let first = self.cursors.insert(from, end).is_none();
+        self.membership.joined(from, now);
+        // What the list brings is told before that it has come.
+        self.turn(now);
+        if first {
+            let agents = self.directory.agents().count();
+            self.event(Event::Joined { peer: from, agents });
         }
     }
 
@@ -150,12 +160,13 @@ impl Node {
         }
     }
 
-    /// All announcements but the newcomer's own, in frames.
-    fn member_list(&self, newcomer: &NodeId) -> Vec<join::Reply> {
+    /// All announcements but the newcomer's own, or those that came after a list that it has, in frames.
+    fn member_list(&self, newcomer: &NodeId, after: Option<join::Cursor>) -> Vec<join::Reply> {
+        let after = after.filter(|cursor| cursor.run == self.run).map_or(0, |cursor| cursor.place);
         let own = self.directory.wire_of(newcomer);
         let mut frames = vec![Vec::new()];
         let mut size = 0;
-        let wires = self.directory.wires().filter(|wire| Some(*wire) != own);
+        let wires = self.directory.wires_after(after).filter(|wire| Some(*wire) != own);
         for wire in wires.take(MAX_JOIN_ANNOUNCEMENTS) {
             // 16 bytes are more than its length and the frame's share take.
             let weight = wire.len() + 16;
@@ -168,8 +179,9 @@ impl Node {
                 frame.push(ByteBuf::from(wire.to_vec()));
             }
         }
+        let end = join::Cursor { run: self.run, place: self.directory.place() };
         let last = frames.len() - 1;
-        let reply = |(n, announcements)| join::Reply::Members { announcements, more: n < last };
+        let reply = |(n, announcements)| join::Reply::Members { announcements, end: (n == last).then_some(end) };
         frames.into_iter().enumerate().map(reply).collect()
     }
 }

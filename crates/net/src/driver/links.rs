@@ -40,16 +40,16 @@ pub(super) fn seeds(relays: &[Multiaddr]) -> Result<BTreeMap<NodeId, Vec<Multiad
     Ok(seeds)
 }
 
-/// Listens on all `addresses`, and returns those that came of it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "nothing else can happen before anybody is connected")]
+/// Listens on all `addresses`. What else happens meanwhile is returned, to be taken in later.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what means nothing here is returned")]
 pub(super) async fn listen<X>(
     swarm: &mut Swarm<Behaviour<X>>,
     addresses: &[Multiaddr],
-) -> Result<Vec<Multiaddr>, StartError>
+) -> Result<Vec<SwarmEvent<BehaviourEvent<X>>>, StartError>
 where
     X: NetworkBehaviour + Send,
 {
-    let mut listening = Vec::new();
+    let mut early = Vec::new();
     for address in addresses {
         let failed = |reason: String| StartError::Listen { address: address.clone(), reason };
         let id = swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
@@ -62,13 +62,21 @@ where
                 SwarmEvent::ListenerError { listener_id, error } if listener_id == id => {
                     return Err(failed(error.to_string()));
                 }
-                _ => {}
+                event => early.push(event),
             }
         }
     }
+    // A listener on all of a machine's addresses names them one by one.
+    while let Some(event) = swarm.select_next_some().now_or_never() {
+        early.push(event);
+    }
+    Ok(early)
+}
+
+/// Where the swarm listens, with its peer id.
+pub(super) fn listening<X: NetworkBehaviour>(swarm: &Swarm<Behaviour<X>>) -> Vec<Multiaddr> {
     let peer = *swarm.local_peer_id();
-    listening.extend(swarm.listeners().map(|address| with_peer(address.clone(), peer)));
-    Ok(listening)
+    swarm.listeners().map(|address| with_peer(address.clone(), peer)).collect()
 }
 
 impl<H: Host> Driver<H> {

@@ -23,7 +23,9 @@ use web_sys::{BinaryType, Event, MessageEvent, WebSocket};
 
 /// Bytes that may wait in the socket before writing pauses. The socket tells nobody when it has room again, so it is
 /// looked at every [`POLL_MS`] while it is full; small enough not to delay what comes behind it.
-const HIGH_WATER: u32 = 256 * 1024;
+const HIGH_WATER: usize = 256 * 1024;
+/// Bytes that are gathered into one message. Each costs the host a frame, a system call and an event at the other end.
+const SEND_LEN: usize = 64 * 1024;
 /// Milliseconds between two looks at a full socket.
 const POLL_MS: u64 = 1;
 /// Bytes that may have arrived and not been read. A WebSocket cannot be told to wait, yamux's windows keep an honest
@@ -137,12 +139,25 @@ struct State {
     /// Bytes of the first chunk that were read.
     offset: u32,
     bytes: usize,
+    /// Bytes that were written and wait to be sent together.
+    unsent: Vec<u8>,
+    /// Whether a task will send them.
+    sending: bool,
     closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 impl State {
+    fn send(&mut self, socket: &WebSocket) {
+        // A copy of its own: a view of wasm memory is detached when the memory grows while the socket still holds it.
+        let bytes = Uint8Array::from(&self.unsent[..]);
+        self.unsent.clear();
+        if bytes.length() > 0 && !self.closed && socket.send_with_array_buffer(&bytes.buffer()).is_err() {
+            self.close();
+        }
+    }
+
     fn close(&mut self) {
         self.closed = true;
         for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
@@ -206,6 +221,15 @@ impl Connection {
     }
 }
 
+/// Runs behind the tasks that are ready now, so that what they write goes into one message.
+fn send_soon(socket: WebSocket, state: Rc<RefCell<State>>) -> impl Future<Output = ()> {
+    futures::future::lazy(move |_| {
+        let mut state = state.borrow_mut();
+        state.sending = false;
+        state.send(&socket);
+    })
+}
+
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.0.state.borrow_mut();
@@ -233,26 +257,31 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let socket = &mut *self.0;
         loop {
-            if socket.state.borrow().closed {
+            let state = &mut *socket.state.borrow_mut();
+            if state.closed {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            if socket.socket.buffered_amount() < HIGH_WATER {
+            if state.unsent.len() + (socket.socket.buffered_amount() as usize) < HIGH_WATER {
                 break;
             }
-            socket.state.borrow_mut().writer = Some(cx.waker().clone());
+            state.writer = Some(cx.waker().clone());
             let retry = socket.retry.get_or_insert_with(|| Box::pin(mesh_platform::sleep(POLL_MS)));
             futures::ready!(retry.as_mut().poll(cx));
             socket.retry = None;
         }
         socket.retry = None;
-        // A copy of its own: a view of wasm memory is detached when the memory grows while the socket still holds it.
-        let bytes = Uint8Array::from(buf);
-        match socket.socket.send_with_array_buffer(&bytes.buffer()) {
-            Ok(()) => Poll::Ready(Ok(buf.len())),
-            Err(error) => Poll::Ready(Err(io::Error::other(describe(&error)))),
+        let mut state = socket.state.borrow_mut();
+        state.unsent.extend_from_slice(buf);
+        if state.unsent.len() >= SEND_LEN {
+            state.send(&socket.socket);
+        } else if !state.sending {
+            state.sending = true;
+            mesh_platform::spawn(send_soon(socket.socket.clone(), socket.state.clone()));
         }
+        Poll::Ready(Ok(buf.len()))
     }
 
+    /// What was written is sent at the end of the host's turn, with all else that is written until then.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.0.state.borrow().closed {
             true => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -261,6 +290,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.state.borrow_mut().send(&self.0.socket);
         let _ = self.0.socket.close();
         Poll::Ready(Ok(()))
     }

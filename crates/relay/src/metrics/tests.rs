@@ -1,5 +1,8 @@
 //! What a scrape shows.
 
+use libp2p::Multiaddr;
+use libp2p::core::ConnectedPoint;
+
 use super::*;
 
 fn exporter() -> (Recorder, Exporter) {
@@ -62,6 +65,16 @@ fn reservations_and_circuits_are_counted() {
     has(&text, "mesh_relay_circuit_duration_seconds_sum 5.0");
     has(&text, "libp2p_relay_events_total{event=\"CircuitClosed\"} 1");
     assert_eq!((exporter.reservations(), exporter.circuits()), (3, 2));
+}
+
+#[test]
+fn what_nobody_counts_is_not_shown() {
+    let (_recorder, exporter) = exporter();
+    let text = scrape(&exporter);
+    assert!(text.contains("# HELP libp2p_swarm_"), "{text}");
+    for family in ["libp2p_kad", "libp2p_ping", "libp2p_gossipsub", "libp2p_identify"] {
+        assert!(!text.contains(family), "{family} in\n{text}");
+    }
 }
 
 #[test]

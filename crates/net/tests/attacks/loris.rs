@@ -1,0 +1,93 @@
+//! Peers that begin things and do not go on with them, and one that wants everything at once.
+
+use futures::AsyncWriteExt as _;
+use futures::future::join_all;
+use mesh_proto::limits::MAX_ENVELOPE;
+use mesh_proto::protocol::{DIRECT, JOIN, TRANSFER};
+
+use crate::common::attacker::{Attacker, connect};
+use crate::common::member::{Member, Reach, exchange, until_heard};
+use crate::common::siege::Siege;
+use crate::common::{millis, wire};
+
+/// A member that comes now gets in, and talks to `siege.bob`.
+async fn a_newcomer_gets_in(siege: &Siege, while_what: &str) {
+    let started = millis();
+    let carol = Member::leaf(siege.name, "carol", &[siege.hub.tcp()], Reach::RelaysOnly).await;
+    carol.until_joined(&siege.hub).await;
+    let joined = millis() - started;
+    until_heard(&carol, &siege.bob).await;
+    until_heard(&siege.bob, &carol).await;
+    exchange(&carol, &siege.bob).await;
+    println!(
+        "{}: {while_what} a newcomer joined after {joined} ms and talked after {} ms",
+        siege.name,
+        millis() - started
+    );
+    carol.handle.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_say_nothing() {
+    const SOCKETS: usize = 200;
+    let siege = Siege::begin("half-open").await;
+    let attack = async {
+        let mut sockets = Vec::new();
+        for victim in siege.victims() {
+            let listener = victim.tcp();
+            sockets.extend(join_all((0..SOCKETS).map(|_| connect(&listener))).await);
+        }
+        a_newcomer_gets_in(&siege, "beside 200 half-open connections").await;
+        drop(sockets);
+    };
+    siege.endures(attack).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_say_nothing_or_half_a_frame() {
+    const STREAMS: usize = 200;
+    let siege = Siege::begin("idle").await;
+    let attack = async {
+        let mut held = Vec::new();
+        for victim in siege.victims() {
+            let silent = Attacker::connect(siege.mesh, &[victim]).await;
+            let halting = Attacker::connect(siege.mesh, &[victim]).await;
+            for protocol in [DIRECT, JOIN, TRANSFER].into_iter().cycle().take(STREAMS) {
+                held.extend(silent.open(victim, protocol).await);
+                // The largest frame that all of them wait for, but for its last byte.
+                if let Ok(mut stream) = halting.open(victim, protocol).await {
+                    let frame = wire::framed(&vec![0; MAX_ENVELOPE]);
+                    let _ = stream.write_all(&frame[..frame.len() - 1]).await;
+                    let _ = stream.flush().await;
+                    held.push(stream);
+                }
+            }
+            held.push(silent.gossip(victim).await.stream);
+            println!("idle: {} streams are held", held.len());
+            a_newcomer_gets_in(&siege, "beside idle streams").await;
+            drop((silent, halting));
+        }
+    };
+    siege.endures(attack).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_join_requests_at_once() {
+    const REQUESTS: usize = 100;
+    let siege = Siege::begin("joins").await;
+    let attack = async {
+        let attacker = Attacker::connect(siege.mesh, &siege.victims()).await;
+        for victim in siege.victims() {
+            let own = || wire::seal(&wire::announcement(siege.mesh, attacker.key(), "eve"), attacker.key());
+            let started = millis();
+            let answers = join_all((0..REQUESTS).map(|_| attacker.join(victim, own()))).await;
+            let lists: Vec<_> = answers.into_iter().flatten().map(|list| list.len()).collect();
+            let took = millis() - started;
+            println!("joins: {} answered {} of {REQUESTS} in {took} ms", victim.name, lists.len());
+            println!("joins: {} has served {}", victim.name, victim.counter("joins_served").await);
+            assert!(!lists.is_empty() && lists.iter().all(|members| *members >= 3));
+        }
+        a_newcomer_gets_in(&siege, "after a hundred join requests").await;
+    };
+    siege.endures(attack).await;
+}

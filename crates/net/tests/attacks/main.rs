@@ -1,0 +1,14 @@
+//! One test for each attack, over real sockets. Whatever a peer does: the nodes stay up, what it did is counted, memory
+//! stays flat, and an honest pair goes on talking, see [`common::siege::Siege::endures`].
+
+#![allow(clippy::print_stdout, reason = "tests tell what they counted")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod flood;
+mod garbage;
+mod gossip;
+mod loris;
+mod replay;
+mod transfer;

@@ -1,0 +1,209 @@
+//! The vectors in `tests/vectors`: every format of the wire, byte by byte. TypeScript reads the same files.
+//!
+//! A difference here is a change of the wire format: other versions will not understand this one any more. If that is
+//! meant, `UPDATE_VECTORS=1 cargo test -p mesh-proto --test vectors` writes the files anew.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
+
+use std::path::Path;
+
+use mesh_proto::codec::{self, Bounded};
+use mesh_proto::limits::{MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME, MAX_TRANSFER_FRAME};
+use mesh_proto::{EnvelopeError, Keypair, Kind, MeshId, NodeId, Unverified, direct, gossip, join, protocol, transfer};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use json::{hex, plain};
+
+mod json;
+mod refused;
+mod samples;
+
+/// Compares `vectors` with what stands in `file`, or writes it there.
+fn pinned(file: &str, vectors: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(file);
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::write(&path, format!("{vectors:#}\n")).unwrap();
+        return;
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let pinned: Value = serde_json::from_str(&text).unwrap();
+    if let Some(difference) = difference(&pinned, vectors) {
+        panic!("{file}: {difference}");
+    }
+}
+
+/// Where two values differ first. Comparing the texts would depend on how some build sorts keys.
+fn difference(pinned: &Value, made: &Value) -> Option<String> {
+    let within = |key: &dyn std::fmt::Display, pinned: &Value, made: Option<&Value>| {
+        difference(pinned, made.unwrap_or(&Value::Null)).map(|what| format!("{key}: {what}"))
+    };
+    match (pinned, made) {
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(n, (a, b))| within(&n, a, Some(b)))
+        }
+        (Value::Object(a), Value::Object(b)) if a.len() == b.len() => {
+            a.iter().find_map(|(key, a)| within(key, a, b.get(key)))
+        }
+        _ => (pinned != made).then(|| format!("{pinned} is pinned, {made} is made")),
+    }
+}
+
+/// A vector for `value`, which is read back from its bytes.
+fn vector<T: DeserializeOwned + Bounded + PartialEq + std::fmt::Debug>(name: &str, value: &T, max: usize) -> Value {
+    let bytes = codec::encode(value, max).unwrap();
+    assert_eq!(codec::decode::<T>(&bytes, max).as_ref(), Ok(value), "{name}");
+    json!({ "name": name, "hex": hex(&bytes), "value": plain(&bytes) })
+}
+
+#[test]
+fn ids() {
+    let meshes = ["playground", "a", "Ädäms Mesh ✓", &"x".repeat(128)]
+        .map(|name| json!({ "name": name, "id": MeshId::open(name).unwrap().to_string() }));
+    let nodes = samples::seeds().map(|seed| {
+        let node = Keypair::from_seed(&seed).node();
+        json!({ "seed": hex(&seed), "node": node.to_string(), "peerId": peer_id(&node) })
+    });
+    let mesh = samples::mesh();
+    let topics = protocol::Topic::ALL.map(|topic| topic.name(&mesh));
+    pinned(
+        "ids.json",
+        &json!({
+            "openMeshDomain": hex(protocol::OPEN_MESH_DOMAIN),
+            "openMeshes": meshes,
+            "nodes": nodes,
+            "topics": { "mesh": mesh.to_string(), "names": topics },
+        }),
+    );
+}
+
+#[test]
+fn envelopes() {
+    let envelopes = samples::envelopes().into_iter().map(|(name, seed, envelope)| {
+        let sealed = envelope.clone().sign(&Keypair::from_seed(&seed)).unwrap();
+        let read = Unverified::decode(sealed.wire().clone()).unwrap().verify().unwrap();
+        assert_eq!(*read, envelope, "{name}");
+        read_payload(read.kind, &read.payload).unwrap();
+        json!({
+            "name": name,
+            "seed": hex(&seed),
+            "hex": hex(sealed.wire()),
+            "body": plain(&codec::encode(&envelope, MAX_ENVELOPE).unwrap()),
+            "payload": plain(&envelope.payload),
+        })
+    });
+    let envelopes: Vec<_> = envelopes.collect();
+    pinned("envelopes.json", &json!({ "domain": hex(protocol::ENVELOPE_DOMAIN), "envelopes": envelopes }));
+}
+
+#[test]
+fn frames() {
+    let direct = samples::direct();
+    let direct: Vec<_> = direct.iter().map(|(name, frame)| vector(name, frame, MAX_DIRECT_FRAME)).collect();
+    pinned("direct.json", &json!({ "protocol": protocol::DIRECT, "frames": direct }));
+
+    let replies = samples::join_replies();
+    let replies: Vec<_> = replies.iter().map(|(name, frame)| vector(name, frame, MAX_JOIN_FRAME)).collect();
+    let requests = samples::join_requests();
+    let requests: Vec<_> = requests.iter().map(|(name, frame)| vector(name, frame, MAX_ENVELOPE + 256)).collect();
+    pinned("join.json", &json!({ "protocol": protocol::JOIN, "requests": requests, "replies": replies }));
+}
+
+#[test]
+fn transfers() {
+    // The bytes of BLAKE3's own test vectors.
+    let bytes = samples::bytes(150_000);
+    let hashes = [0, 1, 1024].map(|len| json!({ "len": len, "blake3": transfer::hash(&bytes[..len]).to_string() }));
+    assert_eq!(hashes[2]["blake3"], "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7");
+
+    let manifest = samples::manifest(&bytes);
+    let chunks: Vec<_> = (0..manifest.chunks())
+        .map(|index| {
+            let range = manifest.range(index);
+            assert!(manifest.fits(index, &bytes[range.start as usize..range.end as usize]));
+            json!({ "start": range.start, "end": range.end, "blake3": manifest.hashes[index as usize].to_string() })
+        })
+        .collect();
+    let frames = samples::transfer(manifest);
+    let frames: Vec<_> = frames.iter().map(|(name, frame)| vector(name, frame, MAX_TRANSFER_FRAME)).collect();
+    pinned(
+        "transfer.json",
+        &json!({
+            "protocol": protocol::TRANSFER,
+            "bytes": "byte n is n mod 251",
+            "hashes": hashes,
+            "offered": { "len": bytes.len(), "chunks": chunks },
+            "frames": frames,
+        }),
+    );
+}
+
+#[test]
+fn what_is_refused() {
+    let vectors = refused::all().into_iter().map(|refused| {
+        let refused::Refused { name, what, by, bytes } = refused;
+        let error = read(what, &bytes).expect_err(name);
+        let agrees = match by {
+            "bound" => error.starts_with("bound: "),
+            "signature" | "strict signature" => error.starts_with("signature: "),
+            _ => error.starts_with("malformed: "),
+        };
+        assert!(agrees, "{name} is refused by {by}, not for: {error}");
+        json!({ "name": name, "what": what, "by": by, "hex": hex(&bytes) })
+    });
+    pinned("refused.json", &Value::Array(vectors.collect()));
+}
+
+/// Reads `bytes` as a receiver does, and says why not.
+fn read(what: &str, bytes: &[u8]) -> Result<(), String> {
+    let read = match what {
+        "envelope" => Unverified::decode(bytes.to_vec().into())
+            .and_then(Unverified::verify)
+            .and_then(|envelope| read_payload(envelope.kind, &envelope.payload).map_err(EnvelopeError::Decode)),
+        "direct" => codec::decode::<direct::Frame>(bytes, MAX_DIRECT_FRAME).map(drop).map_err(EnvelopeError::Decode),
+        "join" => codec::decode::<join::Reply>(bytes, MAX_JOIN_FRAME).map(drop).map_err(EnvelopeError::Decode),
+        "transfer" => {
+            codec::decode::<transfer::Frame>(bytes, MAX_TRANSFER_FRAME).map(drop).map_err(EnvelopeError::Decode)
+        }
+        _ => panic!("what is {what}?"),
+    };
+    read.map_err(|error| match &error {
+        EnvelopeError::Signature => format!("signature: {error}"),
+        EnvelopeError::Decode(codec::DecodeError::Malformed(_)) => error.to_string(),
+        EnvelopeError::Decode(codec::DecodeError::TooLong { .. } | codec::DecodeError::OutOfBounds { .. }) => {
+            format!("bound: {error}")
+        }
+    })
+}
+
+fn read_payload(kind: Kind, payload: &[u8]) -> Result<(), codec::DecodeError> {
+    match kind {
+        Kind::AgentAnnounce => codec::decode::<gossip::Announcement>(payload, MAX_ENVELOPE).map(drop),
+        Kind::AgentDiscovery => codec::decode::<gossip::Query>(payload, MAX_ENVELOPE).map(drop),
+        Kind::MeshHeartbeat => codec::decode::<gossip::Heartbeat>(payload, MAX_ENVELOPE).map(drop),
+        Kind::SwarmBroadcast => codec::decode::<gossip::Batch>(payload, MAX_ENVELOPE).map(drop),
+    }
+}
+
+/// The libp2p peer id of `node`: base58btc of an identity multihash of the key's protobuf.
+fn peer_id(node: &NodeId) -> String {
+    const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    let multihash = [&[0x00, 0x24, 0x08, 0x01, 0x12, 0x20], &node.0[..]].concat();
+    // Base 58, smallest digit first.
+    let mut digits = Vec::<u32>::new();
+    for byte in &multihash {
+        let mut carry = u32::from(*byte);
+        for digit in &mut digits {
+            carry += *digit << 8;
+            *digit = carry % 58;
+            carry /= 58;
+        }
+        while carry > 0 {
+            digits.push(carry % 58);
+            carry /= 58;
+        }
+    }
+    let zeros = multihash.iter().take_while(|byte| **byte == 0).map(|_| 0);
+    let text = zeros.chain(digits.into_iter().rev());
+    text.map(|digit| char::from(ALPHABET[digit as usize])).collect()
+}

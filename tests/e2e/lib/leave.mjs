@@ -1,0 +1,49 @@
+// A program that joins a mesh, uses it, leaves it, and has nothing else to do: it must end by itself.
+//   node leave.mjs HOW MESH RELAY
+
+import { P2PNeuralMeshService, joinMesh } from 'neural-mesh'
+
+const [, , how, name, relays] = process.argv
+
+const ways = {
+  async mesh() {
+    const mesh = await joinMesh(name, { relays, agent: { id: 'ada' } })
+    await use(mesh)
+    await mesh.close()
+  },
+  async service() {
+    const service = new P2PNeuralMeshService({ mesh: name, relays, agent: { id: 'ada' } })
+    await service.initialize()
+    await use(service.mesh)
+    await service.shutdown()
+  },
+  async dispose() {
+    const mesh = await joinMesh(name, { relays, agent: { id: 'ada' } })
+    await use(mesh)
+    await mesh[Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]()
+  },
+  // Its calls are still waiting when it is closed.
+  async busy() {
+    const mesh = await joinMesh(name, { relays, agent: { id: 'ada' } })
+    const codeOf = promise => promise.then(() => 'none', ({ code }) => code)
+    const calls = [mesh.send('nobody', 'hello', { timeoutMs: 60_000 }), mesh.agents.find({}, { timeoutMs: 60_000 })]
+    const codes = Promise.all(calls.map(codeOf))
+    await mesh.close()
+    console.log((await codes).join(' '))
+  },
+  async unreachable() {
+    const error = await joinMesh(name, { relays, timeoutMs: 500 }).catch(error => error)
+    console.log(error.code)
+  },
+}
+
+async function use(mesh) {
+  mesh.on('message', () => {})
+  mesh.weights.onWeights(() => {})
+  mesh.messages.inbox().next()
+  await mesh.broadcast('hello')
+  await mesh.send('ada', 'hello')
+}
+
+await ways[how]()
+console.log('left')

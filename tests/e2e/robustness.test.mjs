@@ -1,0 +1,146 @@
+// What is no member of the mesh, and what does not end as it should, leaves the relay serving the others.
+
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { test } from 'node:test'
+import { acquaint, seen, startMesh, until } from './lib/mesh.mjs'
+
+const LIMIT = { timeout: 60_000 }
+const UPGRADE = [
+  ...['GET / HTTP/1.1', 'Host: 127.0.0.1', 'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13'],
+  ...['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', '', ''],
+].join('\r\n')
+
+const strangers = {
+  'random bytes': socket => socket.write(randomBytes(64 * 1024)),
+  'an HTTP request': socket => socket.write('GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'),
+  'an endless HTTP header': socket => flood(socket, () => `X-${randomBytes(512).toString('hex')}: x\r\n`, 'GET / HTTP/1.1\r\n'),
+  'a TLS hello': socket => socket.write(Buffer.concat([Buffer.from('160301020001000', 'hex'), randomBytes(512)])),
+  'a WebSocket that sends random bytes': async socket => {
+    await upgraded(socket)
+    socket.write(randomBytes(64 * 1024))
+  },
+  'a WebSocket that sends frames of random bytes': async socket => {
+    await upgraded(socket)
+    for (let i = 0; i < 16; i++) socket.write(frame(randomBytes(1024)))
+  },
+  'a WebSocket frame that claims to be huge': async socket => {
+    await upgraded(socket)
+    socket.write(Buffer.concat([Buffer.from([0x82, 0xff, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff]), randomBytes(1024)]))
+  },
+  'a WebSocket that negotiates and then sends random bytes': async socket => {
+    await upgraded(socket)
+    const lines = ['/multistream/1.0.0\n', '/noise\n'].map(line => Buffer.concat([Buffer.from([line.length]), Buffer.from(line)]))
+    socket.write(frame(Buffer.concat([...lines, randomBytes(4096)])))
+  },
+}
+
+for (const [what, send] of Object.entries(strangers)) {
+  test(`the relay goes on serving after ${what}`, LIMIT, async t => {
+    const world = await startMesh(t)
+    const [ada, bob] = await world.agents('ada', 'bob')
+    const sockets = await Promise.all(Array.from({ length: 10 }, () => dial(t, world.relay.port)))
+    await Promise.all(sockets.map(send))
+    await stillServes(world, ada, bob)
+    // None of them is kept for ever.
+    await until(() => sockets.every(socket => socket.destroyed), { limitMs: 40_000, what: 'the relay hangs up' })
+  })
+}
+
+test('connections that are opened and never used do not keep others out', LIMIT, async t => {
+  const world = await startMesh(t)
+  const [ada, bob] = await world.agents('ada', 'bob')
+  const half = await Promise.all(Array.from({ length: 200 }, () => dial(t, world.relay.port)))
+  const upgradedOnly = await Promise.all(half.slice(0, 50).map(upgraded))
+  assert.equal(upgradedOnly.length, 50)
+  await stillServes(world, ada, bob)
+})
+
+test('connections that come and go leave no memory and no files behind', { ...LIMIT, skip: process.platform !== 'linux' }, async t => {
+  const world = await startMesh(t)
+  const [ada, bob] = await world.agents('ada', 'bob')
+  const { pid } = world.relay.program.child
+  const round = async () => {
+    const sockets = await Promise.all(Array.from({ length: 100 }, () => dial(t, world.relay.port)))
+    sockets.forEach(socket => socket.write(randomBytes(2048)))
+    sockets.forEach(socket => socket.resetAndDestroy())
+  }
+  for (let i = 0; i < 5; i++) await round()
+  const before = memory(pid)
+  for (let i = 0; i < 20; i++) await round()
+  await stillServes(world, ada, bob)
+  const grown = memory(pid) - before
+  t.diagnostic(`${Math.round(before / 1024)} MiB before, ${Math.round(grown)} KiB more after 2,000 connections`)
+  assert.ok(grown < 16 * 1024, `${grown} KiB`)
+})
+
+test('agents that are killed leave the relay and the others as they were', LIMIT, async t => {
+  const world = await startMesh(t)
+  const [ada, bob] = await world.agents('ada', 'bob')
+  const victims = await Promise.all(['carl', 'dora', 'eve'].map(name => world.agent(name)))
+  await acquaint(ada, ...victims)
+  await ada.run(async ({ mesh }, ids) => Promise.all(ids.map(id => mesh.send(id, 'hello'))), victims.map(({ id }) => id))
+  await Promise.all(victims.map(victim => victim.kill()))
+  for (const { peerId } of victims) await seen(ada, 'peer-disconnected', { peerId })
+  await stillServes(world, ada, bob)
+  await until(async () => (await world.relay.metric('mesh_links')) === 3, { what: 'links to ada, bob and the newcomer only' })
+})
+
+// The relay is healthy, carries messages and broadcasts, and takes a newcomer in.
+async function stillServes(world, ada, bob) {
+  assert.equal(await world.relay.healthy(), true)
+  assert.equal(world.relay.program.running, true)
+  await ada.run(({ mesh }, to) => mesh.send(to, 'still there?'), bob.id)
+  const newcomer = await world.agent('newcomer')
+  await acquaint(ada, bob, newcomer)
+  await newcomer.run(async ({ mesh }, to) => {
+    await mesh.send(to, 'I am new')
+    await mesh.broadcast('to everybody')
+  }, ada.id)
+  for (const agent of [ada, bob]) await agent.run(({ log, until }) => until(() => log.broadcasts.length > 0))
+  assert.equal(await ada.run(({ log }) => log.events.some(({ type }) => type === 'relay-disconnected')), false)
+}
+
+// A connection, closed when the test is over.
+async function dial(t, port) {
+  const socket = connect(port, '127.0.0.1')
+  t.after(() => socket.destroy())
+  await once(socket, 'connect')
+  socket.on('error', () => {})
+  socket.resume()
+  return socket
+}
+
+async function upgraded(socket) {
+  const answered = once(socket, 'data')
+  socket.write(UPGRADE)
+  const [answer] = await answered
+  const accept = createHash('sha1').update('dGhlIHNhbXBsZSBub25jZQ==258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64')
+  assert.match(answer.toString('latin1'), /^HTTP\/1\.1 101/)
+  assert.ok(answer.toString('latin1').includes(accept))
+}
+
+// Writes as fast as the other end reads, 4 MiB at most or until it hangs up.
+async function flood(socket, chunk, head) {
+  socket.write(head)
+  for (let written = 0; written < 4 * 1024 * 1024 && !socket.destroyed; ) {
+    const bytes = chunk()
+    written += bytes.length
+    if (!socket.write(bytes)) await Promise.race([once(socket, 'drain'), once(socket, 'close')])
+  }
+}
+
+// A masked binary frame of a WebSocket client.
+function frame(payload) {
+  const head = payload.length < 126 ? Buffer.from([0x82, 0x80 | payload.length]) : Buffer.from([0x82, 0xfe, payload.length >> 8, payload.length & 255])
+  const mask = randomBytes(4)
+  return Buffer.concat([head, mask, payload.map((byte, i) => byte ^ mask[i % 4])])
+}
+
+// Resident memory of a process in KiB.
+function memory(pid) {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1])
+}
