@@ -19,6 +19,7 @@ const PAUSE_MS = 20
 class MeshDriver {
   /** @type {import('neural-mesh').Mesh | undefined} */
   #mesh
+  #drops = 0
   /** @type {(body: Uint8Array) => void} */
   #onMessage = () => {}
   /** @type {(body: Uint8Array) => void} */
@@ -36,6 +37,9 @@ class MeshDriver {
     mesh.on('broadcast', ({ topic, payload }) => {
       if (topic === TOPIC && payload instanceof Uint8Array) this.#onBroadcast(payload)
     })
+    for (const lost of /** @type {const} */ (['peer-disconnected', 'relay-disconnected'])) {
+      mesh.on(lost, () => this.#drops++)
+    }
     mesh.weights.onWeights(() => {})
     return `${name}@${mesh.peerId}`
   }
@@ -95,8 +99,8 @@ class MeshDriver {
     this.#onBroadcast = handler
   }
 
-  async links() {
-    return (await this.mesh.health.topology()).links.length
+  drops() {
+    return this.#drops
   }
 
   /**

@@ -27,7 +27,7 @@ export function commands(driver) {
     },
     block: ({ port }) => block(port),
     connect: ({ to }) => driver.connect(to),
-    links: () => driver.links(),
+    drops: () => driver.drops(),
     memory: () => process.memoryUsage().rss / 2 ** 20,
 
     async transfer({ to, bytes }) {

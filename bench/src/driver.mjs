@@ -13,7 +13,7 @@
  * @property {(body: Uint8Array) => Promise<void>} publish one signed gossip message to everybody
  * @property {(handler: (body: Uint8Array) => void) => void} onMessage bodies given to `send` by others
  * @property {(handler: (body: Uint8Array) => void) => void} onBroadcast bodies given to `publish` by others
- * @property {() => Promise<number>} links open connections, relay included
+ * @property {() => number} drops connections to peers and relays that were lost since `join`
  * @property {(names: string[]) => Promise<void>} [announce] more agents on this node
  * @property {() => Promise<number>} [known] agents of other nodes in the local directory
  */

@@ -3,6 +3,8 @@ import { summary } from './stats.mjs'
 /** @typedef {import('./runner.mjs').Result} Result */
 /** @typedef {import('./scenarios.mjs').Scenario} Scenario */
 
+const MAX_REASON = 80
+
 /**
  * A Markdown table: a line for each measured value with the medians of both sides, their spread, and the ratio of the
  * medians, ours by theirs.
@@ -41,8 +43,8 @@ function cells(result, row, otherwise = 'not run') {
   if (result === undefined) return [otherwise, '']
   const failed = result.failures.length
   const of = summary(values(result, row))
-  if (of === undefined) return [`failed: ${result.failures[0] ?? 'no round'}`, '']
-  const note = failed === 0 ? '' : ` (${failed} of ${failed + of.n} rounds failed: ${result.failures[0]})`
+  if (of === undefined) return [`failed: ${short(result.failures[0] ?? 'no round')}`, '']
+  const note = failed === 0 ? '' : ` (${failed} of ${failed + of.n} rounds failed: ${short(result.failures[0])})`
   return [number(of.median) + note, of.n === 1 ? '' : `${number(of.min)} - ${number(of.max)}`]
 }
 
@@ -55,7 +57,7 @@ function cells(result, row, otherwise = 'not run') {
 function ratio(ours, theirs, row) {
   const a = ours && summary(values(ours, row))?.median
   const b = theirs && summary(values(theirs, row))?.median
-  return a === undefined || b === undefined || b === 0 ? '' : (a / b).toPrecision(2)
+  return a === undefined || b === undefined || b === 0 ? '' : number(a / b, 2)
 }
 
 /**
@@ -68,14 +70,24 @@ function values(result, row) {
 }
 
 /**
- * Three significant digits, and no more decimals than that.
+ * At most so many significant digits, but all those before the decimal point.
  *
  * @param {number} value
+ * @param {number} [digits]
  * @returns {string}
  */
-function number(value) {
-  if (value === 0) return '0'
-  return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(3)))
+function number(value, digits = 3) {
+  return value >= 10 ** (digits - 1)
+    ? Math.round(value).toLocaleString('en-US')
+    : String(Number(value.toPrecision(digits)))
+}
+
+/**
+ * @param {string} reason
+ * @returns {string} what fits into a cell; the whole of it was said when it happened
+ */
+function short(reason) {
+  return reason.length <= MAX_REASON ? reason : `${reason.slice(0, MAX_REASON - 1)}…`
 }
 
 /**

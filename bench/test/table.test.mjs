@@ -31,7 +31,7 @@ test('medians, spread and the ratio of ours to theirs', () => {
       ],
     ),
   )
-  assert.deepEqual(cells, ['the x', 'ms', 'lower', '20', '10 - 30', '40', '30 - 1,235', '0.50'])
+  assert.deepEqual(cells, ['the x', 'ms', 'lower', '20', '10 - 30', '40', '30 - 1,235', '0.5'])
 })
 
 test('a failure stands in the cell and does not take the good rounds away', () => {

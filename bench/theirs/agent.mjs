@@ -52,6 +52,7 @@ function createNode({ relay }) {
 class Libp2pDriver {
   /** @type {Awaited<ReturnType<typeof createNode>> | undefined} */
   #node
+  #drops = 0
   /** @type {(body: Uint8Array) => void} */
   #onMessage = () => {}
   /** @type {(body: Uint8Array) => void} */
@@ -71,6 +72,7 @@ class Libp2pDriver {
     })
     node.services.pubsub.addEventListener('message', ({ detail }) => this.#onBroadcast(detail.data))
     node.services.pubsub.subscribe(TOPIC)
+    node.addEventListener('connection:close', () => this.#drops++)
     await keepAlive(node, multiaddr(options.relay))
     const [address] = node.getMultiaddrs()
     if (address === undefined) throw new Error('no reservation at the relay')
@@ -138,8 +140,8 @@ class Libp2pDriver {
     this.#onBroadcast = handler
   }
 
-  async links() {
-    return this.node.getConnections().length
+  drops() {
+    return this.#drops
   }
 
   get node() {

@@ -45,8 +45,6 @@ for (const [what, send] of Object.entries(strangers)) {
     const sockets = await Promise.all(Array.from({ length: 10 }, () => dial(t, world.relay.port)))
     await Promise.all(sockets.map(send))
     await stillServes(world, ada, bob)
-    // None of them is kept for ever.
-    await until(() => sockets.every(socket => socket.destroyed), { limitMs: 40_000, what: 'the relay hangs up' })
   })
 }
 
@@ -54,9 +52,9 @@ test('connections that are opened and never used do not keep others out', LIMIT,
   const world = await startMesh(t)
   const [ada, bob] = await world.agents('ada', 'bob')
   const half = await Promise.all(Array.from({ length: 200 }, () => dial(t, world.relay.port)))
-  const upgradedOnly = await Promise.all(half.slice(0, 50).map(upgraded))
-  assert.equal(upgradedOnly.length, 50)
+  await Promise.all(half.slice(0, 50).map(upgraded))
   await stillServes(world, ada, bob)
+  await until(() => half.every(socket => socket.destroyed), { limitMs: 40_000, what: 'the relay hangs up' })
 })
 
 test('connections that come and go leave no memory and no files behind', { ...LIMIT, skip: process.platform !== 'linux' }, async t => {
@@ -109,6 +107,7 @@ async function dial(t, port) {
   const socket = connect(port, '127.0.0.1')
   t.after(() => socket.destroy())
   await once(socket, 'connect')
+  // The relay may hang up while we write.
   socket.on('error', () => {})
   socket.resume()
   return socket
@@ -129,13 +128,14 @@ async function flood(socket, chunk, head) {
   for (let written = 0; written < 4 * 1024 * 1024 && !socket.destroyed; ) {
     const bytes = chunk()
     written += bytes.length
-    if (!socket.write(bytes)) await Promise.race([once(socket, 'drain'), once(socket, 'close')])
+    if (!socket.write(bytes) && !socket.destroyed) await new Promise(resolve => socket.once('drain', resolve).once('close', resolve))
   }
 }
 
 // A masked binary frame of a WebSocket client.
 function frame(payload) {
-  const head = payload.length < 126 ? Buffer.from([0x82, 0x80 | payload.length]) : Buffer.from([0x82, 0xfe, payload.length >> 8, payload.length & 255])
+  const { length } = payload
+  const head = Buffer.from(length < 126 ? [0x82, 0x80 | length] : [0x82, 0xfe, length >> 8, length & 255])
   const mask = randomBytes(4)
   return Buffer.concat([head, mask, payload.map((byte, i) => byte ^ mask[i % 4])])
 }

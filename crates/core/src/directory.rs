@@ -198,6 +198,8 @@ pub struct Directory {
     quota: Limiter<()>,
     /// When our next announcement is due.
     due: Option<Mono>,
+    /// Whether we have said goodbye, and announced no agent since.
+    left: bool,
     nodes: BTreeMap<NodeId, Entry>,
     bytes: usize,
     /// Announcements that have come, our own included.
@@ -220,6 +222,7 @@ impl Directory {
             addresses: Vec::new(),
             current: None,
             due: Some(now.mono),
+            left: false,
             nodes: BTreeMap::new(),
             bytes: 0,
             place: 0,
@@ -253,6 +256,7 @@ impl Directory {
             };
             return Err(error);
         }
+        self.left = false;
         self.changed(now);
         Ok(())
     }
@@ -277,9 +281,10 @@ impl Directory {
         }
     }
 
-    /// Withdraws everything and says goodbye.
+    /// Withdraws everything and says goodbye. Nothing but a new agent makes this node announce itself again.
     pub fn leave(&mut self) {
         self.own.clear();
+        self.left = true;
         self.due = None;
         self.outputs.push_back(Output::Announce(Announcement { leaving: true, ..Announcement::default() }));
     }
@@ -349,11 +354,13 @@ impl Directory {
                 self.expiries.insert((expires, node));
             }
         }
-        self.compare(node, before.map(|entry| entry.announcement).unwrap_or_default());
+        let before = before.map(|entry| entry.announcement).unwrap_or_default();
+        let matched = self.matched(node, &before);
+        self.compare(node, before);
         if leaving {
             self.event(Event::NodeLeft(node));
         }
-        self.matched(node, now);
+        self.advance(&matched, now);
         Applied::Current
     }
 
@@ -502,7 +509,9 @@ impl Directory {
     }
 
     fn changed(&mut self, now: Now) {
-        self.due = self.quota.ready_at(&(), 1, now.mono);
+        if !self.left {
+            self.due = self.quota.ready_at(&(), 1, now.mono);
+        }
     }
 
     fn event(&mut self, event: Event) {
@@ -552,21 +561,28 @@ impl Directory {
         }
     }
 
-    /// Moves on the searches that `node` matches.
-    fn matched(&mut self, node: NodeId, now: Now) {
-        let mut searches = std::mem::take(&mut self.searches);
-        searches.retain(|id, search| {
-            if !self.remote_of(&node).any(|agent| search.criteria.matches(&node, &agent.record)) {
-                return true;
+    /// Searches that an agent of `node` matches which did not `before`.
+    fn matched(&self, node: NodeId, before: &Announcement) -> Vec<SearchId> {
+        let new = |criteria: &Criteria| {
+            let matched = |agent: &AgentRecord| criteria.matches(&node, agent);
+            let known: BTreeSet<_> = before.agents.iter().filter(|agent| matched(agent)).map(|a| &a.name).collect();
+            let mut agents = self.nodes.get(&node).into_iter().flat_map(|entry| &entry.announcement.agents);
+            agents.any(|agent| matched(agent) && !known.contains(&agent.name))
+        };
+        self.searches.iter().filter(|(_, search)| new(&search.criteria)).map(|(id, _)| *id).collect()
+    }
+
+    /// Moves on searches that have a new match.
+    fn advance(&mut self, matched: &[SearchId], now: Now) {
+        for id in matched {
+            let Some(mut search) = self.searches.remove(id) else { continue };
+            if search.options.limit.is_some() && search.reached(self.matching(&search.criteria).len()) {
+                self.found(*id, &search);
+            } else {
+                search.quiet = Some(now.mono + search.options.quiet_ms);
+                self.searches.insert(*id, search);
             }
-            search.quiet = Some(now.mono + search.options.quiet_ms);
-            let reached = search.options.limit.is_some() && search.reached(self.matching(&search.criteria).len());
-            if reached {
-                self.found(*id, search);
-            }
-            !reached
-        });
-        self.searches = searches;
+        }
     }
 
     fn found(&mut self, id: SearchId, search: &Search) {

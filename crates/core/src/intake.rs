@@ -33,6 +33,8 @@ pub struct Config {
     pub queries: Quota,
     /// Heartbeats of one author.
     pub heartbeats: Quota,
+    /// Member lists that one peer may ask for: an honest one asks three times for each link.
+    pub joins: Quota,
     /// Authors and neighbours that are remembered, about 300 bytes each.
     pub max_senders: usize,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             announcements: per_second(20, 10_000),
             queries: per_second(20, 10_000),
             heartbeats: per_second(20, 20_000),
+            joins: per_second(20, 20_000),
             max_senders: 16_384,
         }
     }
@@ -77,6 +80,7 @@ pub struct Intake {
     mesh: MeshId,
     replay: ReplayWindows,
     peers: Limiter<NodeId>,
+    joins: Limiter<NodeId>,
     authors: Authors,
 }
 
@@ -102,12 +106,13 @@ impl Authors {
 impl Intake {
     /// The intake of a member of `mesh`.
     pub fn new(config: &Config, mesh: MeshId) -> Self {
-        let Config { per_peer, broadcasts, announcements, queries, heartbeats, max_senders } = *config;
+        let Config { per_peer, broadcasts, announcements, queries, heartbeats, joins, max_senders } = *config;
         let limiter = |quota| Limiter::new(quota, max_senders);
         Self {
             mesh,
             replay: ReplayWindows::new(max_senders),
             peers: limiter(per_peer),
+            joins: limiter(joins),
             authors: Authors {
                 broadcasts: limiter(broadcasts),
                 announcements: limiter(announcements),
@@ -160,6 +165,11 @@ impl Intake {
         Ok(envelope)
     }
 
+    /// Whether `from` may ask for a member list now.
+    pub fn admit_join(&mut self, from: NodeId, now: Now) -> bool {
+        self.joins.admit(&from, 1, now.mono)
+    }
+
     /// Verifies an announcement that was handed over outside of gossip. It may be minutes old, and known: the
     /// directory takes the newest.
     ///
@@ -186,6 +196,7 @@ impl Intake {
     pub fn prune(&mut self, now: Now) {
         self.replay.prune(now.mono);
         self.peers.prune(now.mono);
+        self.joins.prune(now.mono);
         for kind in [Kind::AgentAnnounce, Kind::AgentDiscovery, Kind::MeshHeartbeat, Kind::SwarmBroadcast] {
             self.authors.of(kind).prune(now.mono);
         }

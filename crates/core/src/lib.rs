@@ -11,6 +11,7 @@ pub mod directory;
 pub mod health;
 pub mod intake;
 pub mod limits;
+pub mod loopback;
 pub mod membership;
 pub mod messaging;
 pub mod metrics;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use mesh_proto::agent::{AgentRecord, Criteria};
 use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Query};
-use mesh_proto::limits::{MAX_BODY, MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS, MAX_JOIN_FRAME};
+use mesh_proto::limits::{MAX_BODY, MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS};
 use mesh_proto::protocol::Topic;
 use mesh_proto::transfer::Manifest;
 use mesh_proto::{
@@ -25,6 +25,7 @@ use crate::broadcast::{self, Broadcast};
 use crate::directory::{self, Applied, Directory, PeerAgent, SearchId, SearchOptions};
 use crate::health::{self, Health};
 use crate::intake::{self, Intake, Verdict};
+use crate::loopback::Loopback;
 use crate::membership::{self, Membership};
 use crate::messaging::{self, Messaging, SendId};
 use crate::metrics::Metrics;
@@ -371,8 +372,8 @@ pub struct Node {
     searching: BTreeMap<SearchId, Waiting>,
     /// Messages that are being sent.
     sending: BTreeMap<SendId, CallId>,
-    /// Messages from one agent of this node to another, by number.
-    local: BTreeMap<u64, (CallId, Mono)>,
+    /// Messages from one agent of this node to another.
+    loopback: Loopback,
     next_call: u64,
     /// Envelopes of ours that nobody was there to hear.
     unpublished: VecDeque<(Topic, Bytes)>,
@@ -386,6 +387,9 @@ pub struct Node {
 const MAX_UNPUBLISHED: usize = 256;
 /// How long a message may wait for its receiver's announcement.
 const RESOLVE_MS: u64 = 2_500;
+/// Bytes of announcements that are gathered into one frame of a list. Whoever reads it checks a signature for every few
+/// hundred of them, and a page must not stand still for longer than a frame takes.
+const JOIN_FRAME: usize = 32 * 1024;
 /// How often expired state is forgotten.
 const PRUNE_MS: u64 = 60_000;
 
@@ -426,7 +430,7 @@ impl Node {
             metrics: Metrics::default(),
             searching: BTreeMap::new(),
             sending: BTreeMap::new(),
-            local: BTreeMap::new(),
+            loopback: Loopback::default(),
             next_call: 0,
             unpublished: VecDeque::new(),
             cursors: BTreeMap::new(),
@@ -512,7 +516,7 @@ impl Node {
         let call = waiting.call;
         match self.resolve(&waiting.target) {
             Ok(node) => self.dispatch(waiting, node, now)?,
-            Err(SendError::UnknownAgent) => self.look_for(waiting, now),
+            Err(SendError::UnknownAgent) => self.look_for(waiting, now)?,
             Err(error) => return Err(error),
         }
         self.metrics.messages_sent += 1;
@@ -529,7 +533,7 @@ impl Node {
             }
             keep
         });
-        self.local.retain(|_, (local, _)| *local != call);
+        self.loopback.cancel(call);
         let send = self.sending.iter().find(|(_, sending)| **sending == call).map(|(send, _)| *send);
         if let Some(send) = send {
             self.sending.remove(&send);
@@ -542,8 +546,9 @@ impl Node {
     pub fn taken(&mut self, from: NodeId, session: u64, number: u64, now: Now) {
         if from != self.id() {
             self.messaging.taken(from, session, number, now);
-        } else if let Some((call, since)) = self.local.remove(&number) {
-            let receipt = Receipt { peer: from, number: (session, number), round_trip_ms: now.mono.since(since) };
+        } else if let Some(round_trip_ms) = self.loopback.taken(CallId(number), now) {
+            let call = CallId(number);
+            let receipt = Receipt { peer: from, number: (session, number), round_trip_ms };
             self.metrics.messages_delivered += 1;
             self.event(Event::Sent { call, receipt });
         }
@@ -682,6 +687,7 @@ impl Node {
         self.directory.handle_timeout(now);
         self.messaging.handle_timeout(now);
         self.broadcast.handle_timeout(now);
+        self.loopback.handle_timeout(now);
         self.weights.handle_timeout(now);
         self.health.handle_timeout(now);
         if self.next_prune <= now.mono {
@@ -698,6 +704,7 @@ impl Node {
             (self.directory.poll_timeout(), "directory"),
             (self.messaging.poll_timeout(), "messaging"),
             (self.broadcast.poll_timeout(), "broadcast"),
+            (self.loopback.poll_timeout(), "loopback"),
             (self.weights.poll_timeout(), "weights"),
             (self.health.poll_timeout(), "health"),
             (Some(self.next_prune), "prune"),

@@ -18,8 +18,8 @@ use crate::streams::Opening;
 /// The protocol's name, as libp2p wants it.
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new(protocol::JOIN);
 
-/// Frames of one list: ten thousand announcements of a few kilobytes come in fewer.
-const MAX_FRAMES: usize = 64;
+/// Frames of one list: 64 MiB in the frames that the core makes.
+const MAX_FRAMES: usize = 2048;
 
 /// How long a whole exchange may take. A list of 10,000 is some megabytes.
 const TIMEOUT: Duration = Duration::from_secs(15);

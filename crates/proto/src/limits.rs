@@ -11,8 +11,9 @@ pub const MAX_BODY: usize = 60 * 1024;
 /// Largest frame on a direct stream, length prefix excluded.
 pub const MAX_DIRECT_FRAME: usize = 64 * 1024;
 
-/// Largest frame of a join reply. A list of members is split into as many as it takes.
-pub const MAX_JOIN_FRAME: usize = 1024 * 1024;
+/// Largest frame of a join reply: one envelope of the largest size and its frame. A list is split into as many as it
+/// takes.
+pub const MAX_JOIN_FRAME: usize = MAX_ENVELOPE + 1024;
 
 /// Most announcements that one join may hand over: ten times the thousand members the mesh is built for.
 pub const MAX_JOIN_ANNOUNCEMENTS: usize = 10_000;

@@ -24,6 +24,10 @@ impl Node {
                 quiet = false;
                 self.seal(Kind::SwarmBroadcast, &batch, now);
             }
+            while let Some(call) = self.loopback.poll_output() {
+                quiet = false;
+                self.failed(call, SendError::Timeout);
+            }
             while let Some(output) = self.weights.poll_output() {
                 quiet = false;
                 self.weights_want(output);
@@ -204,7 +208,9 @@ impl Node {
         };
         if node == self.id() {
             let (number, session) = (call.0, 0);
-            self.local.insert(number, (call, now.mono));
+            if !self.loopback.wait(call, deadline, now) {
+                return Err(messaging::Error::OverQuota.into());
+            }
             let message = direct::Message { number, from, to, body };
             self.metrics.messages_received += 1;
             self.event(Event::Message(Incoming { from: node, session, message }));
@@ -217,9 +223,9 @@ impl Node {
     }
 
     /// Asks the mesh for the receiver of a message.
-    pub(super) fn look_for(&mut self, waiting: Waiting, now: Now) {
+    pub(super) fn look_for(&mut self, waiting: Waiting, now: Now) -> Result<(), SendError> {
         let Target::Agent(name, node) = &waiting.target else {
-            return;
+            return Err(SendError::UnknownAgent);
         };
         let criteria = Criteria { name: Some(name.clone()), node: *node, ..Criteria::default() };
         let options = SearchOptions {
@@ -228,12 +234,10 @@ impl Node {
             ..SearchOptions::default()
         };
         let query = MessageId(self.random());
-        match self.directory.search(criteria, options, query, now) {
-            Ok(search) => {
-                self.searching.insert(search, waiting);
-            }
-            Err(_) => self.failed(waiting.call, SendError::UnknownAgent),
-        }
+        // A name that is one fits every bound: the search can only be one too many.
+        let search = self.directory.search(criteria, options, query, now).map_err(|_| messaging::Error::OverQuota)?;
+        self.searching.insert(search, waiting);
+        Ok(())
     }
 
     fn looked_for(&mut self, waiting: Waiting, now: Now) {

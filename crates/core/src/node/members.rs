@@ -89,6 +89,11 @@ impl Node {
     }
 
     pub(super) fn join_requested(&mut self, ticket: u64, from: NodeId, request: join::Request, now: Now) {
+        if !self.intake.admit_join(from, now) {
+            // Unanswered: an answer costs more than the question.
+            self.offence(from, Offence::RateExceeded);
+            return self.outputs.push_back(Output::JoinReply { ticket, replies: Vec::new() });
+        }
         if request.mesh != self.mesh {
             self.offence(from, Offence::WrongMesh);
             let replies = vec![join::Reply::WrongMesh { mesh: self.mesh }];
@@ -170,7 +175,7 @@ impl Node {
         for wire in wires.take(MAX_JOIN_ANNOUNCEMENTS) {
             // 16 bytes are more than its length and the frame's share take.
             let weight = wire.len() + 16;
-            if size + weight > MAX_JOIN_FRAME - 64 {
+            if size > 0 && size + weight > JOIN_FRAME {
                 frames.push(Vec::new());
                 size = 0;
             }
