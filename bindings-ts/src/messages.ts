@@ -6,7 +6,7 @@ import { checkCall, checkName, type CallOptions } from './options.js'
 
 /** A direct message. */
 export interface Message<T = unknown> {
-  /** The message's id, drawn at random by its sender. */
+  /** The message's id, unique among those of its sender. */
   readonly id: string
   /** Who sent it: an agent's address `name@peerId`, or a peer id. Answers go there. */
   readonly from: string

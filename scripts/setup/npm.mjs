@@ -18,7 +18,11 @@ export const npmStep = {
   async act() {
     await must('npm', [existsSync(lock) ? 'ci' : 'install', '--no-audit', '--no-fund'], {
       limitMs: 15 * 60_000,
-      next: 'npm ci, and see what it says; behind a proxy, set npm\'s registry first',
+      next: 'npm ci; when the lock is behind a package.json, npm install and commit package-lock.json',
+    }).catch(error => {
+      // npm's own words come first, then two screens of its options.
+      if (error.output) error.output = error.output.split(/^npm error (?:Clean install|Usage)/m)[0]
+      throw error
     })
   },
 }

@@ -3,7 +3,7 @@
 //! Checks go from cheap to dear, and nothing that is not yet believed changes any state but the bucket of the peer that
 //! handed it over (reliability 4.2):
 //!
-//! size and form -> the peer's bucket -> mesh, topic, time -> the author's bucket (looked at) -> replay window (looked
+//! the peer's bucket -> size and form -> mesh, topic, time -> the author's bucket (looked at) -> replay window (looked
 //! at) -> signature -> author's bucket (charged) and window (moved).
 //!
 //! The author's bucket is charged only for what it signed: whoever forges its messages must not be able to silence it.

@@ -1,9 +1,10 @@
 //! What a node decides. Pure: no IO, no clock, no randomness of its own.
 //!
 //! [`node::Node`] composes the components, one module each: [`membership`] and [`directory`] (who is here),
-//! [`messaging`], [`broadcast`] and [`weights`] (what they say), [`intake`], [`limits`] and [`replay`] (what is let in),
-//! [`health`] and [`metrics`] (how it goes). Every one of them is driven by the same four verbs: `handle`,
-//! `handle_timeout`, `poll_timeout`, `poll_output`; time and randomness are arguments. Whoever gives equal inputs at
+//! [`messaging`], [`loopback`], [`broadcast`] and [`weights`] (what they say), [`intake`], [`limits`] and [`replay`] (what is let in),
+//! [`health`] and [`metrics`] (how it goes). Each is told what happened, by `handle` or a method named after it, does what
+//! is due in `handle_timeout`, says when that is in `poll_timeout` and what it wants in `poll_output`; time and randomness
+//! are arguments. Whoever gives equal inputs at
 //! equal times gets equal outputs.
 
 pub mod broadcast;

@@ -35,8 +35,10 @@ use crate::time::{Mono, Now};
 use crate::weights::{self, Weights};
 
 /// Every component's configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
+    /// Whether somebody here reads messages to the node itself. Else their senders are told that nobody does.
+    pub inbox: bool,
     /// What is let in.
     pub intake: intake::Config,
     /// Staying in touch with seeds.
@@ -51,6 +53,21 @@ pub struct Config {
     pub weights: weights::Config,
     /// Heartbeats and suspicion.
     pub health: health::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            inbox: true,
+            intake: intake::Config::default(),
+            membership: membership::Config::default(),
+            directory: directory::Config::default(),
+            messaging: messaging::Config::default(),
+            broadcast: broadcast::Config::default(),
+            weights: weights::Config::default(),
+            health: health::Config::default(),
+        }
+    }
 }
 
 /// Something happened.
@@ -356,6 +373,7 @@ pub struct Topology {
 #[derive(Debug)]
 pub struct Node {
     mesh: MeshId,
+    inbox: bool,
     /// Unix microseconds at the start: tells this run from earlier ones of the same node.
     run: u64,
     rng: ChaCha8Rng,
@@ -417,6 +435,7 @@ impl Node {
         let run = now.unix.saturating_mul(1000);
         Self {
             mesh,
+            inbox: config.inbox,
             run,
             rng: ChaCha8Rng::from_seed(entropy),
             sealer: Sealer::new(key, mesh, now),
@@ -566,22 +585,31 @@ impl Node {
         Ok(())
     }
 
-    /// The node of `target`, if it is known.
+    /// The node of `target`, if it is known. Of several with that name, one that is heard goes before those that are
+    /// suspected: a process that was killed leaves its agents behind until they expire.
     ///
     /// # Errors
     /// [`SendError::UnknownAgent`], [`SendError::Ambiguous`]
     pub fn resolve(&self, target: &Target) -> Result<NodeId, SendError> {
-        match target {
-            Target::Node(node) => Ok(*node),
-            Target::Agent(name, node) => self.directory.resolve(name, node.as_ref()).map_err(|error| match error {
-                directory::Error::Ambiguous(nodes) => SendError::Ambiguous(nodes),
-                directory::Error::UnknownAgent
-                | directory::Error::Invalid(_)
-                | directory::Error::Unencodable(_)
-                | directory::Error::Full
-                | directory::Error::Busy => SendError::UnknownAgent,
-            }),
-        }
+        let (name, node) = match target {
+            Target::Node(node) => return Ok(*node),
+            Target::Agent(name, node) => (name, node),
+        };
+        self.directory.resolve(name, node.as_ref()).or_else(|error| match error {
+            directory::Error::Ambiguous(nodes) => {
+                let suspect = |node: &NodeId| self.health.peers().get(node).is_some_and(|peer| peer.suspect);
+                let mut heard = nodes.iter().filter(|node| !suspect(node));
+                match (heard.next(), heard.next()) {
+                    (Some(only), None) => Ok(*only),
+                    (Some(_) | None, _) => Err(SendError::Ambiguous(nodes)),
+                }
+            }
+            directory::Error::UnknownAgent
+            | directory::Error::Invalid(_)
+            | directory::Error::Unencodable(_)
+            | directory::Error::Full
+            | directory::Error::Busy => Err(SendError::UnknownAgent),
+        })
     }
 
     /// Shares what `manifest` describes with `to`; ends in [`weights::Event::Shared`] or

@@ -60,7 +60,7 @@ impl ReplayWindows {
 
     /// Forgets senders whose every message has expired.
     pub fn prune(&mut self, now: Mono) {
-        self.senders.retain(|_, window| now.since(window.last) < DUPLICATE_WINDOW_MS);
+        self.senders.retain(|_, window| now.since(window.last) <= DUPLICATE_WINDOW_MS);
     }
 }
 
@@ -163,9 +163,9 @@ mod tests {
         windows.record(A, 1, Mono(0));
         let b = NodeId([2; 32]);
         assert_eq!(windows.look(&b, 1), Freshness::NoRoom);
-        windows.prune(Mono(DUPLICATE_WINDOW_MS - 1));
-        assert_eq!(windows.look(&A, 1), Freshness::Replayed);
         windows.prune(Mono(DUPLICATE_WINDOW_MS));
+        assert_eq!(windows.look(&A, 1), Freshness::Replayed);
+        windows.prune(Mono(DUPLICATE_WINDOW_MS + 1));
         assert_eq!(windows.look(&b, 1), Freshness::New);
     }
 }

@@ -11,7 +11,7 @@ use mesh_proto::protocol;
 use crate::config::{Config, Role};
 use crate::{direct, gossip, join, streams, transfer};
 
-/// Milliseconds between two pings of one peer.
+/// Time between two pings of one peer.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 /// Patience with one ping. A host with a busy loop answers late; three late ones in a row are a lost link.
 const PING_TIMEOUT: Duration = Duration::from_secs(8);

@@ -120,6 +120,7 @@ fn node_config(config: &Config, identity: Identity) -> Result<mesh_net::Config, 
     node.listen = listeners(config, has_ipv6());
     // Nobody here could use weights that are sent to the relay itself.
     node.core.weights.receiving = ReceivingConfig::up_to(0);
+    node.core.inbox = false;
     node.agent_version = concat!("mesh-relay/", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(node)
 }
@@ -162,8 +163,6 @@ async fn follow(mut events: EventStream) {
             Event::Core(node::Event::Broadcast { from, body, .. }) => {
                 tracing::trace!(%from, bytes = body.len(), "broadcast");
             }
-            // There is no agent here to take it: its sender is to know that, by the acknowledgement it does not get.
-            Event::Core(node::Event::Message(message)) => tracing::debug!(from = %message.from, "message for nobody"),
             Event::Core(event) => tracing::debug!(?event, "mesh"),
             Event::Weights { from, .. } => tracing::debug!(%from, "weights for nobody"),
             Event::Lagged(dropped) => tracing::debug!(dropped, "mesh events were not looked at"),

@@ -65,10 +65,7 @@ impl MeshNode {
                 .push(address.map_err(|error| MeshFault::invalid(format!("'{relay}' is not a multiaddr: {error}")))?);
         }
         if let Some(max) = max_incoming_weights {
-            let receiving = &mut config.core.weights.receiving;
-            receiving.max_size = max;
-            receiving.max_size_per_peer = receiving.max_size_per_peer.max(max);
-            receiving.max_size_total = receiving.max_size_total.max(max);
+            config.core.weights.receiving = weights::ReceivingConfig::up_to(max);
         }
         let Running { handle, events, .. } = mesh_net::start(config, NoHost).await?;
         Ok(Self {

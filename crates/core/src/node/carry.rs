@@ -100,15 +100,13 @@ impl Node {
             messaging::Output::Offence { from, offence } => self.offence(from, offence),
             messaging::Output::Event(messaging::Event::Received { from, session, message }) => {
                 self.health.heard(from, now);
-                match &message.to {
-                    Some(agent) if !self.directory.is_local(agent) => {
-                        let reason = direct::Refusal::UnknownAgent;
-                        self.messaging.refuse(from, session, message.number, reason, now);
-                    }
-                    Some(_) | None => {
-                        self.metrics.messages_received += 1;
-                        self.event(Event::Message(Incoming { from, session, message }));
-                    }
+                let read = message.to.as_ref().map_or(self.inbox, |agent| self.directory.is_local(agent));
+                if read {
+                    self.metrics.messages_received += 1;
+                    self.event(Event::Message(Incoming { from, session, message }));
+                } else {
+                    let reason = direct::Refusal::UnknownAgent;
+                    self.messaging.refuse(from, session, message.number, reason, now);
                 }
             }
             messaging::Output::Event(messaging::Event::Delivered { id, peer, session, number, round_trip_ms }) => {

@@ -34,7 +34,7 @@ async fn an_envelope_of_64_kib_and_one_byte() {
             direct.flush().await.unwrap();
             victim.until_caught(attacker.node(), Offence::TooLarge, 2).await;
             // Gossipsub hangs up on what is far too large, and reads no more of it.
-            let _ = gossip.write(&[wire::varint(64 * 1024 * 1024), vec![0; 1024 * 1024]].concat()).await;
+            let _ = gossip.write(&[wire::varint(64 * 1024 * 1024), vec![0; 200 * 1024]].concat()).await;
             gossip.until_ended().await;
         }
         for member in siege.members() {

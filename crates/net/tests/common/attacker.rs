@@ -162,10 +162,13 @@ impl Gossip {
         self.write(&wire::framed(&rpc)).await
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes as they are. A stream that is no longer read takes 256 KiB, then it waits.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await?;
-        self.stream.flush().await
+        let writing = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        within("written", writing).await
     }
 
     /// Waits until the victim ends the stream.
