@@ -105,6 +105,24 @@ test('a late joiner gets what is said from then on, and nothing older', LIMIT, a
   assert.deepEqual((await received(bob, 2)).map(({ payload }) => payload), ['old', 'new'])
 })
 
+test('what is said right after one has joined over a slow link is heard', LIMIT, async t => {
+  const world = await startMesh(t)
+  const slow = await world.proxy({ delayMs: 200 })
+  // So many that a relay of default gossip settings would not take another into its mesh by itself.
+  const [speaker] = await world.agents('speaker', 'b', 'c', 'd', 'e', 'f', 'g', 'h')
+  const late = await world.agent('late', { via: slow })
+  const said = await speaker.run(async ({ mesh }) => {
+    const payloads = Array.from({ length: 20 }, (_, i) => i)
+    for (const payload of payloads) {
+      await mesh.broadcast(payload)
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    return payloads
+  })
+  await late.run(({ log, until }, last) => until(() => log.broadcasts.some(({ payload }) => payload === last)), said.at(-1))
+  assert.deepEqual((await received(late, 1)).map(({ payload }) => payload), said)
+})
+
 test('who has just joined is heard by everybody', LIMIT, async t => {
   const world = await startMesh(t)
   const [ada, bob] = await world.agents('ada', 'bob')

@@ -27,8 +27,8 @@ pub enum Event {
         from: NodeId,
         /// What they are.
         manifest: Arc<Manifest>,
-        /// They themselves, compressed as the manifest says.
-        bytes: Bytes,
+        /// They themselves, compressed as the manifest says, in pieces.
+        chunks: Vec<Bytes>,
     },
     /// This many events were dropped before the next one, because they were not pulled.
     Lagged(u64),

@@ -90,8 +90,8 @@ struct Parcel {
 pub(crate) struct Partial {
     manifest: Arc<Manifest>,
     owner: Ticket,
-    bytes: Vec<u8>,
-    have: u32,
+    /// As they came: what was promised costs nothing, and nothing is moved to make room.
+    chunks: Vec<Bytes>,
 }
 
 /// One between [`Transfers`] and the tasks. Locked for a copy at most, never over an await.
@@ -123,12 +123,12 @@ impl Transfers {
         self.outgoing.insert((to, manifest.id), Parcel { manifest, bytes });
     }
 
-    /// What has arrived, whole and checked; `None` when there is no such transfer.
-    pub(crate) fn take(&mut self, from: NodeId, id: TransferId) -> Option<(Arc<Manifest>, Bytes)> {
+    /// The chunks of what has arrived, whole and checked; `None` when there is no such transfer.
+    pub(crate) fn take(&mut self, from: NodeId, id: TransferId) -> Option<(Arc<Manifest>, Vec<Bytes>)> {
         let partial = self.incoming.remove(&(from, id))?;
         let mut partial = lock(&partial);
-        let bytes = std::mem::take(&mut partial.bytes);
-        (bytes.len() as u64 == partial.manifest.size).then(|| (partial.manifest.clone(), bytes.into()))
+        let chunks = std::mem::take(&mut partial.chunks);
+        (chunks.len() == partial.manifest.hashes.len()).then(|| (partial.manifest.clone(), chunks))
     }
 
     /// Serves a stream that `from` has opened.
@@ -241,25 +241,21 @@ impl Drop for Transfers {
 
 impl Partial {
     fn shared(manifest: Arc<Manifest>, owner: Ticket) -> Shared {
-        Arc::new(Mutex::new(Self { manifest, owner, bytes: Vec::new(), have: 0 }))
+        Arc::new(Mutex::new(Self { manifest, owner, chunks: Vec::new() }))
+    }
+
+    /// Number of leading chunks that are here.
+    fn have(&self) -> u32 {
+        self.chunks.len() as u32
     }
 
     /// Adds the next chunk, which was checked. `None` for a task whose stream was replaced.
-    fn append(&mut self, task: Ticket, chunk: &[u8]) -> Option<u32> {
+    fn append(&mut self, task: Ticket, chunk: Bytes) -> Option<u32> {
         if task != self.owner {
             return None;
         }
-        let needed = self.bytes.len() + chunk.len();
-        if needed > self.bytes.capacity() {
-            // Doubles, so that copying stays linear, but not past the size: what was promised costs nothing, what has
-            // arrived at most twice itself, and what is whole no more than itself.
-            let size = usize::try_from(self.manifest.size).unwrap_or(usize::MAX);
-            let capacity = self.bytes.capacity().saturating_mul(2).min(size).max(needed);
-            self.bytes.reserve_exact(capacity - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(chunk);
-        self.have += 1;
-        Some(self.have)
+        self.chunks.push(chunk);
+        Some(self.have())
     }
 }
 

@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
+use js_sys::Uint8Array;
 use mesh_core::node::{self, Incoming};
 use mesh_core::{directory, weights};
 use mesh_net::{Event, EventStream, Handle};
 use mesh_proto::NodeId;
+use wasm_bindgen::JsValue;
 
 use crate::convert;
 use crate::error::{code_of_receive, peer_text};
@@ -48,13 +51,13 @@ pub(crate) async fn next(events: &mut EventStream, handle: &Handle, receipts: &R
     loop {
         let event = match events.next().await? {
             Event::Core(event) => core(event, receipts),
-            Event::Weights { from, manifest, bytes } => {
+            Event::Weights { from, manifest, chunks } => {
                 handle.weights_taken(from, manifest.id);
                 Some(MeshEvent::WeightsReceived {
                     transfer: manifest.id.to_string(),
                     peer_id: peer_text(&from),
                     info: convert::weights_info(&manifest.info),
-                    body: JsBytes(bytes),
+                    body: js_array(&chunks),
                 })
             }
             Event::Lagged(dropped) => Some(MeshEvent::Lagged { dropped }),
@@ -63,6 +66,20 @@ pub(crate) async fn next(events: &mut EventStream, handle: &Handle, receipts: &R
             return event;
         }
     }
+}
+
+/// Copies each chunk to its place in one array of JavaScript's: there is no second whole in wasm's memory, which never
+/// shrinks.
+fn js_array(chunks: &[Bytes]) -> JsValue {
+    let size: usize = chunks.iter().map(Bytes::len).sum();
+    let array = Uint8Array::new_with_length(size as u32);
+    let mut start = 0;
+    for chunk in chunks {
+        let end = start + chunk.len() as u32;
+        array.subarray(start, end).copy_from(chunk);
+        start = end;
+    }
+    array.into()
 }
 
 fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent> {

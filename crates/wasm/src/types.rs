@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 use tsify::Tsify;
+use wasm_bindgen::JsValue;
 
 use crate::error::ErrorCode;
 
@@ -352,8 +353,9 @@ pub enum MeshEvent {
         transfer: String,
         peer_id: String,
         info: WeightsInfo,
+        #[serde(with = "serde_wasm_bindgen::preserve")]
         #[tsify(type = "Uint8Array")]
-        body: JsBytes,
+        body: JsValue,
     },
     /// An incoming transfer was given up.
     WeightsFailed {

@@ -34,8 +34,8 @@ class World {
   }
 
   // A proxy in front of the relay.
-  async proxy() {
-    const proxy = await Proxy.start(this.relay.port)
+  async proxy(options) {
+    const proxy = await Proxy.start(this.relay.port, options)
     this.#ends.push(() => proxy.close())
     return proxy
   }

@@ -1,5 +1,5 @@
-// A TCP proxy on loopback that stands between an agent and the relay. Its connections can be cut and healed, and it counts
-// the bytes that pass.
+// A TCP proxy on loopback that stands between an agent and the relay. Its connections can be cut and healed and may be
+// slow, and it counts the bytes that pass.
 
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
@@ -14,11 +14,13 @@ export class Proxy {
   #sockets = new Set()
   #cut = false
   #target
+  #delayMs
 
-  // Resolves when it listens; connections go on to `port`.
-  static async start(port) {
+  // Resolves when it listens; connections go on to `port`. Bytes take `delayMs` each way.
+  static async start(port, { delayMs = 0 } = {}) {
     const proxy = new Proxy()
     proxy.#target = port
+    proxy.#delayMs = delayMs
     proxy.#server.listen(0, '127.0.0.1')
     await once(proxy.#server, 'listening')
     return proxy
@@ -65,6 +67,7 @@ export class Proxy {
       this.#sockets.delete(from)
       to.destroy()
     })
-    from.pipe(to)
+    if (this.#delayMs === 0) from.pipe(to)
+    else from.on('data', chunk => setTimeout(() => to.destroyed || to.write(chunk), this.#delayMs))
   }
 }

@@ -183,8 +183,8 @@ impl<H: Host> Driver<H> {
                 }
             }
             node::Event::Weights(weights::Event::Received { id, from }) => {
-                if let Some((manifest, bytes)) = self.transfers.take(from, id) {
-                    self.events.push(Event::Weights { from, manifest, bytes });
+                if let Some((manifest, chunks)) = self.transfers.take(from, id) {
+                    self.events.push(Event::Weights { from, manifest, chunks });
                 }
             }
             event @ (node::Event::Seed { .. }

@@ -107,7 +107,7 @@ where
 {
     let (manifest, mut have): (Arc<Manifest>, u32) = {
         let partial = lock(partial);
-        (partial.manifest.clone(), partial.have)
+        (partial.manifest.clone(), partial.have())
     };
     let id = manifest.id;
     inbound.report(Report::Input(inbound.input(id, ReceiveReport::Arrived { have }))).await?;
@@ -126,7 +126,7 @@ where
             let _: Option<Shared> = io.refuse(Refusal::Corrupt).await?;
             return Ok(());
         }
-        let Some(now_here) = lock(partial).append(inbound.ticket, &data) else {
+        let Some(now_here) = lock(partial).append(inbound.ticket, data) else {
             return Ok(());
         };
         have = now_here;

@@ -1,14 +1,20 @@
 //! Peers that begin things and do not go on with them, and one that wants everything at once.
 
-use futures::AsyncWriteExt as _;
+use std::time::Duration;
+
 use futures::future::join_all;
-use mesh_proto::limits::MAX_ENVELOPE;
-use mesh_proto::protocol::{DIRECT, JOIN, TRANSFER};
+use futures::{AsyncWriteExt as _, StreamExt as _};
+use mesh_core::Offence;
+use mesh_proto::gossip::Heartbeat;
+use mesh_proto::limits::{MAX_ENVELOPE, MAX_JOIN_FRAME};
+use mesh_proto::protocol::{DIRECT, JOIN, TRANSFER, Topic};
+use mesh_proto::{Envelope, Kind, join};
+use serde_bytes::ByteBuf;
 
 use crate::common::attacker::{Attacker, connect};
 use crate::common::member::{Member, Reach, exchange, until_heard};
 use crate::common::siege::Siege;
-use crate::common::{millis, wire};
+use crate::common::{millis, wire, within};
 
 /// A member that comes now gets in, and talks to `siege.bob`.
 async fn a_newcomer_gets_in(siege: &Siege, while_what: &str) {
@@ -88,6 +94,36 @@ async fn a_hundred_join_requests_at_once() {
             assert!(!lists.is_empty() && lists.iter().all(|members| *members >= 3));
         }
         a_newcomer_gets_in(&siege, "after a hundred join requests").await;
+    };
+    siege.endures(attack).await;
+}
+
+/// Who says to have an announcement that others miss is asked for its list; this one's list is all lies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_list_of_lies() {
+    let siege = Siege::begin("lies").await;
+    let attack = async {
+        for victim in siege.victims() {
+            let liar = Attacker::connect(siege.mesh, &[victim]).await;
+            let mut asked = liar.accept(JOIN);
+            let heartbeat =
+                wire::envelope(siege.mesh, liar.key(), Kind::MeshHeartbeat, &Heartbeat { announced: u64::MAX });
+            let mut gossip = liar.gossip(victim).await;
+            gossip.publish(Topic::Agents, &[wire::seal(&heartbeat, liar.key())]).await.unwrap();
+            let (_, mut stream) = within("the liar is asked", asked.next()).await.unwrap();
+
+            let forged = Envelope { from: victim.node(), ..wire::announcement(siege.mesh, liar.key(), "eve") };
+            let lie = ByteBuf::from(wire::seal(&forged, liar.key()));
+            let announcements = vec![lie.clone(); (MAX_JOIN_FRAME - 64) / (lie.len() + 3)];
+            let count = announcements.len();
+            let frame = join::Reply::Members { announcements, end: None };
+            let mut frames = 0;
+            while frames < 64 && wire::write_frame(&mut stream, &frame).await.is_ok() {
+                frames += 1;
+            }
+            println!("lies: {} was sent {frames} frames of {count}", victim.name);
+            println!("lies: {} caught {}", victim.name, victim.until_caught(liar.node(), Offence::Forged, 1).await);
+        }
     };
     siege.endures(attack).await;
 }

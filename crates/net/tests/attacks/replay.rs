@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use mesh_core::Offence;
-use mesh_proto::protocol::Topic;
-use mesh_proto::{AgentId, Envelope, Kind};
+use mesh_proto::protocol::{DIRECT, Topic};
+use mesh_proto::{AgentId, Envelope, Kind, direct};
 
 use crate::common::attacker::{Attacker, Gossip};
 use crate::common::member::{Member, Reach, agent_name};
@@ -22,58 +22,66 @@ async fn replayed_messages() {
             streams.push((victim, &first, first.gossip(victim).await));
             streams.push((victim, &second, second.gossip(victim).await));
         }
-        siege.alice.publish("news", "only once").await;
-        let captured = first.overhear(|wire| contains(wire, b"only once").then(|| wire.clone())).await;
+        siege.alice.publish("news", once()).await;
+        let captured = first.overhear(|wire| contains(wire, &once()).then(|| wire.clone())).await;
         for victim in siege.victims() {
-            victim.until("the broadcast", |journal| (journal.heard(alice, b"only once") == 1).then_some(())).await;
+            victim.until("the broadcast", |journal| (journal.heard(alice, &once()) == 1).then_some(())).await;
         }
 
-        for (victim, attacker, gossip) in &mut streams {
-            replay(&captured, attacker, gossip, victim).await;
+        for (round, (victim, attacker, gossip)) in streams.iter_mut().enumerate() {
+            replay((&captured, round as u8), attacker, gossip, victim).await;
         }
         let carol = Member::leaf("replay", "carol", &[siege.hub.tcp()], Reach::Tcp).await;
         carol.until_joined(&siege.hub).await;
         late_comer(&captured, &carol).await;
         carol.handle.close().await;
         announcement(&siege, &first).await;
+        for victim in siege.victims() {
+            direct_message(&first, victim).await;
+        }
     };
     siege.endures(attack).await;
     for victim in siege.victims() {
-        assert_eq!(victim.journal().heard(alice, b"only once"), 1, "{} heard it again", victim.name);
+        assert_eq!(victim.journal().heard(alice, &once()), 1, "{} heard it again", victim.name);
     }
+}
+
+/// Long enough for lengths of two bytes.
+fn once() -> Vec<u8> {
+    b"only once ".repeat(30)
 }
 
 /// The same bytes are gossipsub's to drop; the same message in other bytes is for the core, before it looks at any
 /// signature, and so is a second message under a number that was used.
-async fn replay(captured: &Bytes, attacker: &Attacker, gossip: &mut Gossip, victim: &Member) {
-    const OTHERS: u64 = 10;
+async fn replay((captured, round): (&Bytes, u8), attacker: &Attacker, gossip: &mut Gossip, victim: &Member) {
+    const OTHERS: u8 = 10;
     let mut messages = vec![captured.to_vec(); 2];
-    messages.extend((0..OTHERS).map(|n| signed_otherwise(captured, n as u8)));
+    messages.extend((0..OTHERS).map(|n| signed_otherwise(captured, round * OTHERS + n)));
     let body = format!("{} through {}", attacker.node(), victim.name);
     let said = wire::broadcast(attacker.mesh, attacker.key(), body.as_bytes());
     let unsaid = Envelope { seq: said.seq, ..wire::broadcast(attacker.mesh, attacker.key(), b"a second story") };
     messages.extend([&said, &unsaid].map(|envelope| wire::seal(envelope, attacker.key())));
     gossip.publish(Topic::Swarm, &messages).await.unwrap();
-    let counted = victim.until_caught(attacker.node(), Offence::Replayed, OTHERS + 1).await;
+    let counted = victim.until_caught(attacker.node(), Offence::Replayed, u64::from(OTHERS) + 1).await;
     println!("replay: {} counted {counted} of {} replayed", victim.name, messages.len() - 1);
     assert_eq!(victim.journal().heard(attacker.node(), body.as_bytes()), 1);
     assert_eq!(victim.journal().heard(attacker.node(), b"a second story"), 0);
 
     // The pair of body and signature has one encoding; others are no envelopes.
-    let longer = longer_forms(captured);
+    let longer = longer_forms(captured, round);
     gossip.publish(Topic::Swarm, &longer).await.unwrap();
     victim.until_caught(attacker.node(), Offence::Malformed, longer.len() as u64).await;
 }
 
 /// A member that was not there has its own windows: it hears what is still alive, once.
 async fn late_comer(captured: &Bytes, carol: &Member) {
-    const OTHERS: u64 = 5;
+    const OTHERS: u8 = 5;
     let mesh = carol.handle.mesh();
     let alice = wire::claims(captured).unwrap().from;
     for _ in 0..2 {
         let attacker = Attacker::connect(mesh, &[carol]).await;
         let mut gossip = attacker.gossip(carol).await;
-        let others = (0..OTHERS).map(|n| signed_otherwise(captured, n as u8 | 0x80));
+        let others = (0..OTHERS).map(|n| signed_otherwise(captured, n));
         let messages: Vec<_> = [captured.to_vec(), captured.to_vec()].into_iter().chain(others).collect();
         gossip.publish(Topic::Swarm, &messages).await.unwrap();
         // The second attacker's are the first's, so gossipsub drops them; a marker tells when it has.
@@ -83,7 +91,7 @@ async fn late_comer(captured: &Bytes, carol: &Member) {
         let heard = |journal: &crate::common::member::Journal| journal.heard(attacker.node(), marker.as_bytes()) == 1;
         carol.until("the marker", |journal| heard(journal).then_some(())).await;
     }
-    assert_eq!(carol.journal().heard(alice, b"only once"), 1, "carol");
+    assert_eq!(carol.journal().heard(alice, &once()), 1, "carol");
     println!("replay: {}", carol.counted().await);
 }
 
@@ -119,6 +127,32 @@ async fn announcement(siege: &Siege, attacker: &Attacker) {
     }
 }
 
+/// A direct message that is sent again, on its stream and on the next one, is delivered once.
+async fn direct_message(attacker: &Attacker, victim: &Member) {
+    let session = 1_000_000;
+    let message = |number, body: &str| {
+        let body = body.to_owned().into();
+        direct::Frame::Message(direct::Message { number: session + number, from: None, to: None, body })
+    };
+    for _ in 0..2 {
+        let mut stream = attacker.open(victim, DIRECT).await.unwrap();
+        let hello = direct::Frame::Hello { mesh: attacker.mesh, session };
+        for frame in [hello, message(1, "only once"), message(1, "only once"), message(1, "or something else")] {
+            wire::write_frame(&mut stream, &frame).await.unwrap();
+        }
+    }
+    let mut stream = attacker.open(victim, DIRECT).await.unwrap();
+    wire::write_frame(&mut stream, &direct::Frame::Hello { mesh: attacker.mesh, session }).await.unwrap();
+    wire::write_frame(&mut stream, &message(2, "the last")).await.unwrap();
+    let from = attacker.node();
+    let bodies = victim.until("the last message", |journal| {
+        let mine = journal.messages.iter().filter(|(sender, _)| *sender == from);
+        let bodies: Vec<_> = mine.map(|(_, body)| body.clone()).collect();
+        bodies.contains(&"the last".into()).then_some(bodies)
+    });
+    assert_eq!(bodies.await, ["only once", "the last"], "{}", victim.name);
+}
+
 /// The envelope with a signature that is not its own.
 fn signed_otherwise(wire: &Bytes, n: u8) -> Vec<u8> {
     let mut wire = wire.to_vec();
@@ -127,23 +161,24 @@ fn signed_otherwise(wire: &Bytes, n: u8) -> Vec<u8> {
     wire
 }
 
-/// The envelope's pair in CBOR that is longer than it need be, or followed by something.
-fn longer_forms(wire: &Bytes) -> Vec<Vec<u8>> {
+/// The envelope's pair in CBOR that is longer than it need be, or followed by something; different in each round, for
+/// gossipsub drops what it knows to be invalid.
+fn longer_forms(wire: &Bytes, round: u8) -> Vec<Vec<u8>> {
     // A head of four bytes, the body, a head of two, the signature.
     let (front, signature) = wire.split_at(wire.len() - 64);
     let body = &front[4..front.len() - 2];
     let body_len = u16::try_from(body.len()).unwrap().to_be_bytes();
-    let head = |array: &[u8], body_head: &[u8], signature_head: &[u8]| {
-        [array, body_head, body, signature_head, signature].concat()
+    let pair = |array: &[u8], body_head: &[u8], signature_head: &[u8], signature: &[u8]| {
+        [array, body_head, &body_len, body, signature_head, signature].concat()
     };
-    let body_head = [&[0x59], &body_len[..]].concat();
-    let canonical = head(&[0x82], &body_head, &[0x58, 0x40]);
-    assert_eq!(canonical, wire.to_vec(), "between 256 and 65,535 bytes");
+    assert_eq!(pair(&[0x82], &[0x59], &[0x58, 0x40], signature), wire.to_vec(), "of 256 to 65,535 bytes");
+    let other = signed_otherwise(wire, round);
+    let signature = &other[wire.len() - 64..];
     vec![
-        head(&[0x98, 0x02], &body_head, &[0x58, 0x40]),
-        head(&[0x82], &[&[0x5a, 0, 0], &body_len[..]].concat(), &[0x58, 0x40]),
-        head(&[0x82], &body_head, &[0x59, 0x00, 0x40]),
-        [&canonical[..], &[0]].concat(),
+        pair(&[0x98, 0x02], &[0x59], &[0x58, 0x40], signature),
+        pair(&[0x82], &[0x5a, 0, 0], &[0x58, 0x40], signature),
+        pair(&[0x82], &[0x59], &[0x59, 0x00, 0x40], signature),
+        [&other[..], &[0]].concat(),
     ]
 }
 

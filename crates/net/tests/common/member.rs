@@ -321,7 +321,8 @@ async fn keep_journal(mut events: EventStream, handle: Handle, shared: Arc<Share
                     }
                     journal.note(event);
                 }
-                Event::Weights { from, manifest, bytes } => {
+                Event::Weights { from, manifest, chunks } => {
+                    let bytes = chunks.concat().into();
                     handle.weights_taken(from, manifest.id);
                     journal.weights.push((from, manifest, bytes));
                 }

@@ -1,0 +1,451 @@
+//! A network in memory: virtual time, latencies from a seed, queues in order. It does for [`Node`]s what `mesh-net` does
+//! over libp2p: links, gossip with duplicates dropped, streams, dials through a hub that relays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use bytes::Bytes;
+use mesh_core::intake::Verdict;
+use mesh_core::node::{Config, Event, Input, Node, Output};
+use mesh_core::{Mono, Now, messaging};
+use mesh_proto::agent::AgentRecord;
+use mesh_proto::codec::{self, Bounded};
+use mesh_proto::limits::{MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME};
+use mesh_proto::protocol::Topic;
+use mesh_proto::{AgentName, Keypair, MeshId, NodeId, Unverified};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::de::DeserializeOwned;
+
+/// Unix time at the virtual 0.
+pub(crate) const EPOCH: u64 = 1_700_000_000_000;
+/// The place of the hub.
+pub(crate) const HUB: usize = 0;
+
+/// Says whether something is lost on its way, given where it comes from and goes to.
+type Loss = Box<dyn FnMut(usize, usize, &Input) -> bool>;
+
+pub(crate) struct Member {
+    pub(crate) node: Node,
+    /// What its application was told, and when.
+    pub(crate) events: Vec<(u64, Event)>,
+    /// Everything it wanted, in one number.
+    trace: DefaultHasher,
+    online: bool,
+    /// Envelopes that it has seen, as gossipsub remembers them.
+    seen: BTreeSet<Bytes>,
+    tickets: BTreeMap<u64, (usize, Topic, Bytes)>,
+    timer: Option<(u64, usize)>,
+}
+
+pub(crate) struct World {
+    mesh: MeshId,
+    members: Vec<Member>,
+    places: BTreeMap<NodeId, usize>,
+    now: u64,
+    rng: ChaCha8Rng,
+    /// Milliseconds that everything takes at least, and at most.
+    latency: (u64, u64),
+    /// What is under way, by arrival and order of departure.
+    queue: BTreeMap<(u64, u64), (usize, usize, Input)>,
+    departures: u64,
+    /// The latest arrival on each way: nothing overtakes.
+    lanes: BTreeMap<(usize, usize), u64>,
+    timers: BTreeSet<(u64, usize)>,
+    links: BTreeSet<(usize, usize)>,
+    pub(crate) loss: Option<Loss>,
+    /// Frames of member lists, as (from, to, bytes).
+    pub(crate) lists: Vec<(usize, usize, usize)>,
+}
+
+impl World {
+    /// A hub, and nothing else yet.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut world = Self {
+            mesh: MeshId::open("network").unwrap(),
+            members: Vec::new(),
+            places: BTreeMap::new(),
+            now: 0,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            latency: (5, 15),
+            queue: BTreeMap::new(),
+            departures: 0,
+            lanes: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            links: BTreeSet::new(),
+            loss: None,
+            lists: Vec::new(),
+        };
+        world.add([]);
+        world
+    }
+
+    /// A hub and `leaves` leaves, each with an agent `agent-1`, `agent-2` … that has had the time to be known to all.
+    pub(crate) fn star(seed: u64, leaves: usize) -> Self {
+        let mut world = Self::new(seed);
+        for leaf in 1..=leaves {
+            world.join();
+            world.announce(leaf, &format!("agent-{leaf}"));
+        }
+        world.run(5_000);
+        world
+    }
+
+    /// Everything takes exactly `millis` from now on.
+    pub(crate) fn set_latency(&mut self, millis: u64) {
+        self.latency = (millis, millis);
+    }
+
+    /// A new leaf, which dials the hub.
+    pub(crate) fn join(&mut self) -> usize {
+        let hub = self.id(HUB);
+        self.add([hub])
+    }
+
+    fn add<const N: usize>(&mut self, seeds: [NodeId; N]) -> usize {
+        let n = self.members.len();
+        let node = self.start(n, seeds);
+        self.places.insert(node.id(), n);
+        self.members.push(Member {
+            node,
+            events: Vec::new(),
+            trace: DefaultHasher::new(),
+            online: true,
+            seen: BTreeSet::new(),
+            tickets: BTreeMap::new(),
+            timer: None,
+        });
+        self.settle(n);
+        n
+    }
+
+    fn start<const N: usize>(&mut self, n: usize, seeds: [NodeId; N]) -> Node {
+        let mut entropy = [0; 32];
+        self.rng.fill_bytes(&mut entropy);
+        Node::new(Config::default(), key(n), self.mesh, seeds, entropy, self.time())
+    }
+
+    pub(crate) fn id(&self, n: usize) -> NodeId {
+        key(n).node()
+    }
+
+    pub(crate) fn mesh(&self) -> MeshId {
+        self.mesh
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    pub(crate) fn time(&self) -> Now {
+        Now { mono: Mono(self.now), unix: EPOCH + self.now }
+    }
+
+    pub(crate) fn member(&self, n: usize) -> &Member {
+        &self.members[n]
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    /// Calls a node, and carries out what it wants then.
+    pub(crate) fn call<T>(&mut self, n: usize, call: impl FnOnce(&mut Node, Now) -> T) -> T {
+        let now = self.time();
+        let answer = call(&mut self.members[n].node, now);
+        self.settle(n);
+        answer
+    }
+
+    pub(crate) fn announce(&mut self, n: usize, name: &str) {
+        let record = AgentRecord::new(name.parse().unwrap(), ["sum".into()]);
+        self.call(n, |node, now| node.announce(record, now)).unwrap();
+    }
+
+    /// Lets `millis` pass.
+    pub(crate) fn run(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, for `millis` at most.
+    pub(crate) fn run_until(&mut self, millis: u64, done: impl Fn(&Self) -> bool) {
+        let end = self.now + millis;
+        while !done(self) {
+            assert!(self.step(end), "not within {millis} ms");
+        }
+    }
+
+    /// Does the next thing until `end`, if there is one.
+    fn step(&mut self, end: u64) -> bool {
+        let arrival = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let next = [arrival, timer].into_iter().flatten().min();
+        let Some(next) = next.filter(|next| *next <= end) else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        if arrival == Some(next) {
+            let (_, (from, to, input)) = self.queue.pop_first().unwrap();
+            self.arrive(from, to, input);
+        } else {
+            let (_, n) = self.timers.pop_first().unwrap();
+            self.members[n].timer = None;
+            let now = self.time();
+            self.members[n].node.handle_timeout(now);
+            self.settle(n);
+        }
+        true
+    }
+
+    /// Takes a node away without a word. Others see their links go.
+    pub(crate) fn kill(&mut self, n: usize) {
+        self.members[n].online = false;
+        if let Some(timer) = self.members[n].timer.take() {
+            self.timers.remove(&timer);
+        }
+        for peer in self.neighbours(n) {
+            self.unlink(n, peer);
+        }
+    }
+
+    /// Starts a killed node anew, without its memory.
+    pub(crate) fn restart(&mut self, n: usize) {
+        let node = match n {
+            HUB => self.start(n, []),
+            leaf => {
+                let hub = self.id(HUB);
+                self.start(leaf, [hub])
+            }
+        };
+        let member = &mut self.members[n];
+        (member.node, member.online) = (node, true);
+        (member.seen, member.tickets) = (BTreeSet::new(), BTreeMap::new());
+        self.settle(n);
+    }
+
+    fn link(&mut self, a: usize, b: usize) {
+        if self.links.contains(&(a, b)) {
+            return;
+        }
+        self.links.extend([(a, b), (b, a)]);
+        let relayed = a != HUB && b != HUB;
+        for (n, peer) in [(a, b), (b, a)] {
+            let address = format!("/memory/{peer}");
+            self.send(peer, n, Input::Connected { peer: self.id(peer), relayed, address });
+            for topic in Topic::ALL {
+                self.send(peer, n, Input::Listener { topic });
+            }
+        }
+    }
+
+    fn unlink(&mut self, a: usize, b: usize) {
+        self.links.remove(&(a, b));
+        self.links.remove(&(b, a));
+        self.queue.retain(|_, (from, to, _)| (*from, *to) != (a, b) && (*from, *to) != (b, a));
+        for (n, peer) in [(a, b), (b, a)] {
+            self.send(peer, n, Input::Disconnected { peer: self.id(peer) });
+        }
+    }
+
+    fn neighbours(&self, n: usize) -> Vec<usize> {
+        self.links.range((n, 0)..(n + 1, 0)).map(|(_, peer)| *peer).collect()
+    }
+
+    fn send(&mut self, from: usize, to: usize, input: Input) {
+        let (least, most) = self.latency;
+        let latency = least + self.rng.next_u64() % (most - least + 1);
+        let lane = self.lanes.entry((from, to)).or_default();
+        *lane = (self.now + latency).max(*lane);
+        self.departures += 1;
+        self.queue.insert((*lane, self.departures), (from, to, input));
+    }
+
+    fn arrive(&mut self, from: usize, to: usize, input: Input) {
+        let lost = self.loss.as_mut().is_some_and(|loss| loss(from, to, &input));
+        if lost || !self.members[to].online {
+            return;
+        }
+        let input = match input {
+            Input::Gossip { from: neighbour, topic, wire, .. } => {
+                let member = &mut self.members[to];
+                if !member.seen.insert(wire.clone()) {
+                    return;
+                }
+                self.departures += 1;
+                let ticket = self.departures;
+                member.tickets.insert(ticket, (from, topic, wire.clone()));
+                Input::Gossip { ticket, from: neighbour, topic, wire }
+            }
+            Input::JoinRequest { from: newcomer, request, .. } => {
+                self.departures += 1;
+                let ticket = self.departures;
+                let request = over_the_wire(&request, MAX_ENVELOPE + 256).0;
+                self.members[to].tickets.insert(ticket, (from, Topic::Agents, Bytes::new()));
+                Input::JoinRequest { ticket, from: newcomer, request }
+            }
+            input => input,
+        };
+        let now = self.time();
+        self.members[to].node.handle(input, now);
+        self.settle(to);
+    }
+
+    /// Carries out what a node wants until it wants nothing more, and sets its timer.
+    fn settle(&mut self, n: usize) {
+        while let Some(output) = self.members[n].node.poll_output() {
+            let member = &mut self.members[n];
+            (self.now, format!("{output:?}")).hash(&mut member.trace);
+            self.carry_out(n, output);
+        }
+        let member = &mut self.members[n];
+        if let Some(timer) = member.timer.take() {
+            self.timers.remove(&timer);
+        }
+        if member.online
+            && let Some((due, _)) = member.node.poll_timeout()
+        {
+            member.timer = Some((due.0.max(self.now), n));
+            self.timers.extend(member.timer);
+        }
+    }
+
+    fn carry_out(&mut self, n: usize, output: Output) {
+        let id = self.id(n);
+        match output {
+            Output::Dial { peer, .. } => {
+                let to = self.places[&peer];
+                let reachable = [(n, to), (HUB, to), (n, HUB)].map(|link| self.links.contains(&link));
+                if self.members[to].online && (n == HUB || to == HUB || reachable[1] && reachable[2]) {
+                    self.link(n, to);
+                } else {
+                    self.send(to, n, Input::DialFailed { peer });
+                }
+            }
+            Output::Publish { topic, wire } => {
+                if self.neighbours(n).is_empty() {
+                    let now = self.time();
+                    return self.members[n].node.handle(Input::Unpublished { topic, wire }, now);
+                }
+                self.members[n].seen.insert(wire.clone());
+                self.forward(n, None, topic, &wire);
+            }
+            Output::Verdict { ticket, verdict } => {
+                let (from, topic, wire) = self.members[n].tickets.remove(&ticket).unwrap();
+                if verdict == Verdict::Accept {
+                    self.forward(n, Some(from), topic, &wire);
+                }
+            }
+            Output::Join { peer, request } => {
+                self.send(n, self.places[&peer], Input::JoinRequest { ticket: 0, from: id, request });
+            }
+            Output::JoinReply { ticket, replies } => {
+                let (to, _, _) = self.members[n].tickets.remove(&ticket).unwrap();
+                if replies.is_empty() {
+                    self.send(n, to, Input::JoinFailed { from: id });
+                }
+                for reply in replies {
+                    let (reply, bytes) = over_the_wire(&reply, MAX_JOIN_FRAME);
+                    self.lists.push((n, to, bytes));
+                    self.send(n, to, Input::JoinReply { from: id, reply });
+                }
+            }
+            Output::OpenDirect { to } => {
+                let peer = self.places[&to];
+                let opened = self.links.contains(&(n, peer));
+                let input = match opened {
+                    true => messaging::Input::Opened { peer: to },
+                    false => messaging::Input::Closed { peer: to },
+                };
+                self.send(peer, n, Input::Direct(input));
+            }
+            Output::ResetDirect { from } => {
+                self.send(n, self.places[&from], Input::Direct(messaging::Input::Closed { peer: id }));
+            }
+            Output::Direct { to, frame } => {
+                let peer = self.places[&to];
+                if self.links.contains(&(n, peer)) {
+                    let frame = over_the_wire(&frame, MAX_DIRECT_FRAME).0;
+                    self.send(n, peer, Input::Direct(messaging::Input::Frame { from: id, frame }));
+                }
+            }
+            Output::Event(event) => {
+                if let Event::Message(incoming) = &event {
+                    let now = self.time();
+                    self.members[n].node.taken(incoming.from, incoming.session, incoming.message.number, now);
+                }
+                self.members[n].events.push((self.now, event));
+            }
+            Output::Reserve { .. } => {}
+            Output::Transfer(command) => panic!("nobody shares weights here: {command:?}"),
+        }
+    }
+
+    fn forward(&mut self, n: usize, source: Option<usize>, topic: Topic, wire: &Bytes) {
+        let from = self.id(n);
+        for peer in self.neighbours(n).into_iter().filter(|peer| Some(*peer) != source) {
+            self.send(n, peer, Input::Gossip { ticket: 0, from, topic, wire: wire.clone() });
+        }
+    }
+
+    /// All that everybody wanted, in one number.
+    pub(crate) fn trace(&self) -> u64 {
+        let mut trace = DefaultHasher::new();
+        self.members.iter().for_each(|member| member.trace.finish().hash(&mut trace));
+        trace.finish()
+    }
+
+    /// Nobody was accused of anything.
+    pub(crate) fn assert_honest(&self) {
+        for (n, member) in self.members.iter().enumerate() {
+            let offences = member.events.iter().filter(|(_, event)| matches!(event, Event::Offence { .. }));
+            let offences: Vec<_> = offences.collect();
+            assert!(offences.is_empty(), "{} by {n}, the first {:?}", offences.len(), offences[0]);
+        }
+    }
+}
+
+impl Member {
+    /// Names of the agents it knows, its own included.
+    pub(crate) fn knows(&self) -> BTreeSet<String> {
+        self.node.agents().into_iter().map(|agent| agent.record.name.to_string()).collect()
+    }
+
+    pub(crate) fn knows_agent(&self, name: &str) -> bool {
+        let name: AgentName = name.parse().unwrap();
+        self.node.agents().iter().any(|agent| agent.record.name == name)
+    }
+
+    /// Bodies of broadcasts, in the order they came.
+    pub(crate) fn broadcasts(&self) -> Vec<(NodeId, Bytes)> {
+        let mut broadcasts = Vec::new();
+        for (_, event) in &self.events {
+            if let Event::Broadcast { from, body, .. } = event {
+                broadcasts.push((*from, body.clone()));
+            }
+        }
+        broadcasts
+    }
+}
+
+pub(crate) fn key(n: usize) -> Keypair {
+    let mut seed = [0x5e; 32];
+    seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
+    Keypair::from_seed(&seed)
+}
+
+/// A frame as its receiver reads it, and its size.
+fn over_the_wire<T: DeserializeOwned + Bounded>(frame: &T, max: usize) -> (T, usize) {
+    let bytes = codec::encode(frame, max).unwrap();
+    (codec::decode(&bytes, max).unwrap(), bytes.len())
+}
+
+/// Whether a message is an announcement of the node at place `n`.
+pub(crate) fn announces(input: &Input, n: usize) -> bool {
+    let Input::Gossip { wire, .. } = input else {
+        return false;
+    };
+    let claims = Unverified::decode(wire.clone()).unwrap();
+    claims.claims().kind == mesh_proto::Kind::AgentAnnounce && claims.claims().from == key(n).node()
+}
