@@ -41,7 +41,10 @@ test('find goes by name, type, capabilities and peer', LIMIT, async t => {
   const resources = { cpu: 0.5, memory: 1024, specialization: 'digits' }
   const [ada, bob, eve] = await Promise.all([
     world.agent({ id: 'ada', type: 'researcher', capabilities: ['digits', 'letters'], resources, metadata: { level: 3 } }),
-    world.agent([{ id: 'bob', type: 'coder', capabilities: ['digits'] }, { id: 'carl', type: 'coder', capabilities: ['rust'] }]),
+    world.agent([
+      { id: 'bob', type: 'coder', capabilities: ['digits'] },
+      { id: 'carl', type: 'coder', capabilities: ['rust'] },
+    ]),
     world.agent('eve'),
   ])
   await knows(eve, [ada.id, bob.id, `carl@${bob.peerId}`])
@@ -92,7 +95,8 @@ test('what an agent says anew is seen, and so is its withdrawal', LIMIT, async t
   const [ada, bob, eve] = await world.agents('ada', 'bob', 'eve')
   await bob.run(({ mesh }) => mesh.agents.announce({ id: 'bob', capabilities: ['chess'] }))
   for (const other of [ada, eve]) {
-    const agent = await other.run(({ log, until }) => until(() => log.events.find(({ type }) => type === 'agent-updated')?.agent))
+    await seen(other, 'agent-updated')
+    const { agent } = await other.run(({ log }) => log.events.find(({ type }) => type === 'agent-updated'))
     assert.deepEqual([agent.id, agent.capabilities], [bob.id, ['chess']])
   }
   assert.deepEqual((await find(ada, { capabilities: ['chess'] })).map(({ id }) => id), [bob.id])

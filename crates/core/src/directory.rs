@@ -20,6 +20,11 @@ use mesh_proto::{AgentId, AgentName, Envelope, MessageId, NodeId, Verified, code
 use crate::limits::{Limiter, Quota};
 use crate::time::{Mono, Now};
 
+mod searches;
+
+use searches::{Search, Searches};
+pub use searches::{SearchId, SearchOptions};
+
 /// Bounds and pace.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,6 +36,8 @@ pub struct Config {
     pub refresh_ms: u64,
     /// Announcements of ours; changes in between are made together. A quarter of what others let in.
     pub quota: Quota,
+    /// Questions of ours; those of more searches wait. Half of what others let in.
+    pub queries: Quota,
     /// Searches under way at once.
     pub max_searches: usize,
 }
@@ -42,31 +49,11 @@ impl Default for Config {
             max_bytes: 64 * 1024 * 1024,
             refresh_ms: 100_000,
             quota: Quota { burst: 5, period_ms: 10_000 },
+            queries: Quota { burst: 10, period_ms: 10_000 },
             max_searches: 256,
         }
     }
 }
-
-/// How a search ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SearchOptions {
-    /// With this many matches.
-    pub limit: Option<usize>,
-    /// After this many milliseconds.
-    pub timeout_ms: u64,
-    /// With at least one match, after this many milliseconds without a new one.
-    pub quiet_ms: u64,
-}
-
-impl Default for SearchOptions {
-    fn default() -> Self {
-        Self { limit: None, timeout_ms: 2500, quiet_ms: 250 }
-    }
-}
-
-/// A search under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SearchId(pub u64);
 
 /// An agent and where it lives.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,14 +165,6 @@ struct Entry {
     place: u64,
 }
 
-#[derive(Debug)]
-struct Search {
-    criteria: Criteria,
-    options: SearchOptions,
-    deadline: Mono,
-    quiet: Option<Mono>,
-}
-
 /// The directory of one node.
 #[derive(Debug)]
 pub struct Directory {
@@ -206,8 +185,7 @@ pub struct Directory {
     place: u64,
     expiries: BTreeSet<(Mono, NodeId)>,
     names: BTreeMap<AgentName, BTreeSet<NodeId>>,
-    searches: BTreeMap<SearchId, Search>,
-    next_search: u64,
+    searches: Searches,
     outputs: VecDeque<Output>,
 }
 
@@ -216,6 +194,7 @@ impl Directory {
     pub fn new(config: Config, node: NodeId, now: Now) -> Self {
         Self {
             quota: Limiter::new(config.quota, 1),
+            searches: Searches::new(config.max_searches, config.queries),
             config,
             node,
             own: BTreeMap::new(),
@@ -228,8 +207,6 @@ impl Directory {
             place: 0,
             expiries: BTreeSet::new(),
             names: BTreeMap::new(),
-            searches: BTreeMap::new(),
-            next_search: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -391,39 +368,24 @@ impl Directory {
         now: Now,
     ) -> Result<SearchId, Error> {
         criteria.check()?;
-        if self.searches.len() >= self.config.max_searches {
+        if self.searches.is_full() {
             return Err(Error::Busy);
         }
-        self.next_search += 1;
-        let id = SearchId(self.next_search);
-        let matches = self.matching(&criteria);
-        let known: BTreeSet<_> = matches.iter().map(|agent| agent.node).collect();
-        let search = Search {
-            deadline: now.mono + options.timeout_ms,
-            quiet: (!matches.is_empty()).then_some(now.mono + options.quiet_ms),
-            criteria,
-            options,
-        };
-        if search.reached(matches.len()) {
+        let id = self.searches.next_id();
+        let matches = self.matching(&criteria).len();
+        let search = Search::new(criteria, options, matches, now.mono);
+        if search.reached(matches) {
             self.found(id, &search);
-            return Ok(id);
+        } else {
+            self.searches.start(id, search, query);
+            self.ask(now);
         }
-        self.outputs.push_back(Output::Ask(Query {
-            id: query,
-            criteria: search.criteria.clone(),
-            known: known
-                .into_iter()
-                .filter_map(|node| Some(Known(node, self.nodes.get(&node)?.seq)))
-                .take(MAX_KNOWN)
-                .collect(),
-        }));
-        self.searches.insert(id, search);
         Ok(id)
     }
 
     /// Forgets a search that nobody waits for any more.
     pub fn cancel(&mut self, id: SearchId) {
-        self.searches.remove(&id);
+        self.searches.cancel(id);
     }
 
     /// The node of the agent called `name`, on `node` if given. Local agents count.
@@ -461,6 +423,11 @@ impl Directory {
         own.chain(self.remote())
     }
 
+    /// Whether `node`, another one, has a current announcement.
+    pub fn lists(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|entry| !entry.announcement.leaving)
+    }
+
     /// Nodes with a current announcement, this one included.
     pub fn node_count(&self) -> usize {
         1 + self.nodes.values().filter(|entry| !entry.announcement.leaving).count()
@@ -478,13 +445,10 @@ impl Directory {
             self.outputs.push_back(Output::Announce(self.announcement()));
         }
 
-        let over = |search: &Search| search.ends() <= now.mono;
-        let ended: Vec<_> = self.searches.iter().filter(|(_, search)| over(search)).map(|(id, _)| *id).collect();
-        for id in ended {
-            if let Some(search) = self.searches.remove(&id) {
-                self.found(id, &search);
-            }
+        while let Some((id, search)) = self.searches.over(now.mono) {
+            self.found(id, &search);
         }
+        self.ask(now);
 
         while let Some((_, node)) = self.expiries.first().copied().filter(|(expires, _)| *expires <= now.mono) {
             self.expiries.pop_first();
@@ -495,8 +459,7 @@ impl Directory {
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let expiry = self.expiries.first().map(|(expires, _)| *expires);
-        let search = self.searches.values().map(Search::ends).min();
-        [self.due, expiry, search].into_iter().flatten().min()
+        [self.due, expiry, self.searches.poll_timeout()].into_iter().flatten().min()
     }
 
     /// What is to be done or said.
@@ -569,19 +532,27 @@ impl Directory {
             let mut agents = self.nodes.get(&node).into_iter().flat_map(|entry| &entry.announcement.agents);
             agents.any(|agent| matched(agent) && !known.contains(&agent.name))
         };
-        self.searches.iter().filter(|(_, search)| new(&search.criteria)).map(|(id, _)| *id).collect()
+        self.searches.of(new)
     }
 
     /// Moves on searches that have a new match.
     fn advance(&mut self, matched: &[SearchId], now: Now) {
         for id in matched {
-            let Some(mut search) = self.searches.remove(id) else { continue };
-            if search.options.limit.is_some() && search.reached(self.matching(&search.criteria).len()) {
+            let matches = self.searches.get(*id).map_or(0, |search| self.matching(&search.criteria).len());
+            if let Some(search) = self.searches.advance(*id, matches, now.mono) {
                 self.found(*id, &search);
-            } else {
-                search.quiet = Some(now.mono + search.options.quiet_ms);
-                self.searches.insert(*id, search);
             }
+        }
+    }
+
+    /// Asks what may be asked now.
+    fn ask(&mut self, now: Now) {
+        while let Some((id, criteria)) = self.searches.question(now.mono) {
+            let criteria = criteria.clone();
+            let nodes: BTreeSet<_> = self.matching(&criteria).into_iter().map(|agent| agent.node).collect();
+            let known = nodes.into_iter().filter_map(|node| Some(Known(node, self.nodes.get(&node)?.seq)));
+            let query = Query { id, known: known.take(MAX_KNOWN).collect(), criteria };
+            self.outputs.push_back(Output::Ask(query));
         }
     }
 
@@ -609,16 +580,6 @@ impl Directory {
                 local: false,
             })
         })
-    }
-}
-
-impl Search {
-    fn reached(&self, matches: usize) -> bool {
-        self.options.limit.is_some_and(|limit| matches >= limit)
-    }
-
-    fn ends(&self) -> Mono {
-        self.quiet.map_or(self.deadline, |quiet| quiet.min(self.deadline))
     }
 }
 

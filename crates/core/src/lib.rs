@@ -1,7 +1,7 @@
 //! What a node decides. Pure: no IO, no clock, no randomness of its own.
 //!
 //! [`node::Node`] composes the components, one module each: [`membership`] and [`directory`] (who is here),
-//! [`messaging`], [`loopback`], [`broadcast`] and [`weights`] (what they say), [`intake`], [`limits`] and [`replay`] (what is let in),
+//! [`messaging`], [`loopback`], [`broadcast`], [`unheard`] and [`weights`] (what they say), [`intake`], [`limits`] and [`replay`] (what is let in),
 //! [`health`] and [`metrics`] (how it goes). Each is told what happened, by `handle` or a method named after it, does what
 //! is due in `handle_timeout`, says when that is in `poll_timeout` and what it wants in `poll_output`; time and randomness
 //! are arguments. Whoever gives equal inputs at
@@ -21,6 +21,7 @@ pub mod offence;
 pub mod replay;
 pub mod sealer;
 pub mod time;
+pub mod unheard;
 pub mod weights;
 
 pub use node::Node;

@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::offence::Offence;
 use crate::sealer::Sealer;
 use crate::time::{Mono, Now};
+use crate::unheard::Unheard;
 use crate::weights::{self, Weights};
 
 /// Every component's configuration.
@@ -393,16 +394,13 @@ pub struct Node {
     /// Messages from one agent of this node to another.
     loopback: Loopback,
     next_call: u64,
-    /// Envelopes of ours that nobody was there to hear.
-    unpublished: VecDeque<(Topic, Bytes)>,
+    unheard: Unheard,
     /// Where the lists of neighbours ended.
     cursors: BTreeMap<NodeId, join::Cursor>,
     next_prune: Mono,
     outputs: VecDeque<Output>,
 }
 
-/// Envelopes that are kept until somebody listens; the oldest go first, for a joiner is handed the state anyway.
-const MAX_UNPUBLISHED: usize = 256;
 /// How long a message may wait for its receiver's announcement.
 const RESOLVE_MS: u64 = 2_500;
 /// Bytes of announcements that are gathered into one frame of a list. Whoever reads it checks a signature for every few
@@ -451,7 +449,7 @@ impl Node {
             sending: BTreeMap::new(),
             loopback: Loopback::default(),
             next_call: 0,
-            unpublished: VecDeque::new(),
+            unheard: Unheard::new(node),
             cursors: BTreeMap::new(),
             next_prune: now.mono + PRUNE_MS,
             outputs: VecDeque::new(),
@@ -692,13 +690,11 @@ impl Node {
                 let verdict = self.gossip(from, topic, wire, now);
                 self.outputs.push_back(Output::Verdict { ticket, verdict });
             }
-            Input::Unpublished { topic, wire } => {
-                if self.unpublished.len() == MAX_UNPUBLISHED {
-                    self.unpublished.pop_front();
-                }
-                self.unpublished.push_back((topic, wire));
+            Input::Unpublished { topic: _, wire } => self.unheard.keep(wire, now),
+            Input::Listener { topic } => {
+                let again = self.unheard.take(topic, now).into_iter();
+                self.outputs.extend(again.map(|wire| Output::Publish { topic, wire }));
             }
-            Input::Listener { topic } => self.publish_again(topic),
             Input::JoinRequest { ticket, from, request } => self.join_requested(ticket, from, request, now),
             Input::JoinReply { from, reply } => self.join_replied(from, reply, now),
             Input::JoinFailed { from } => self.membership.join_failed(from, now),

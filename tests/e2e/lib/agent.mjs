@@ -1,10 +1,8 @@
 // The program of an agent process. It runs functions that a test hands it as text, with the package and a mesh at hand:
 // what a test does on an agent stands in the test. See lib/mesh.mjs for the other end.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as neuralMesh from 'neural-mesh'
-
-const POLL_MS = 5
+import { until } from './until.mjs'
 
 // What every function gets as its first argument.
 const agent = {
@@ -39,12 +37,10 @@ async function run(source, args) {
 // Joins with the first of `agents`, and announces the others.
 async function joined({ mesh, agents: [first, ...others], options, onlyPort, listen }) {
   if (onlyPort !== undefined) bePinnedTo(onlyPort)
-  const began = performance.now()
   agent.mesh = await neuralMesh.joinMesh(mesh, { ...options, agent: first })
-  const joinMs = performance.now() - began
   agent.log = watch(agent.mesh, { listen })
   for (const other of others) await agent.mesh.agents.announce(other)
-  return { peerId: agent.mesh.peerId, meshId: agent.mesh.meshId, joinMs }
+  return { peerId: agent.mesh.peerId, meshId: agent.mesh.meshId }
 }
 
 // The relay tells its own port to everybody. An agent behind a proxy must not find its way around it: it is as if the
@@ -74,17 +70,6 @@ function watch(mesh, { listen = true } = {}) {
   mesh.on('broadcast', broadcast => log.broadcasts.push(broadcast))
   mesh.weights.onWeights(weights => log.weights.push(weights), { onProgress: progress => log.progress.push(progress) })
   return log
-}
-
-// Resolves when `condition` holds, to what it gave; rejects with `what` it waits for after `limitMs`.
-async function until(condition, { limitMs = 20_000, what = condition.toString(), everyMs = POLL_MS } = {}) {
-  const end = performance.now() + limitMs
-  for (;;) {
-    const result = await condition()
-    if (result) return result
-    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${typeof what === 'function' ? what() : what}`)
-    await sleep(everyMs)
-  }
 }
 
 function portable(error) {

@@ -8,6 +8,8 @@ import { Program } from './program.mjs'
 import { Proxy } from './proxy.mjs'
 import { Relay } from './relay.mjs'
 
+export { until } from './until.mjs'
+
 const PROGRAM = fileURLToPath(new URL('agent.mjs', import.meta.url))
 
 // Starts a relay for test `t`.
@@ -98,10 +100,9 @@ class Agent extends Program {
     const agents = [names].flat().map(agent => (typeof agent === 'string' ? { id: agent } : agent))
     const relays = via ? world.relay.addressBy(via.port) : world.relay.address
     const join = { mesh: world.mesh, agents, options: { relays, ...options }, onlyPort: via?.port, listen }
-    const { peerId, meshId, joinMs } = await this.#call({ join })
+    const { peerId, meshId } = await this.#call({ join })
     this.peerId = peerId
     this.meshId = meshId
-    this.joinMs = joinMs
     this.name = agents[0].id
     this.id = `${this.name}@${peerId}`
   }
@@ -143,13 +144,4 @@ export function seen(agent, type, fields = {}) {
     type,
     fields,
   )
-}
-
-// Resolves when `condition`, in the test's own process, holds.
-export async function until(condition, { limitMs = 20_000, what = condition.toString() } = {}) {
-  const end = performance.now() + limitMs
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
 }

@@ -99,7 +99,7 @@ impl Node {
             messaging::Output::Frame { to, frame } => self.outputs.push_back(Output::Direct { to, frame }),
             messaging::Output::Offence { from, offence } => self.offence(from, offence),
             messaging::Output::Event(messaging::Event::Received { from, session, message }) => {
-                self.health.heard(from, now);
+                self.heard(from, now);
                 let read = message.to.as_ref().map_or(self.inbox, |agent| self.directory.is_local(agent));
                 if read {
                     self.metrics.messages_received += 1;
@@ -171,16 +171,6 @@ impl Node {
         self.metrics.envelopes_sent += 1;
         self.outputs.push_back(Output::Publish { topic: kind.topic(), wire: envelope.wire().clone() });
         Some(envelope)
-    }
-
-    /// Makes what nobody was there to hear heard by the first who is. A joiner is handed our announcement, so an old
-    /// one need not go out again.
-    pub(super) fn publish_again(&mut self, topic: Topic) {
-        let (again, keep) =
-            std::mem::take(&mut self.unpublished).into_iter().partition(|(waiting, _)| *waiting == topic);
-        self.unpublished = keep;
-        let again: VecDeque<(Topic, Bytes)> = again;
-        self.outputs.extend(again.into_iter().map(|(topic, wire)| Output::Publish { topic, wire }));
     }
 
     fn dial(&mut self, peer: NodeId) {

@@ -20,6 +20,9 @@ impl Node {
 
     pub(super) fn disconnected(&mut self, peer: NodeId, now: Now) {
         self.health.disconnected(&peer);
+        if !self.directory.lists(&peer) {
+            self.health.forget(&peer);
+        }
         self.cursors.remove(&peer);
         self.membership.disconnected(peer, now);
         self.messaging.handle(messaging::Input::Disconnected { peer }, now);
@@ -31,9 +34,7 @@ impl Node {
     }
 
     pub(super) fn gossip(&mut self, from: NodeId, topic: Topic, wire: Bytes, now: Now) -> Verdict {
-        if from != self.id() {
-            self.health.heard(from, now);
-        }
+        self.heard(from, now);
         let envelope = match self.intake.admit(from, topic, wire, now) {
             Ok(envelope) => envelope,
             Err(refused) => {
@@ -43,9 +44,11 @@ impl Node {
             }
         };
         self.metrics.envelopes_accepted += 1;
-        self.health.heard(envelope.from, now);
         match self.read(from, &envelope, now) {
-            Ok(()) => Verdict::Accept,
+            Ok(()) => {
+                self.heard(envelope.from, now);
+                Verdict::Accept
+            }
             Err(error) => {
                 // The author signed it: whoever passes it on cannot know better than to read it.
                 self.offence(envelope.from, intake::offence_of(&error.into()));
@@ -142,6 +145,13 @@ impl Node {
         }
     }
 
+    /// `node` gave a sign of life. Members are watched while they are listed, others while they have a link.
+    pub(super) fn heard(&mut self, node: NodeId, now: Now) {
+        if self.directory.lists(&node) || self.health.links().contains_key(&node) {
+            self.health.heard(node, now);
+        }
+    }
+
     /// Takes in an announcement that `from` vouches for by handing it over.
     fn introduced(&mut self, from: NodeId, wire: Bytes, now: Now) -> Option<Applied> {
         let read = |envelope: Verified<Envelope>| {
@@ -151,10 +161,12 @@ impl Node {
         };
         match self.intake.admit_announcement(wire, now).and_then(read) {
             Ok((envelope, announcement)) => {
-                if !announcement.leaving && envelope.from != self.id() {
-                    self.health.heard(envelope.from, now);
+                let applied = self.directory.apply(&envelope, announcement, now);
+                // One that is known is no sign of life: lists are full of them.
+                if applied == Applied::Current {
+                    self.heard(envelope.from, now);
                 }
-                Some(self.directory.apply(&envelope, announcement, now))
+                Some(applied)
             }
             // It can have expired on the way.
             Err(Offence::Stale) => None,

@@ -240,7 +240,8 @@ impl World {
         }
     }
 
-    fn unlink(&mut self, a: usize, b: usize) {
+    /// Breaks the link between two nodes, and what is under way on it.
+    pub(crate) fn unlink(&mut self, a: usize, b: usize) {
         self.links.remove(&(a, b));
         self.links.remove(&(b, a));
         self.queue.retain(|_, (from, to, _)| (*from, *to) != (a, b) && (*from, *to) != (b, a));
@@ -262,31 +263,24 @@ impl World {
         self.queue.insert((*lane, self.departures), (from, to, input));
     }
 
-    fn arrive(&mut self, from: usize, to: usize, input: Input) {
+    fn arrive(&mut self, from: usize, to: usize, mut input: Input) {
         let lost = self.loss.as_mut().is_some_and(|loss| loss(from, to, &input));
-        if lost || !self.members[to].online {
+        let member = &mut self.members[to];
+        if lost || !member.online {
             return;
         }
-        let input = match input {
-            Input::Gossip { from: neighbour, topic, wire, .. } => {
-                let member = &mut self.members[to];
-                if !member.seen.insert(wire.clone()) {
-                    return;
-                }
-                self.departures += 1;
-                let ticket = self.departures;
-                member.tickets.insert(ticket, (from, topic, wire.clone()));
-                Input::Gossip { ticket, from: neighbour, topic, wire }
+        self.departures += 1;
+        if let Input::Gossip { ticket, topic, wire, .. } = &mut input {
+            if !member.seen.insert(wire.clone()) {
+                return;
             }
-            Input::JoinRequest { from: newcomer, request, .. } => {
-                self.departures += 1;
-                let ticket = self.departures;
-                let request = over_the_wire(&request, MAX_ENVELOPE + 256).0;
-                self.members[to].tickets.insert(ticket, (from, Topic::Agents, Bytes::new()));
-                Input::JoinRequest { ticket, from: newcomer, request }
-            }
-            input => input,
-        };
+            *ticket = self.departures;
+            member.tickets.insert(*ticket, (from, *topic, wire.clone()));
+        } else if let Input::JoinRequest { ticket, request, .. } = &mut input {
+            *request = over_the_wire(request, MAX_ENVELOPE + 256).0;
+            *ticket = self.departures;
+            member.tickets.insert(*ticket, (from, Topic::Agents, Bytes::new()));
+        }
         let now = self.time();
         self.members[to].node.handle(input, now);
         self.settle(to);

@@ -1,11 +1,13 @@
-//! A thousand announcements a second: of one author, and of ever new ones.
+//! A thousand announcements a second, of one author and of ever new ones; and as many frames as a direct stream takes.
 
 use std::time::Duration;
 
+use futures::AsyncWriteExt as _;
 use mesh_core::Offence;
 use mesh_net::Identity;
-use mesh_proto::AgentId;
-use mesh_proto::protocol::Topic;
+use mesh_proto::protocol::{DIRECT, Topic};
+use mesh_proto::{AgentId, direct};
+use tokio::time::timeout;
 
 use crate::common::attacker::Attacker;
 use crate::common::member::{Member, Reach, agent_name};
@@ -73,6 +75,36 @@ async fn a_thousand_strangers_a_second() {
         carol.until_joined(&siege.hub).await;
         carol.send(&siege.alice, "hello").await;
         carol.handle.close().await;
+    };
+    siege.endures(attack).await;
+}
+
+/// Acknowledgements of what was never sent and greetings without end, as fast as they are read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn direct_frames_without_end() {
+    const LASTS: Duration = Duration::from_secs(1);
+    let siege = Siege::begin("frames").await;
+    let attack = async {
+        for victim in siege.victims() {
+            let attacker = Attacker::connect(siege.mesh, &[victim]).await;
+            let mut stream = attacker.open(victim, DIRECT).await.unwrap();
+            let mut frames = 0;
+            let writing = async {
+                loop {
+                    let session = 1000 + frames;
+                    let numbers = (0..1024).map(|n| u64::MAX - frames - n).collect();
+                    wire::write_frame(&mut stream, &direct::Frame::Hello { mesh: siege.mesh, session }).await?;
+                    wire::write_frame(&mut stream, &direct::Frame::Ack { session, numbers }).await?;
+                    let body = vec![0; 1024].into();
+                    let message = direct::Message { number: session + 1, from: None, to: Some(agent_name("x")), body };
+                    wire::write_frame(&mut stream, &direct::Frame::Message(message)).await?;
+                    frames += 3;
+                }
+            };
+            let ended: Result<std::io::Result<()>, _> = timeout(LASTS, writing).await;
+            println!("frames: {} read {frames}, then {ended:?}", victim.name);
+            let _ = stream.close().await;
+        }
     };
     siege.endures(attack).await;
 }

@@ -72,7 +72,14 @@ async fn forged_signatures() {
             let forged: Vec<_> = numbers.map(forge).collect();
             for (victim, gossip) in &mut streams {
                 gossip.publish(Topic::Swarm, &forged).await.unwrap();
-                victim.until_caught(attacker.node(), Offence::Forged, EACH).await;
+                // Some numbers may be alice's by now: those are not even looked at.
+                let what = "every forgery is counted";
+                let caught = victim.until(what, |journal| {
+                    let caught = [Offence::Forged, Offence::Replayed].map(|o| journal.caught(attacker.node(), o));
+                    (caught.iter().sum::<u64>() == EACH).then_some(caught)
+                });
+                let [forged, replayed] = caught.await;
+                assert!(forged > EACH / 2, "{forged} forged, {replayed} replayed");
             }
         }
     };
@@ -80,7 +87,7 @@ async fn forged_signatures() {
     for member in siege.members() {
         let journal = member.journal();
         assert_eq!(journal.heard(alice, b"forged"), 0, "{}", member.name);
-        assert!(journal.offences.keys().all(|(peer, _)| *peer != alice), "{} blames alice", member.name);
+        assert_eq!(journal.blamed(alice), 0, "{} blames alice", member.name);
     }
 }
 

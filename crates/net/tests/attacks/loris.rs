@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::{AsyncWriteExt as _, StreamExt as _};
+use libp2p::Stream;
 use mesh_core::Offence;
 use mesh_proto::gossip::Heartbeat;
 use mesh_proto::limits::{MAX_ENVELOPE, MAX_JOIN_FRAME};
 use mesh_proto::protocol::{DIRECT, JOIN, TRANSFER, Topic};
 use mesh_proto::{Envelope, Kind, join};
 use serde_bytes::ByteBuf;
+use tokio::time::timeout;
 
 use crate::common::attacker::{Attacker, connect};
 use crate::common::member::{Member, Reach, exchange, until_heard};
@@ -89,11 +91,41 @@ async fn a_hundred_join_requests_at_once() {
             let answers = join_all((0..REQUESTS).map(|_| attacker.join(victim, own()))).await;
             let lists: Vec<_> = answers.into_iter().flatten().map(|list| list.len()).collect();
             let took = millis() - started;
-            println!("joins: {} answered {} of {REQUESTS} in {took} ms", victim.name, lists.len());
-            println!("joins: {} has served {}", victim.name, victim.counter("joins_served").await);
-            assert!(!lists.is_empty() && lists.iter().all(|members| *members >= 3));
+            assert!(!lists.is_empty() && lists.iter().all(|members| *members >= 3), "{lists:?}");
+            let refused = (REQUESTS - lists.len()) as u64;
+            let counted = victim.until_caught(attacker.node(), Offence::RateExceeded, refused).await;
+            println!("joins: {} answered {} of {REQUESTS} in {took} ms, counted {counted}", victim.name, lists.len());
         }
         a_newcomer_gets_in(&siege, "after a hundred join requests").await;
+    };
+    siege.endures(attack).await;
+}
+
+/// Neighbours that want all gossip and read none of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neighbours_that_do_not_read() {
+    const DEAF: usize = 32;
+    const MESSAGES: usize = 200;
+    let siege = Siege::begin("deaf").await;
+    let attack = async {
+        let mut deaf = Vec::new();
+        for _ in 0..DEAF {
+            let attacker = Attacker::connect_deaf(siege.mesh, &[&siege.hub]).await;
+            let gossip = attacker.gossip(&siege.hub).await;
+            deaf.push((attacker, gossip));
+        }
+        let before = crate::common::resident_mib();
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        for n in 0..MESSAGES {
+            pace.tick().await;
+            siege.alice.publish("large", vec![n as u8; 60 * 1024]).await;
+        }
+        let large = |journal: &crate::common::member::Journal| {
+            journal.broadcasts.iter().filter(|(_, topic, _)| topic == "large").count() == MESSAGES
+        };
+        siege.bob.until("all of them", |journal| large(journal).then_some(())).await;
+        let after = crate::common::resident_mib();
+        println!("deaf: {MESSAGES} broadcasts of 60 KiB, {before} to {after} MiB");
     };
     siege.endures(attack).await;
 }
@@ -101,29 +133,48 @@ async fn a_hundred_join_requests_at_once() {
 /// Who says to have an announcement that others miss is asked for its list; this one's list is all lies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_list_of_lies() {
+    const PATIENCE: Duration = Duration::from_secs(2);
     let siege = Siege::begin("lies").await;
     let attack = async {
         for victim in siege.victims() {
             let liar = Attacker::connect(siege.mesh, &[victim]).await;
-            let mut asked = liar.accept(JOIN);
-            let heartbeat =
-                wire::envelope(siege.mesh, liar.key(), Kind::MeshHeartbeat, &Heartbeat { announced: u64::MAX });
-            let mut gossip = liar.gossip(victim).await;
-            gossip.publish(Topic::Agents, &[wire::seal(&heartbeat, liar.key())]).await.unwrap();
-            let (_, mut stream) = within("the liar is asked", asked.next()).await.unwrap();
-
+            let mut stream = lure(&liar, victim).await;
             let forged = Envelope { from: victim.node(), ..wire::announcement(siege.mesh, liar.key(), "eve") };
             let lie = ByteBuf::from(wire::seal(&forged, liar.key()));
             let announcements = vec![lie.clone(); (MAX_JOIN_FRAME - 64) / (lie.len() + 3)];
             let count = announcements.len();
             let frame = join::Reply::Members { announcements, end: None };
             let mut frames = 0;
-            while frames < 64 && wire::write_frame(&mut stream, &frame).await.is_ok() {
-                frames += 1;
-            }
+            let lying = async {
+                while wire::write_frame(&mut stream, &frame).await.is_ok() {
+                    frames += 1;
+                }
+            };
+            let ended = timeout(PATIENCE, lying).await.is_ok();
+            println!("lies: {} hung up: {ended}", victim.name);
             println!("lies: {} was sent {frames} frames of {count}", victim.name);
             println!("lies: {} caught {}", victim.name, victim.until_caught(liar.node(), Offence::Forged, 1).await);
         }
     };
     siege.endures(attack).await;
+}
+
+/// Makes `victim` ask the liar for its list: a heartbeat says that there is something to be had.
+async fn lure(liar: &Attacker, victim: &Member) -> Stream {
+    let mut asked = liar.accept(JOIN);
+    let mut gossip = liar.gossip(victim).await;
+    let beating = async {
+        // The victim may have asked somebody just now, and does not so soon again.
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            tick.tick().await;
+            let heartbeat = Heartbeat { announced: u64::MAX };
+            let heartbeat = wire::envelope(liar.mesh, liar.key(), Kind::MeshHeartbeat, &heartbeat);
+            gossip.publish(Topic::Agents, &[wire::seal(&heartbeat, liar.key())]).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = beating => unreachable!("it goes on for ever"),
+        asked = within("the liar is asked", asked.next()) => asked.unwrap().1,
+    }
 }

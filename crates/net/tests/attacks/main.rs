@@ -2,6 +2,7 @@
 //! stays flat, and an honest pair goes on talking, see [`common::siege::Siege::endures`].
 
 #![allow(clippy::print_stdout, reason = "tests tell what they counted")]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says what it expects, in its helpers too")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -99,7 +99,7 @@ async fn late_comer(captured: &Bytes, carol: &Member) {
 async fn announcement(siege: &Siege, attacker: &Attacker) {
     let ada = AgentId { name: agent_name("ada"), node: siege.alice.node() };
     siege.alice.announce("ada", &["old"]).await;
-    siege.until_all("ada", |journal| journal.agents.contains_key(&ada)).await;
+    siege.until_victims("ada", |journal| journal.agents.contains_key(&ada)).await;
     let own = || wire::seal(&wire::announcement(siege.mesh, attacker.key(), "eve"), attacker.key());
     let list = attacker.join(&siege.hub, own()).await.unwrap();
     let captured = list.into_iter().find(|wire| {
@@ -113,14 +113,14 @@ async fn announcement(siege: &Siege, attacker: &Attacker) {
     let renewed = |journal: &crate::common::member::Journal| {
         journal.agents.get(&ada).is_some_and(|record| record.capabilities == ["new"])
     };
-    siege.until_all("ada anew", renewed).await;
+    siege.until_victims("ada anew", renewed).await;
     for victim in siege.victims() {
         attacker.join(victim, captured.clone()).await.unwrap();
         assert!(renewed(&victim.journal()), "{} took the old announcement", victim.name);
     }
 
     siege.alice.handle.withdraw(ada.name.clone()).await.unwrap().unwrap();
-    siege.until_all("ada is gone", |journal| !journal.agents.contains_key(&ada)).await;
+    siege.until_victims("ada is gone", |journal| !journal.agents.contains_key(&ada)).await;
     for victim in siege.victims() {
         attacker.join(victim, captured.clone()).await.unwrap();
         assert!(!victim.journal().agents.contains_key(&ada), "{} took the old announcement", victim.name);

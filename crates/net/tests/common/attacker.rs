@@ -32,6 +32,13 @@ pub(crate) struct Attacker {
     swarm: JoinHandle<()>,
 }
 
+/// What it does with gossip.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ears {
+    Open,
+    Shut,
+}
+
 #[derive(Default)]
 struct Overheard {
     messages: Mutex<Vec<Bytes>>,
@@ -47,6 +54,15 @@ struct Behaviour {
 impl Attacker {
     /// Connects to `targets`, one after the other.
     pub(crate) async fn connect(mesh: MeshId, targets: &[&Member]) -> Self {
+        Self::connect_and(Ears::Open, mesh, targets).await
+    }
+
+    /// Connects to `targets`, and leaves what they gossip to it in the pipe.
+    pub(crate) async fn connect_deaf(mesh: MeshId, targets: &[&Member]) -> Self {
+        Self::connect_and(Ears::Shut, mesh, targets).await
+    }
+
+    async fn connect_and(ears: Ears, mesh: MeshId, targets: &[&Member]) -> Self {
         let identity = Identity::generate().expect("the system has randomness");
         let mut swarm = SwarmBuilder::with_existing_identity(identity.libp2p().clone())
             .with_tokio()
@@ -62,7 +78,7 @@ impl Attacker {
         let mut control = swarm.behaviour().streams.new_control();
         let gossip = control.accept(StreamProtocol::new(GOSSIP)).expect("accepted once");
         let overheard = Arc::new(Overheard::default());
-        tokio::spawn(listen(gossip, overheard.clone()));
+        tokio::spawn(listen(gossip, ears, overheard.clone()));
 
         for target in targets {
             swarm.dial(target.tcp()).expect("dialled");
@@ -179,8 +195,13 @@ impl Gossip {
 }
 
 /// Notes what members gossip to it.
-async fn listen(mut incoming: IncomingStreams, overheard: Arc<Overheard>) {
+async fn listen(mut incoming: IncomingStreams, ears: Ears, overheard: Arc<Overheard>) {
+    let mut unread = Vec::new();
     while let Some((_, mut stream)) = incoming.next().await {
+        if ears == Ears::Shut {
+            unread.push(stream);
+            continue;
+        }
         let overheard = overheard.clone();
         tokio::spawn(async move {
             while let Ok(rpc) = wire::read_framed(&mut stream).await {

@@ -26,6 +26,9 @@ use super::{LIMIT, millis, within};
 /// Milliseconds that a direct message may take.
 const SEND_MS: u64 = 15_000;
 
+/// Bytes of a broadcast's body that are kept.
+const KEPT: usize = 512;
+
 /// A running node.
 pub(crate) struct Member {
     pub(crate) name: &'static str,
@@ -49,6 +52,7 @@ pub(crate) struct Journal {
     /// Changes of links to seeds.
     pub(crate) seeds: Vec<(NodeId, bool)>,
     pub(crate) messages: Vec<(NodeId, Bytes)>,
+    /// Author, topic, and how the body begins: the journal must not be what memory grows by.
     pub(crate) broadcasts: Vec<(NodeId, String, Bytes)>,
     pub(crate) offences: BTreeMap<(NodeId, Offence), u64>,
     /// Agents of others as they were last told of.
@@ -221,6 +225,11 @@ impl Journal {
         self.offences.get(&(peer, offence)).copied().unwrap_or(0)
     }
 
+    /// Offences of `peer`, of all kinds.
+    pub(crate) fn blamed(&self, peer: NodeId) -> u64 {
+        self.offences.iter().filter(|((blamed, _), _)| *blamed == peer).map(|(_, count)| count).sum()
+    }
+
     /// How often `author`'s broadcast of `body` was told.
     pub(crate) fn heard(&self, author: NodeId, body: &[u8]) -> usize {
         self.broadcasts.iter().filter(|(from, _, heard)| *from == author && heard == body).count()
@@ -231,7 +240,10 @@ impl Journal {
             node::Event::Joined { peer, .. } => self.joined.push(peer),
             node::Event::Seed { peer, connected } => self.seeds.push((peer, connected)),
             node::Event::Message(incoming) => self.messages.push((incoming.from, incoming.message.body)),
-            node::Event::Broadcast { from, topic, body, .. } => self.broadcasts.push((from, topic, body)),
+            node::Event::Broadcast { from, topic, body, .. } => {
+                let body = Bytes::copy_from_slice(&body[..body.len().min(KEPT)]);
+                self.broadcasts.push((from, topic, body));
+            }
             node::Event::Offence { peer, offence } => *self.offences.entry((peer, offence)).or_default() += 1,
             node::Event::Directory(directory::Event::Joined(agent) | directory::Event::Updated(agent)) => {
                 let id = AgentId { name: agent.record.name.clone(), node: agent.node };

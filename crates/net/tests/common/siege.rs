@@ -61,6 +61,13 @@ impl Siege {
         }
     }
 
+    /// Waits until every victim has told what `find` looks for.
+    pub(crate) async fn until_victims(&self, what: &str, mut find: impl FnMut(&Journal) -> bool) {
+        for victim in self.victims() {
+            victim.until(what, |journal| find(journal).then_some(())).await;
+        }
+    }
+
     /// Carries out `attack`. The honest go on talking meanwhile and after, all of them are there in the end, and memory
     /// stays flat.
     pub(crate) async fn endures<T>(&self, attack: impl Future<Output = T>) -> T {
@@ -83,6 +90,12 @@ impl Siege {
         println!("{}: memory {before} MiB before, {peak} MiB at most, {after} MiB after", self.name);
         for member in self.members() {
             println!("{}: {}", self.name, member.counted().await);
+            for honest in self.members() {
+                let blamed: u64 = member.journal().blamed(honest.node());
+                if blamed > 0 {
+                    println!("{}: {} blames {} for {blamed} that others began", self.name, member.name, honest.name);
+                }
+            }
             assert_eq!(member.journal().lagged, 0, "{} dropped events", member.name);
         }
         assert!(peak.max(after) <= before + FLAT_MIB, "memory grew from {before} to {} MiB", peak.max(after));

@@ -189,6 +189,28 @@ fn searches_are_bounded_and_can_be_given_up() {
 }
 
 #[test]
+fn questions_keep_to_the_quota_and_the_rest_waits() {
+    let asked = |outputs: &[(u64, Output)]| -> Vec<u64> {
+        outputs.iter().filter(|(_, output)| matches!(output, Output::Ask(_))).map(|(when, _)| *when).collect()
+    };
+    let mut directory = directory();
+    let long = SearchOptions { timeout_ms: 5_000, ..SearchOptions::default() };
+    let searches: Vec<_> = (0..20).map(|n| search(&mut directory, &format!("can {n}"), long, 0)).collect();
+    let at_once = drain(&mut directory);
+    assert_eq!(at_once.iter().filter(|output| matches!(output, Output::Ask(_))).count(), 10);
+    directory.cancel(searches[11]);
+    let outputs = run(&mut directory, 3_000);
+    assert_eq!(asked(&outputs), [1_000, 2_000, 3_000], "one a second");
+    let Some((_, Output::Ask(query))) = outputs.iter().find(|(when, _)| *when == 2_000) else {
+        panic!("nothing is asked");
+    };
+    assert_eq!(query.criteria, criteria("can 12"), "not what was given up");
+    let outputs = run(&mut directory, 20_000);
+    assert_eq!(asked(&outputs), [4_000], "nothing once they have ended");
+    assert_eq!(outputs.iter().map(|(_, output)| found(std::slice::from_ref(output)).len()).sum::<usize>(), 19);
+}
+
+#[test]
 fn criteria_keep_to_their_bounds() {
     let mut directory = directory();
     let invalid = directory.search(criteria(&"x".repeat(65)), limit(1), MessageId([5; 16]), at(0));
