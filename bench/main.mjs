@@ -27,8 +27,8 @@ What is measured, and how to read the ratios: bench/README.md`
 const NOTES = `Ratio: ours / theirs, medians. Under 1 is good where lower is better, over 1 where higher is.
 Both ends and the relay share the cores of one machine and talk over loopback, so this is CPU cost and protocol design,
 not distance. Ratios under 1.3 either way are ties. The direct message is an acknowledged \`send\` for neural-mesh and an
-echo on one stream that is kept open for js-libp2p, which is its best case. What js-libp2p loses in the burst, its
-connection monitor (on by default) has cut off. bench/README.md has the rest.`
+echo on one stream that is kept open for js-libp2p, which is its best case. Its connection monitor is on,
+as by default: it cuts busy peers off in the burst. bench/README.md has the rest.`
 
 /** npm starts scripts in the package's folder; paths are meant from where the person is. */
 const BASE = process.env.INIT_CWD ?? '.'

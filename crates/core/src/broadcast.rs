@@ -17,8 +17,9 @@ use crate::time::{Mono, Now};
 /// How much goes out.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Envelopes of ours. Below [`crate::intake::Config::broadcasts`], which is what others let in, because a delay on
-    /// the way can push two of our seconds into one of theirs.
+    /// Envelopes of ours: at most a quarter of what waits for a slow neighbour before it misses some, and below
+    /// [`crate::intake::Config::broadcasts`], which is what others let in, because a delay on the way can push two of our
+    /// seconds into one of theirs.
     pub quota: Quota,
     /// Bytes that wait to be sent. Past it `publish` answers [`Error::OverQuota`].
     pub max_waiting: usize,
@@ -26,7 +27,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { quota: Quota { burst: 300, period_ms: 2000 }, max_waiting: 64 * 1024 * 1024 }
+        Self { quota: Quota { burst: 64, period_ms: 400 }, max_waiting: 64 * 1024 * 1024 }
     }
 }
 

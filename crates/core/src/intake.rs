@@ -4,7 +4,8 @@
 //! handed it over (reliability 4.2):
 //!
 //! the peer's bucket -> size and form -> mesh, topic, time -> the author's bucket (looked at) -> replay window (looked
-//! at) -> signature -> author's bucket (charged) and window (moved).
+//! at) -> the neighbour's bucket for authors not heard before (looked at) -> signature -> both buckets (charged) and the
+//! window (moved).
 //!
 //! The author's bucket is charged only for what it signed: whoever forges its messages must not be able to silence it.
 
@@ -33,6 +34,9 @@ pub struct Config {
     pub queries: Quota,
     /// Heartbeats of one author.
     pub heartbeats: Quota,
+    /// Authors not heard before that one neighbour may bring. Each is remembered for six minutes: at this rate one
+    /// neighbour cannot fill what there is room for, and whoever is refused is found in a member list.
+    pub newcomers: Quota,
     /// Member lists that one peer may ask for: an honest one asks three times for each link.
     pub joins: Quota,
     /// Authors and neighbours that are remembered, about 300 bytes each.
@@ -48,6 +52,7 @@ impl Default for Config {
             announcements: per_second(20, 10_000),
             queries: per_second(20, 10_000),
             heartbeats: per_second(20, 20_000),
+            newcomers: per_second(1000, 30_000),
             joins: per_second(20, 20_000),
             max_senders: 16_384,
         }
@@ -80,6 +85,7 @@ pub struct Intake {
     mesh: MeshId,
     replay: ReplayWindows,
     peers: Limiter<NodeId>,
+    newcomers: Limiter<NodeId>,
     joins: Limiter<NodeId>,
     authors: Authors,
 }
@@ -106,12 +112,14 @@ impl Authors {
 impl Intake {
     /// The intake of a member of `mesh`.
     pub fn new(config: &Config, mesh: MeshId) -> Self {
-        let Config { per_peer, broadcasts, announcements, queries, heartbeats, joins, max_senders } = *config;
+        let Config { per_peer, broadcasts, announcements, queries, heartbeats, newcomers, joins, max_senders } =
+            *config;
         let limiter = |quota| Limiter::new(quota, max_senders);
         Self {
             mesh,
             replay: ReplayWindows::new(max_senders),
             peers: limiter(per_peer),
+            newcomers: limiter(newcomers),
             joins: limiter(joins),
             authors: Authors {
                 broadcasts: limiter(broadcasts),
@@ -156,8 +164,15 @@ impl Intake {
             Freshness::Replayed => return Err(ignore(Offence::Replayed)),
             Freshness::NoRoom => return Err(ignore(Offence::RateExceeded)),
         }
+        let newcomer = !self.replay.knows(&author);
+        if newcomer && !self.newcomers.allows(&from, 1, now.mono) {
+            return Err(ignore(Offence::RateExceeded));
+        }
 
         let envelope = unverified.verify().map_err(|error| reject(offence_of(&error)))?;
+        if newcomer {
+            self.newcomers.admit(&from, 1, now.mono);
+        }
         self.replay.record(author, seq, now.mono);
         if !self.authors.of(kind).admit(&author, 1, now.mono) {
             return Err(ignore(Offence::RateExceeded));
@@ -196,6 +211,7 @@ impl Intake {
     pub fn prune(&mut self, now: Now) {
         self.replay.prune(now.mono);
         self.peers.prune(now.mono);
+        self.newcomers.prune(now.mono);
         self.joins.prune(now.mono);
         for kind in [Kind::AgentAnnounce, Kind::AgentDiscovery, Kind::MeshHeartbeat, Kind::SwarmBroadcast] {
             self.authors.of(kind).prune(now.mono);

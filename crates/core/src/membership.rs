@@ -14,22 +14,36 @@ use crate::time::{Mono, Now};
 /// Patience.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Milliseconds before the second dial of a seed; doubles with every failure.
+    /// Milliseconds between two dials of a seed that was lost a short while ago: how long a link that is cut and healed
+    /// goes unused.
     pub backoff_ms: u64,
-    /// Longest wait between two dials of a seed. Also how long a relay that comes back may go unnoticed.
+    /// That while, milliseconds. Most cuts are short, and a dial costs little; after it the wait doubles with every dial.
+    pub eager_ms: u64,
+    /// Longest wait between two dials of a seed after that.
     pub max_backoff_ms: u64,
     /// Milliseconds before a join that failed is tried again over the same link.
     pub join_retry_ms: u64,
     /// Milliseconds after which a seed that has given its list is asked for what has come since, each time once: what is
     /// gossiped before a newcomer's subscription has reached its seed goes past it.
     pub again_ms: [u64; 2],
+    /// Milliseconds in which nothing is taken from whoever handed over a forged list: checking signatures costs more than
+    /// making them up.
+    pub distrust_ms: u64,
     /// Least milliseconds between two requests for the list because an announcement was missed.
     pub resync_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { backoff_ms: 250, max_backoff_ms: 5_000, join_retry_ms: 1_000, again_ms: [300, 2_000], resync_ms: 2_000 }
+        Self {
+            backoff_ms: 200,
+            eager_ms: 30_000,
+            max_backoff_ms: 5_000,
+            join_retry_ms: 1_000,
+            again_ms: [300, 2_000],
+            distrust_ms: 60_000,
+            resync_ms: 2_000,
+        }
     }
 }
 
@@ -47,7 +61,10 @@ pub enum Output {
 #[derive(Debug, Default)]
 struct Seed {
     connected: bool,
+    /// Dials that failed after the eager while.
     failures: u32,
+    /// When the last link went down, or the node started.
+    lost: Mono,
     /// Lists that it has given over this link.
     lists: usize,
     /// When to dial, or, while connected, to ask for the list again.
@@ -60,17 +77,20 @@ pub struct Membership {
     config: Config,
     seeds: BTreeMap<NodeId, Seed>,
     resync_after: Mono,
+    /// Whose lists are not taken, and until when. Only neighbours that were asked get in.
+    distrusted: BTreeMap<NodeId, Mono>,
     outputs: VecDeque<Output>,
 }
 
 impl Membership {
     /// A member that will dial `seeds` at once.
     pub fn new(config: Config, seeds: impl IntoIterator<Item = NodeId>, now: Now) -> Self {
-        let seed = || Seed { due: Some(now.mono), ..Seed::default() };
+        let seed = || Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
         Self {
             config,
             seeds: seeds.into_iter().map(|node| (node, seed())).collect(),
             resync_after: now.mono,
+            distrusted: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -98,17 +118,19 @@ impl Membership {
     pub fn disconnected(&mut self, node: NodeId, now: Now) {
         if let Some(seed) = self.seeds.get_mut(&node) {
             seed.connected = false;
+            seed.lost = now.mono;
             seed.due = Some(now.mono);
         }
     }
 
     /// `node` could not be dialled.
     pub fn dial_failed(&mut self, node: NodeId, now: Now) {
-        let Config { backoff_ms, max_backoff_ms, .. } = self.config;
+        let Config { backoff_ms, eager_ms, max_backoff_ms, .. } = self.config;
         if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| !seed.connected) {
-            let wait = backoff_ms.saturating_mul(1 << seed.failures.min(16)).min(max_backoff_ms);
-            seed.failures += 1;
-            seed.due = Some(now.mono + wait);
+            if now.mono.since(seed.lost) >= eager_ms {
+                seed.failures += 1;
+            }
+            seed.due = Some(now.mono + backoff_ms.saturating_mul(1 << seed.failures.min(16)).min(max_backoff_ms));
         }
     }
 
@@ -128,12 +150,26 @@ impl Membership {
         }
     }
 
-    /// An announcement was missed that `neighbour` has probably seen: asks it for the list, not too often.
+    /// An announcement was missed that `neighbour` has probably seen: asks a seed for the list, or else the neighbour,
+    /// not too often.
     pub fn missed(&mut self, neighbour: NodeId, now: Now) {
-        if self.resync_after <= now.mono {
+        let connected = self.seeds.iter().filter(|(_, seed)| seed.connected).map(|(node, _)| *node);
+        let whom = connected.chain([neighbour]).find(|node| self.trusts(node, now));
+        if let Some(node) = whom.filter(|_| self.resync_after <= now.mono) {
             self.resync_after = now.mono + self.config.resync_ms;
-            self.outputs.push_back(Output::Join(neighbour));
+            self.outputs.push_back(Output::Join(node));
         }
+    }
+
+    /// `node` handed over a forged list.
+    pub fn distrust(&mut self, node: NodeId, now: Now) {
+        self.distrusted.retain(|_, until| *until > now.mono);
+        self.distrusted.insert(node, now.mono + self.config.distrust_ms);
+    }
+
+    /// Whether lists of `node`'s are taken.
+    pub fn trusts(&self, node: &NodeId, now: Now) -> bool {
+        self.distrusted.get(node).is_none_or(|until| *until <= now.mono)
     }
 
     /// Dials and asks what is due.
@@ -179,13 +215,15 @@ mod tests {
     fn seeds_are_dialled_for_ever_with_growing_patience() {
         let mut membership = Membership::new(Config::default(), [SEED], at(0));
         let mut dials = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..160 {
             let due = membership.poll_timeout().unwrap();
             assert_eq!(drain(&mut membership, at(due.0)), [Output::Dial(SEED)]);
             dials.push(due.0);
             membership.dial_failed(SEED, at(due.0));
         }
-        assert_eq!(dials, [0, 250, 750, 1750, 3750, 7750, 12_750, 17_750]);
+        let waits: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(waits[..150].iter().all(|wait| *wait == 200), "eager for half a minute");
+        assert_eq!(waits[150..157], [400, 800, 1600, 3200, 5000, 5000, 5000]);
     }
 
     #[test]

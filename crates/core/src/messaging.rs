@@ -103,7 +103,7 @@ pub struct Backoff {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            window_messages: 512,
+            window_messages: 2048,
             window_bytes: 256 * 1024,
             outbox_messages: 16_384,
             outbox_bytes: 32 * 1024 * 1024,

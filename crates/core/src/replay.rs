@@ -41,6 +41,11 @@ impl ReplayWindows {
         Self { max_senders, senders: BTreeMap::new() }
     }
 
+    /// Whether anything of `sender`'s was let in lately.
+    pub fn knows(&self, sender: &NodeId) -> bool {
+        self.senders.contains_key(sender)
+    }
+
     /// What is known of `seq` from `sender`. Changes nothing: an unverified message must not move a window.
     pub fn look(&self, sender: &NodeId, seq: u64) -> Freshness {
         match self.senders.get(sender) {

@@ -53,7 +53,7 @@ impl<X: NetworkBehaviour> Behaviour<X> {
 fn limits(role: Role) -> ConnectionLimits {
     let (established, pending) = match role {
         Role::Leaf => (128, 32),
-        Role::Hub => (2048, 256),
+        Role::Hub => (2048, 1024),
     };
     ConnectionLimits::default()
         .with_max_established(Some(established))

@@ -19,7 +19,7 @@ pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new(protocol::DIRECT
 
 /// Frames that wait for one peer's stream. The core keeps at most a window of messages on the way, so this overflows only
 /// when acknowledgements pile up; the stream counts as broken then, and a new one begins with what is not acknowledged.
-pub(crate) const QUEUE_LEN: usize = 2048;
+pub(crate) const QUEUE_LEN: usize = 8192;
 
 /// Bytes that are gathered into one write.
 const WRITE_LEN: usize = 32 * 1024;
@@ -37,6 +37,8 @@ pub(crate) enum Report {
     Closed { peer: NodeId, generation: u64 },
     /// An incoming direct stream of a peer has ended.
     InboundEnded { peer: NodeId, stream: u64 },
+    /// An incoming join stream of a peer has ended.
+    JoinEnded { peer: NodeId },
     /// A newcomer asks for the member list.
     JoinRequest { from: NodeId, request: join::Request, respond: oneshot::Sender<Vec<join::Reply>> },
 }

@@ -4,12 +4,13 @@
 //! reports of stream tasks. Only when nothing more is ready, or a turn is full, does it let the core's timers run: what
 //! the core batches (signatures, acknowledgements) then covers all that was ready together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::future::AbortHandle;
 use futures::{FutureExt as _, StreamExt as _};
@@ -21,6 +22,7 @@ use mesh_core::directory::{self, PeerAgent, SearchId};
 use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
 use mesh_core::{Mono, Now};
 use mesh_proto::direct::Frame;
+use mesh_proto::protocol::Topic;
 use mesh_proto::{MeshId, NodeId, TransferId, join};
 
 use crate::behaviour::{Behaviour, BehaviourEvent};
@@ -46,6 +48,10 @@ const REPORTS: usize = 256;
 const BUSY_MS: u64 = 8;
 /// Milliseconds that a goodbye has to leave.
 const GOODBYE_MS: u64 = 150;
+/// Envelopes that wait because every neighbour's queue is full: 16 MiB at most. Past it the oldest counts as unpublished.
+const MAX_CONGESTED: usize = 256;
+/// Milliseconds after which they are tried again.
+const CONGESTED_MS: u64 = 20;
 /// Milliseconds between two looks for callers that do not wait any more.
 const SWEEP_MS: u64 = 100;
 
@@ -117,8 +123,10 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         node,
         seeds,
         links: BTreeMap::new(),
+        detours: BTreeMap::new(),
         reservations: BTreeMap::new(),
         inbound: BTreeMap::new(),
+        joining: BTreeMap::new(),
         directs: BTreeMap::new(),
         transfers,
         transferred,
@@ -127,6 +135,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         calls: inbox,
         taken,
         events: sender,
+        congested: VecDeque::new(),
         waiting: Waiting::default(),
         tickets: Tickets::default(),
         next_ticket: 0,
@@ -157,10 +166,14 @@ struct Driver<H: Host> {
     seeds: BTreeMap<NodeId, Vec<Multiaddr>>,
     /// Connections, by node. The swarm may have several to one.
     links: BTreeMap<NodeId, BTreeMap<ConnectionId, links::Connection>>,
+    /// Addresses through relays of nodes that are being dialled directly, for when that fails. No more than are dialled.
+    detours: BTreeMap<NodeId, Vec<Multiaddr>>,
     /// Circuit listeners, by relay.
     reservations: BTreeMap<NodeId, ListenerId>,
     /// Direct streams that each peer has open to us, by number.
     inbound: BTreeMap<NodeId, BTreeMap<u64, AbortHandle>>,
+    /// Number of join streams that each peer has open to us.
+    joining: BTreeMap<NodeId, usize>,
     /// Our direct streams, by the node at their other end.
     directs: BTreeMap<NodeId, Direct>,
     transfers: Transfers,
@@ -170,6 +183,8 @@ struct Driver<H: Host> {
     calls: mpsc::Receiver<Call>,
     taken: Arc<Taken>,
     events: EventSender,
+    /// Envelopes that found every neighbour's queue full, in order.
+    congested: VecDeque<(Topic, Bytes)>,
     waiting: Waiting,
     tickets: Tickets,
     next_ticket: u64,
@@ -262,6 +277,7 @@ impl<H: Host> Driver<H> {
             self.node.handle_timeout(now);
             self.drain(now);
         }
+        self.retry_congested(now);
         self.sweep(now);
         match &mut self.closing {
             Some((deadline, reply)) if *deadline <= now.mono => {
@@ -279,7 +295,8 @@ impl<H: Host> Driver<H> {
         let core = self.node.poll_timeout().map(|(due, _)| due);
         let sweep = (!self.waiting.is_empty()).then_some(self.waiting.next_sweep);
         let closing = self.closing.as_ref().map(|(deadline, _)| *deadline);
-        [core, sweep, closing].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
+        let congested = (!self.congested.is_empty()).then(|| mesh_platform::now().mono + CONGESTED_MS);
+        [core, sweep, closing, congested].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
     }
 
     /// The next thing that is ready, starting behind the source that had something last.

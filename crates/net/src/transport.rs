@@ -1,5 +1,7 @@
 //! How bytes travel: the transports of each target, under one roof. The only file of this crate that asks where it runs.
 
+use std::time::Duration;
+
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::{PeerId, relay};
@@ -20,6 +22,9 @@ pub enum TransportError {
     Dns(#[from] std::io::Error),
 }
 
+/// How long a connection may take to prove who is at its other end. Sockets that say nothing hold a place until then.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Yamux as every stream of ours travels in it.
 fn yamux() -> libp2p::yamux::Config {
     libp2p::yamux::Config::default()
@@ -27,8 +32,6 @@ fn yamux() -> libp2p::yamux::Config {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod imp {
-    use std::time::Duration;
-
     use futures::future::Either;
     use libp2p::core::Transport as _;
     use libp2p::core::muxing::StreamMuxerBox;
@@ -37,7 +40,7 @@ mod imp {
     use libp2p::identity::Keypair;
     use libp2p::{dns, noise, quic, relay, tcp, websocket};
 
-    use super::{Built, TransportError, yamux};
+    use super::{Built, HANDSHAKE, TransportError, yamux};
 
     /// QUIC; TCP and WebSocket with Noise and yamux; circuits through relays.
     pub(crate) fn build(key: &Keypair) -> Result<Built, TransportError> {
@@ -49,7 +52,7 @@ mod imp {
             .upgrade(Version::V1Lazy)
             .authenticate(noise::Config::new(key)?)
             .multiplex(yamux())
-            .timeout(Duration::from_secs(15));
+            .timeout(HANDSHAKE);
         let quic = quic::tokio::Transport::new(quic::Config::new(key));
         let either = OrTransport::new(quic, streams).map(|either, _| match either {
             Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
@@ -65,8 +68,6 @@ mod websocket;
 
 #[cfg(target_arch = "wasm32")]
 mod imp {
-    use std::time::Duration;
-
     use libp2p::core::Transport as _;
     use libp2p::core::muxing::StreamMuxerBox;
     use libp2p::core::transport::OrTransport;
@@ -74,7 +75,7 @@ mod imp {
     use libp2p::identity::Keypair;
     use libp2p::{noise, relay};
 
-    use super::{Built, TransportError, websocket, yamux};
+    use super::{Built, HANDSHAKE, TransportError, websocket, yamux};
 
     /// The host's WebSocket with Noise and yamux; circuits through relays.
     pub(crate) fn build(key: &Keypair) -> Result<Built, TransportError> {
@@ -83,7 +84,7 @@ mod imp {
             .upgrade(Version::V1Lazy)
             .authenticate(noise::Config::new(key)?)
             .multiplex(yamux())
-            .timeout(Duration::from_secs(15))
+            .timeout(HANDSHAKE)
             .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
             .boxed();
         Ok((transport, relay))

@@ -15,6 +15,7 @@ export class Proxy {
   #cut = false
   #target
   #delayMs
+  #passing = () => {}
 
   // Resolves when it listens; connections go on to `port`. Bytes take `delayMs` each way.
   static async start(port, { delayMs = 0 } = {}) {
@@ -40,6 +41,19 @@ export class Proxy {
     this.#cut = false
   }
 
+  // Cuts as soon as `bytes` more have passed, both ways together. Resolves then.
+  cutAfter(bytes) {
+    const end = this.up + this.down + bytes
+    return new Promise(resolve => {
+      this.#passing = () => {
+        if (this.up + this.down < end) return
+        this.#passing = () => {}
+        this.cut()
+        resolve()
+      }
+    })
+  }
+
   async close() {
     this.cut()
     this.#server.close()
@@ -53,10 +67,15 @@ export class Proxy {
       return
     }
     const outbound = connect(this.#target, '127.0.0.1')
-    inbound.on('data', chunk => (this.up += chunk.length))
-    outbound.on('data', chunk => (this.down += chunk.length))
+    inbound.on('data', ({ length }) => this.#count('up', length))
+    outbound.on('data', ({ length }) => this.#count('down', length))
     this.#join(inbound, outbound)
     this.#join(outbound, inbound)
+  }
+
+  #count(way, length) {
+    this[way] += length
+    this.#passing()
   }
 
   #join(from, to) {

@@ -275,6 +275,22 @@ fn a_thousand_announcements_a_second_are_mostly_refused_and_trouble_nobody() {
 }
 
 #[test]
+fn a_neighbour_brings_only_so_many_new_authors() {
+    let mut intake = Intake::new(&Config { newcomers: Quota { burst: 2, period_ms: 1_000 }, ..generous() }, MESH);
+    for n in 10..20 {
+        assert_eq!(offence(&mut intake, forged(said(n, 1)), 0), Some(Offence::Forged), "names made up charge nothing");
+    }
+    assert_eq!(offence(&mut intake, wire(1, said(1, 1)), 0), None);
+    assert_eq!(offence(&mut intake, wire(2, said(2, 1)), 0), None);
+    assert_eq!(admit(&mut intake, wire(3, said(3, 1)), 0), Err(ignored(Offence::RateExceeded)));
+    assert_eq!(offence(&mut intake, forged(said(4, 1)), 0), Some(Offence::RateExceeded), "before the signature");
+    assert_eq!(offence(&mut intake, wire(1, said(1, 2)), 0), None, "those that were heard before go on");
+    let by_another = intake.admit(NodeId([0xbb; 32]), Topic::Agents, wire(3, said(3, 1)), at(0));
+    assert!(by_another.is_ok(), "another neighbour may bring the third");
+    assert_eq!(offence(&mut intake, wire(4, said(4, 1)), 500), None, "and this one a fourth, later");
+}
+
+#[test]
 fn quotas_are_per_kind() {
     let mut intake = intake();
     let mut seq = 0;

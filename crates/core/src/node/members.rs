@@ -108,7 +108,7 @@ impl Node {
         self.metrics.joins_served += 1;
 
         let wire = Bytes::from(request.announcement.into_vec());
-        if self.introduced(from, wire.clone(), now) == Some(Applied::Current) {
+        if self.introduced(from, wire.clone(), now) == Ok(Applied::Current) {
             // The newcomer's own topics are not grafted yet; ours are.
             let topic = Kind::AgentAnnounce.topic();
             self.outputs.push_back(Output::Publish { topic, wire });
@@ -116,10 +116,16 @@ impl Node {
     }
 
     pub(super) fn join_replied(&mut self, from: NodeId, reply: join::Reply, now: Now) {
+        if !self.membership.trusts(&from, now) {
+            return;
+        }
         match reply {
             join::Reply::Members { announcements, end } => {
                 for wire in announcements {
-                    self.introduced(from, Bytes::from(wire.into_vec()), now);
+                    if self.introduced(from, Bytes::from(wire.into_vec()), now) == Err(Offence::Forged) {
+                        self.membership.distrust(from, now);
+                        return;
+                    }
                 }
                 if let Some(end) = end {
                     self.listed(from, end, now);
@@ -153,7 +159,7 @@ impl Node {
     }
 
     /// Takes in an announcement that `from` vouches for by handing it over.
-    fn introduced(&mut self, from: NodeId, wire: Bytes, now: Now) -> Option<Applied> {
+    fn introduced(&mut self, from: NodeId, wire: Bytes, now: Now) -> Result<Applied, Offence> {
         let read = |envelope: Verified<Envelope>| {
             let announcement: Announcement =
                 codec::decode(&envelope.payload, MAX_ENVELOPE).map_err(|error| intake::offence_of(&error.into()))?;
@@ -166,13 +172,13 @@ impl Node {
                 if applied == Applied::Current {
                     self.heard(envelope.from, now);
                 }
-                Some(applied)
+                Ok(applied)
             }
             // It can have expired on the way.
-            Err(Offence::Stale) => None,
+            Err(Offence::Stale) => Err(Offence::Stale),
             Err(offence) => {
                 self.offence(from, offence);
-                None
+                Err(offence)
             }
         }
     }

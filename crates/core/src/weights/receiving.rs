@@ -50,7 +50,7 @@ impl Config {
             max_size_total: max_size.saturating_mul(2),
             max_transfers_per_peer: 4,
             max_transfers: 16,
-            stall_ms: 60_000,
+            stall_ms: 15_000,
             partial_ttl_ms: 300_000,
             max_finished: 1024,
             max_finished_per_peer: 64,

@@ -537,13 +537,13 @@ mod receiving {
         let mut machine = machine();
         let t = id(1);
         let (ticket, _) = machine.offered(A, &manifest(1, 4));
-        machine.sleep_until(59_999);
+        machine.sleep_until(14_999);
         machine.receiving(A, t, ticket, ReceiveReport::Arrived { have: 1 });
-        assert_eq!(machine.sleep_until(119_998), []);
-        assert_eq!(machine.sleep_until(119_999), [close(Ticket::Inbound(ticket))]);
-        assert_eq!(machine.sleep_until(419_998), []);
+        assert_eq!(machine.sleep_until(29_998), []);
+        assert_eq!(machine.sleep_until(29_999), [close(Ticket::Inbound(ticket))]);
+        assert_eq!(machine.sleep_until(329_998), []);
         let expired = [discard(A, t), receive_failed(A, t, ReceiveError::Timeout)];
-        assert_eq!(machine.sleep_until(419_999), expired);
+        assert_eq!(machine.sleep_until(329_999), expired);
         assert_eq!(machine.weights.poll_timeout(), None);
     }
 

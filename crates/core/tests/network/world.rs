@@ -22,6 +22,9 @@ pub(crate) const EPOCH: u64 = 1_700_000_000_000;
 /// The place of the hub.
 pub(crate) const HUB: usize = 0;
 
+/// Milliseconds from a link to gossip on it: subscriptions are exchanged later than the first streams are open.
+pub(crate) const SUBSCRIBE_MS: u64 = 100;
+
 /// Says whether something is lost on its way, given where it comes from and goes to.
 type Loss = Box<dyn FnMut(usize, usize, &Input) -> bool>;
 
@@ -53,6 +56,8 @@ pub(crate) struct World {
     lanes: BTreeMap<(usize, usize), u64>,
     timers: BTreeSet<(u64, usize)>,
     links: BTreeSet<(usize, usize)>,
+    /// Who knows of whom that it listens to gossip.
+    listeners: BTreeSet<(usize, usize)>,
     pub(crate) loss: Option<Loss>,
     /// Frames of member lists, as (from, to, bytes).
     pub(crate) lists: Vec<(usize, usize, usize)>,
@@ -73,6 +78,7 @@ impl World {
             lanes: BTreeMap::new(),
             timers: BTreeSet::new(),
             links: BTreeSet::new(),
+            listeners: BTreeSet::new(),
             loss: None,
             lists: Vec::new(),
         };
@@ -235,7 +241,7 @@ impl World {
             let address = format!("/memory/{peer}");
             self.send(peer, n, Input::Connected { peer: self.id(peer), relayed, address });
             for topic in Topic::ALL {
-                self.send(peer, n, Input::Listener { topic });
+                self.send_after(SUBSCRIBE_MS, peer, n, Input::Listener { topic });
             }
         }
     }
@@ -244,6 +250,8 @@ impl World {
     pub(crate) fn unlink(&mut self, a: usize, b: usize) {
         self.links.remove(&(a, b));
         self.links.remove(&(b, a));
+        self.listeners.remove(&(a, b));
+        self.listeners.remove(&(b, a));
         self.queue.retain(|_, (from, to, _)| (*from, *to) != (a, b) && (*from, *to) != (b, a));
         for (n, peer) in [(a, b), (b, a)] {
             self.send(peer, n, Input::Disconnected { peer: self.id(peer) });
@@ -254,13 +262,33 @@ impl World {
         self.links.range((n, 0)..(n + 1, 0)).map(|(_, peer)| *peer).collect()
     }
 
+    /// Neighbours of `n` that it may gossip to.
+    fn listeners_of(&self, n: usize) -> Vec<usize> {
+        self.listeners.range((n, 0)..(n + 1, 0)).map(|(_, peer)| *peer).collect()
+    }
+
     fn send(&mut self, from: usize, to: usize, input: Input) {
-        let (least, most) = self.latency;
-        let latency = least + self.rng.next_u64() % (most - least + 1);
+        let at = self.now + self.draw_latency();
         let lane = self.lanes.entry((from, to)).or_default();
-        *lane = (self.now + latency).max(*lane);
+        *lane = at.max(*lane);
+        let at = *lane;
+        self.depart(at, from, to, input);
+    }
+
+    /// Sends beside the queue, `millis` later.
+    fn send_after(&mut self, millis: u64, from: usize, to: usize, input: Input) {
+        let at = self.now + millis + self.draw_latency();
+        self.depart(at, from, to, input);
+    }
+
+    fn draw_latency(&mut self) -> u64 {
+        let (least, most) = self.latency;
+        least + self.rng.next_u64() % (most - least + 1)
+    }
+
+    fn depart(&mut self, at: u64, from: usize, to: usize, input: Input) {
         self.departures += 1;
-        self.queue.insert((*lane, self.departures), (from, to, input));
+        self.queue.insert((at, self.departures), (from, to, input));
     }
 
     fn arrive(&mut self, from: usize, to: usize, mut input: Input) {
@@ -270,6 +298,9 @@ impl World {
             return;
         }
         self.departures += 1;
+        if matches!(input, Input::Listener { .. }) {
+            self.listeners.insert((to, from));
+        }
         if let Input::Gossip { ticket, topic, wire, .. } = &mut input {
             if !member.seen.insert(wire.clone()) {
                 return;
@@ -318,7 +349,7 @@ impl World {
                 }
             }
             Output::Publish { topic, wire } => {
-                if self.neighbours(n).is_empty() {
+                if self.listeners_of(n).is_empty() {
                     let now = self.time();
                     return self.members[n].node.handle(Input::Unpublished { topic, wire }, now);
                 }
@@ -378,7 +409,7 @@ impl World {
 
     fn forward(&mut self, n: usize, source: Option<usize>, topic: Topic, wire: &Bytes) {
         let from = self.id(n);
-        for peer in self.neighbours(n).into_iter().filter(|peer| Some(*peer) != source) {
+        for peer in self.listeners_of(n).into_iter().filter(|peer| Some(*peer) != source) {
             self.send(n, peer, Input::Gossip { ticket: 0, from, topic, wire: wire.clone() });
         }
     }

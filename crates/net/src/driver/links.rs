@@ -16,6 +16,9 @@ use crate::streams::Inbound;
 /// Direct streams that one peer may have open to us; a healthy one has a single one, and a second while it reconnects.
 const MAX_INBOUND: usize = 4;
 
+/// Join streams that one peer may have open to us: an honest one asks once at a time. One past it is reset.
+const MAX_JOINING: usize = 4;
+
 /// Pings in a row that may go unanswered.
 const MAX_PINGS_LOST: u32 = 3;
 
@@ -183,6 +186,7 @@ impl<H: Host> Driver<H> {
             address: endpoint.get_remote_address().clone(),
             pings_lost: 0,
         };
+        self.detours.remove(&node);
         self.links.entry(node).or_default().insert(id, connection);
         self.linked(node, now);
     }
@@ -213,23 +217,36 @@ impl<H: Host> Driver<H> {
     fn not_dialled(&mut self, peer: PeerId, error: &DialError, now: Now) {
         tracing::debug!(%peer, %error, "not dialled");
         let Some(node) = node_of(&peer) else { return };
-        let condition = matches!(error, DialError::DialPeerConditionFalse(_));
-        if !condition && !self.links.contains_key(&node) {
-            self.node.handle(Input::DialFailed { peer: node }, now);
+        if matches!(error, DialError::DialPeerConditionFalse(_)) || self.links.contains_key(&node) {
+            return;
+        }
+        match self.detours.remove(&node) {
+            Some(addresses) => self.dial_at(peer, addresses, now),
+            None => self.node.handle(Input::DialFailed { peer: node }, now),
         }
     }
 
-    /// Dials `node` where it says it is, where we were told it is, and through the relays we have in common.
+    /// Dials `node` where it says it is and where we were told it is; if nobody answers there, through relays.
     pub(super) fn dial(&mut self, node: NodeId, addresses: &[String], now: Now) {
         let Some(peer) = peer_of(&node) else {
             return self.node.handle(Input::DialFailed { peer: node }, now);
         };
-        let mut addresses: Vec<Multiaddr> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
-        addresses.extend(self.seeds.get(&node).into_iter().flatten().cloned());
+        let told = self.seeds.get(&node).into_iter().flatten().cloned();
+        let said = addresses.iter().filter_map(|address| address.parse().ok());
+        let addresses = said.chain(told).map(|address: Multiaddr| with_peer(address, peer));
+        let (mut relayed, direct): (Vec<_>, Vec<_>) = distinct(addresses).into_iter().partition(is_relayed);
         if !self.seeds.contains_key(&node) {
-            addresses.extend(self.circuits(peer));
+            relayed = distinct(relayed.into_iter().chain(self.circuits(peer)));
         }
-        let addresses = distinct(addresses.into_iter().map(|address| with_peer(address, peer)));
+        if direct.is_empty() {
+            self.dial_at(peer, relayed, now);
+        } else {
+            self.detours.insert(node, relayed);
+            self.dial_at(peer, direct, now);
+        }
+    }
+
+    fn dial_at(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Now) {
         let dial = DialOpts::peer_id(peer)
             .addresses(addresses)
             .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -287,7 +304,7 @@ impl<H: Host> Driver<H> {
             self.transfers.accept(from, stream);
         } else {
             // The only other name that is accepted.
-            mesh_platform::spawn(crate::join::answer(stream, from, self.reports.clone()));
+            self.on_join_stream(from, stream);
         }
     }
 
@@ -307,6 +324,14 @@ impl<H: Host> Driver<H> {
         });
     }
 
+    fn on_join_stream(&mut self, from: NodeId, stream: Stream) {
+        let open = self.joining.entry(from).or_default();
+        if *open < MAX_JOINING {
+            *open += 1;
+            mesh_platform::spawn(crate::join::answer(stream, from, self.reports.clone()));
+        }
+    }
+
     /// Breaks all direct streams that `from` has open to us.
     pub(super) fn break_inbound(&mut self, from: &NodeId) {
         for (_, reader) in self.inbound.remove(from).unwrap_or_default() {
@@ -320,6 +345,10 @@ fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
         Some(Protocol::P2p(_)) => address,
         Some(_) | None => address.with(Protocol::P2p(peer)),
     }
+}
+
+fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 fn distinct(addresses: impl Iterator<Item = Multiaddr>) -> Vec<Multiaddr> {

@@ -48,14 +48,46 @@ impl<H: Host> Driver<H> {
         });
     }
 
-    fn publish(&mut self, topic: mesh_proto::protocol::Topic, wire: bytes::Bytes, now: Now) {
+    fn publish(&mut self, topic: Topic, wire: Bytes, now: Now) {
+        // Behind those that wait, so that what one node says stays in order.
+        if !self.congested.is_empty() {
+            return self.congest(topic, wire, now);
+        }
+        if let Some((topic, wire)) = self.try_publish(topic, wire, now) {
+            self.congest(topic, wire, now);
+        }
+    }
+
+    /// Publishes, or gives back what found every neighbour's queue full.
+    fn try_publish(&mut self, topic: Topic, wire: Bytes, now: Now) -> Option<(Topic, Bytes)> {
         let name = IdentTopic::new(topic.name(&self.mesh));
         match self.swarm.behaviour_mut().gossipsub.publish(name, wire.clone()) {
             Ok(_) | Err(PublishError::Duplicate) => {}
-            Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {
+            Err(PublishError::AllQueuesFull(_)) => return Some((topic, wire)),
+            Err(PublishError::NoPeersSubscribedToTopic) => {
                 self.node.handle(Input::Unpublished { topic, wire }, now);
             }
             Err(error) => tracing::warn!(%error, "not published"),
+        }
+        None
+    }
+
+    fn congest(&mut self, topic: Topic, wire: Bytes, now: Now) {
+        if self.congested.len() == MAX_CONGESTED
+            && let Some((topic, wire)) = self.congested.pop_front()
+        {
+            self.node.handle(Input::Unpublished { topic, wire }, now);
+        }
+        self.congested.push_back((topic, wire));
+    }
+
+    /// Publishes what waits, as far as there is room.
+    pub(super) fn retry_congested(&mut self, now: Now) {
+        while let Some((topic, wire)) = self.congested.pop_front() {
+            if let Some(still) = self.try_publish(topic, wire, now) {
+                self.congested.push_front(still);
+                return;
+            }
         }
     }
 
@@ -143,6 +175,14 @@ impl<H: Host> Driver<H> {
                     open.remove(&stream);
                     if open.is_empty() {
                         self.inbound.remove(&peer);
+                    }
+                }
+            }
+            Report::JoinEnded { peer } => {
+                if let Some(open) = self.joining.get_mut(&peer) {
+                    *open -= 1;
+                    if *open == 0 {
+                        self.joining.remove(&peer);
                     }
                 }
             }

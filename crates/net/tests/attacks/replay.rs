@@ -6,7 +6,7 @@ use mesh_proto::protocol::{DIRECT, Topic};
 use mesh_proto::{AgentId, Envelope, Kind, direct};
 
 use crate::common::attacker::{Attacker, Gossip};
-use crate::common::member::{Member, Reach, agent_name};
+use crate::common::member::{Journal, Member, Reach, agent_name};
 use crate::common::siege::Siege;
 use crate::common::wire;
 
@@ -88,7 +88,7 @@ async fn late_comer(captured: &Bytes, carol: &Member) {
         let marker = format!("marker of {}", attacker.node());
         let marked = wire::broadcast(mesh, attacker.key(), marker.as_bytes());
         gossip.publish(Topic::Swarm, &[wire::seal(&marked, attacker.key())]).await.unwrap();
-        let heard = |journal: &crate::common::member::Journal| journal.heard(attacker.node(), marker.as_bytes()) == 1;
+        let heard = |journal: &Journal| journal.heard(attacker.node(), marker.as_bytes()) == 1;
         carol.until("the marker", |journal| heard(journal).then_some(())).await;
     }
     assert_eq!(carol.journal().heard(alice, &once()), 1, "carol");
@@ -110,9 +110,7 @@ async fn announcement(siege: &Siege, attacker: &Attacker) {
     assert_eq!(wire::claims(&captured.clone().into()).unwrap().kind, Kind::AgentAnnounce);
 
     siege.alice.announce("ada", &["new"]).await;
-    let renewed = |journal: &crate::common::member::Journal| {
-        journal.agents.get(&ada).is_some_and(|record| record.capabilities == ["new"])
-    };
+    let renewed = |journal: &Journal| journal.agents.get(&ada).is_some_and(|record| record.capabilities == ["new"]);
     siege.until_victims("ada anew", renewed).await;
     for victim in siege.victims() {
         attacker.join(victim, captured.clone()).await.unwrap();

@@ -273,7 +273,7 @@ fn ten_thousand_at_once() {
         if numbers.is_empty() {
             break;
         }
-        assert!(numbers.len() <= 512 && numbers.is_sorted());
+        assert!(numbers.len() <= Config::default().window_messages && numbers.is_sorted());
         outputs = hears(&mut node, ack(SESSION, numbers), round);
         delivered += outputs.iter().filter(|output| matches!(output, Output::Event(Event::Delivered { .. }))).count();
     }
