@@ -217,7 +217,12 @@ impl<H: Host> Driver<H> {
     fn not_dialled(&mut self, peer: PeerId, error: &DialError, now: Now) {
         tracing::debug!(%peer, %error, "not dialled");
         let Some(node) = node_of(&peer) else { return };
-        if matches!(error, DialError::DialPeerConditionFalse(_)) || self.links.contains_key(&node) {
+        if self.links.contains_key(&node) {
+            self.detours.remove(&node);
+            return;
+        }
+        // Somebody is dialling already, and this is not about that.
+        if matches!(error, DialError::DialPeerConditionFalse(_)) {
             return;
         }
         match self.detours.remove(&node) {
