@@ -287,6 +287,11 @@ impl Messaging {
         }
     }
 
+    /// Whether a peer that is connected waits for an answer that has not left yet.
+    pub fn owes_answers(&self) -> bool {
+        self.peers.values().any(|peer| peer.link.is_connected() && peer.inbox.owes_answers())
+    }
+
     /// When [`Messaging::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);

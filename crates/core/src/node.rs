@@ -647,6 +647,12 @@ impl Node {
         self.turn(now);
     }
 
+    /// Whether somebody waits for an answer of ours that has not left yet. Who closes then makes a message look lost that
+    /// was delivered.
+    pub fn owes_answers(&self) -> bool {
+        self.messaging.owes_answers()
+    }
+
     /// What is known of the network around this node.
     pub fn topology(&self) -> Topology {
         let peers = self.health.peers().iter();

@@ -46,8 +46,10 @@ const TURN: usize = 128;
 const REPORTS: usize = 256;
 /// Milliseconds of work after which the host gets to run, in JavaScript its events too.
 const BUSY_MS: u64 = 8;
-/// Milliseconds that a goodbye has to leave.
+/// Milliseconds that a goodbye and the last answers have to leave, once they are on their way.
 const GOODBYE_MS: u64 = 150;
+/// Milliseconds that a closing node waits for answers that cannot leave yet, at most.
+const ANSWERS_MS: u64 = 1_000;
 /// Envelopes that wait because every neighbour's queue is full: 16 MiB at most. Past it the oldest counts as unpublished.
 const MAX_CONGESTED: usize = 256;
 /// Milliseconds after which they are tried again.
@@ -189,7 +191,7 @@ struct Driver<H: Host> {
     tickets: Tickets,
     next_ticket: u64,
     next_source: usize,
-    closing: Option<(Mono, Option<Reply<()>>)>,
+    closing: Option<Closing>,
 }
 
 /// A direct stream of ours: being opened, or open.
@@ -218,6 +220,15 @@ impl Waiting {
 struct Tickets {
     gossip: BTreeMap<u64, (gossipsub::MessageId, PeerId)>,
     joins: BTreeMap<u64, Reply<Vec<join::Reply>>>,
+}
+
+/// The node says goodbye.
+struct Closing {
+    reply: Option<Reply<()>>,
+    /// When it ends.
+    end: Mono,
+    /// When it stops waiting for answers to leave.
+    patience: Mono,
 }
 
 enum Wake<H: Host> {
@@ -279,22 +290,32 @@ impl<H: Host> Driver<H> {
         }
         self.retry_congested(now);
         self.sweep(now);
-        match &mut self.closing {
-            Some((deadline, reply)) if *deadline <= now.mono => {
-                if let Some(reply) = reply.take() {
-                    let _ = reply.send(());
-                }
-                Flow::Ended
-            }
-            Some(_) | None => Flow::Goes,
+        self.farewell(now)
+    }
+
+    /// Whether a node that says goodbye has said it.
+    fn farewell(&mut self, now: Now) -> Flow {
+        let owes = self.node.owes_answers();
+        let Some(closing) = &mut self.closing else {
+            return Flow::Goes;
+        };
+        if owes && now.mono < closing.patience {
+            closing.end = now.mono + GOODBYE_MS;
         }
+        if now.mono < closing.end {
+            return Flow::Goes;
+        }
+        if let Some(reply) = closing.reply.take() {
+            let _ = reply.send(());
+        }
+        Flow::Ended
     }
 
     /// When there is something to do even if nothing happens.
     fn due(&self) -> Mono {
         let core = self.node.poll_timeout().map(|(due, _)| due);
         let sweep = (!self.waiting.is_empty()).then_some(self.waiting.next_sweep);
-        let closing = self.closing.as_ref().map(|(deadline, _)| *deadline);
+        let closing = self.closing.as_ref().map(|closing| closing.end);
         let congested = (!self.congested.is_empty()).then(|| mesh_platform::now().mono + CONGESTED_MS);
         [core, sweep, closing, congested].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
     }

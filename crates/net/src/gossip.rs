@@ -2,7 +2,8 @@
 //!
 //! Parameters are those of reliability 4.2. A hub keeps everyone in its mesh: where browsers meet only at a relay, the
 //! relay is the only one who can hand a message on, and one that it merely announces to most of them comes a heartbeat
-//! late.
+//! late. Its low mark is as high, so that it takes in whoever subscribes at once, and what is said right after
+//! somebody has joined is heard.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -33,7 +34,7 @@ const READ_LEN: usize = 8 * 1024;
 pub(crate) fn behaviour(mesh: &MeshId, role: Role) -> Behaviour {
     let (n, low, high, outbound) = match role {
         Role::Leaf => (8, 6, 12, 2),
-        Role::Hub => (256, 6, 512, 2),
+        Role::Hub => (256, 256, 512, 2),
     };
     let config = ConfigBuilder::default()
         .mesh_n(n)

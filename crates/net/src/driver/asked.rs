@@ -50,7 +50,11 @@ impl<H: Host> Driver<H> {
             Call::Close(reply) => {
                 if self.closing.is_none() {
                     self.node.leave(now);
-                    self.closing = Some((now.mono + GOODBYE_MS, Some(reply)));
+                    self.closing = Some(Closing {
+                        reply: Some(reply),
+                        end: now.mono + GOODBYE_MS,
+                        patience: now.mono + ANSWERS_MS,
+                    });
                 }
             }
         }
