@@ -20,7 +20,7 @@ export class Program {
     alive.add(child)
     this.exited = new Promise(resolve => {
       child.once('error', error => resolve({ code: null, signal: error.message }))
-      child.once('exit', (code, signal) => resolve({ code, signal }))
+      child.once('close', (code, signal) => resolve({ code, signal }))
     }).finally(() => alive.delete(child))
     createInterface({ input: child.stderr }).on('line', line => {
       this.#stderr.push(line)

@@ -28,7 +28,10 @@ export class Relay {
     const lines = this.program.lines()
     for (;;) {
       const { value, done } = await lines.next()
-      if (done) throw new Error(`the relay ended before it was ready: ${this.program.stderr}`)
+      if (done) {
+        const { code, signal } = await this.program.exited
+        throw new Error(`the relay ended (${signal ?? code}) before it was ready: ${this.program.stderr}`)
+      }
       const { event, address, peerId } = JSON.parse(value)
       if (event === 'listening') this.address = address
       if (event === 'http') this.http = address
