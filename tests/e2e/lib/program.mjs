@@ -8,6 +8,7 @@ const END_MS = 5000
 const alive = new Set()
 
 process.on('exit', () => alive.forEach(child => child.kill('SIGKILL')))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1))
 
 export class Program {
   #stderr = []
