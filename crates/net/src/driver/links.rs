@@ -126,7 +126,7 @@ impl<H: Host> Driver<H> {
             BehaviourEvent::Host(event) => {
                 for action in self.host.on_event(event) {
                     let HostAction::Dial(address) = action;
-                    let _ = self.swarm.dial(address);
+                    let _ = self.swarm.dial(DialOpts::unknown_peer_id().address(address).allocate_new_port().build());
                 }
             }
             BehaviourEvent::Kad(
@@ -256,6 +256,9 @@ impl<H: Host> Driver<H> {
             .addresses(addresses)
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .extend_addresses_through_behaviour()
+            // From the port that it listens on, two that dial each other at once would get a single TCP connection with
+            // a dialler at both ends, which libp2p gives up.
+            .allocate_new_port()
             .build();
         if let Err(error) = self.swarm.dial(dial) {
             self.not_dialled(peer, &error, now);
