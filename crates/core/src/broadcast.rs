@@ -17,7 +17,8 @@ use crate::time::{Mono, Now};
 /// How much goes out.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Envelopes of ours: at most a quarter of what waits for a slow neighbour before it misses some, and below
+    /// Envelopes of ours. The burst is small, so that a hundred who speak at once fit into what waits for a slow
+    /// neighbour before it misses some; what comes behind it shares envelopes. The rate is below
     /// [`crate::intake::Config::broadcasts`], which is what others let in, because a delay on the way can push two of our
     /// seconds into one of theirs.
     pub quota: Quota,
@@ -27,7 +28,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { quota: Quota { burst: 64, period_ms: 400 }, max_waiting: 64 * 1024 * 1024 }
+        Self { quota: Quota { burst: 4, period_ms: 25 }, max_waiting: 64 * 1024 * 1024 }
     }
 }
 
@@ -182,7 +183,8 @@ mod tests {
     #[test]
     fn the_largest_batches_fit_an_envelope() {
         for (count, len, topic) in [(1, MAX_BODY, 64), (5000, 0, 0), (3000, 20, 0), (900, 256, 64), (40, 3000, 3)] {
-            let mut broadcast = Broadcast::new(&Config::default());
+            let quota = Quota { burst: 100, period_ms: 1 };
+            let mut broadcast = Broadcast::new(&Config { quota, ..Config::default() });
             for _ in 0..count {
                 broadcast.publish("x".repeat(topic), vec![0; len].into(), at(0)).unwrap();
             }

@@ -9,6 +9,7 @@
 
 pub mod broadcast;
 pub mod directory;
+pub mod doorstep;
 pub mod health;
 pub mod intake;
 pub mod limits;

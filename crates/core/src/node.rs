@@ -23,6 +23,7 @@ use serde_bytes::ByteBuf;
 
 use crate::broadcast::{self, Broadcast};
 use crate::directory::{self, Applied, Directory, PeerAgent, SearchId, SearchOptions};
+use crate::doorstep::{Asked, Doorstep};
 use crate::health::{self, Health};
 use crate::intake::{self, Intake, Verdict};
 use crate::loopback::Loopback;
@@ -82,6 +83,7 @@ pub struct Node {
     sealer: Sealer,
     intake: Intake,
     membership: Membership,
+    doorstep: Doorstep,
     directory: Directory,
     messaging: Messaging,
     broadcast: Broadcast,
@@ -140,6 +142,7 @@ impl Node {
             sealer: Sealer::new(key, mesh, now),
             intake: Intake::new(&config.intake, mesh),
             membership: Membership::new(config.membership, seeds, now),
+            doorstep: Doorstep::default(),
             directory: Directory::new(config.directory, node, now),
             messaging: Messaging::new(config.messaging, mesh, run),
             broadcast: Broadcast::new(&config.broadcast),
@@ -398,7 +401,8 @@ impl Node {
                 self.outputs.push_back(Output::Verdict { ticket, verdict });
             }
             Input::Unpublished { topic: _, wire } => self.unheard.keep(wire, now),
-            Input::Listener { topic } => {
+            Input::Listener { peer, topic } => {
+                self.doorstep.listens(peer);
                 let again = self.unheard.take(topic, now).into_iter();
                 self.outputs.extend(again.map(|wire| Output::Publish { topic, wire }));
             }
@@ -415,6 +419,7 @@ impl Node {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.membership.handle_timeout(now);
+        self.doorstep.handle_timeout(now);
         self.directory.handle_timeout(now);
         self.messaging.handle_timeout(now);
         self.broadcast.handle_timeout(now);
@@ -432,6 +437,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<(Mono, &'static str)> {
         [
             (self.membership.poll_timeout(), "membership"),
+            (self.doorstep.poll_timeout(), "doorstep"),
             (self.directory.poll_timeout(), "directory"),
             (self.messaging.poll_timeout(), "messaging"),
             (self.broadcast.poll_timeout(), "broadcast"),

@@ -32,6 +32,7 @@ use crate::direct::{self, Report};
 use crate::events::{Event, EventSender, EventStream};
 use crate::host::{Host, HostAction};
 use crate::identity::{entropy, node_of, peer_of};
+use crate::slow::Slow;
 use crate::transfer::{self, Transfers};
 use crate::transport::{self, TransportError};
 use crate::{events, gossip};
@@ -96,7 +97,7 @@ pub enum StartError {
 pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, StartError> {
     let now = mesh_platform::now();
     let seeds = links::seeds(&config.relays)?;
-    let (transport, relay) = transport::build(config.identity.libp2p())?;
+    let (transport, relay) = transport::build(&config)?;
     let extra = host.behaviour(config.identity.libp2p());
     let behaviour = Behaviour::new(&config, relay, extra);
     let executor = swarm::Config::with_executor(Box::new(mesh_platform::spawn))
@@ -126,6 +127,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         seeds,
         links: BTreeMap::new(),
         detours: BTreeMap::new(),
+        slow: Slow::default(),
         reservations: BTreeMap::new(),
         inbound: BTreeMap::new(),
         joining: BTreeMap::new(),
@@ -170,6 +172,8 @@ struct Driver<H: Host> {
     links: BTreeMap<NodeId, BTreeMap<ConnectionId, links::Connection>>,
     /// Addresses through relays of nodes that are being dialled directly, for when that fails. No more than are dialled.
     detours: BTreeMap<NodeId, Vec<Multiaddr>>,
+    /// Neighbours that are behind.
+    slow: Slow,
     /// Circuit listeners, by relay.
     reservations: BTreeMap<NodeId, ListenerId>,
     /// Direct streams that each peer has open to us, by number.

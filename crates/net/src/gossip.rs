@@ -18,8 +18,14 @@ use mesh_proto::protocol::Topic;
 
 use crate::config::Role;
 
-/// Messages that wait for one slow neighbour. At 64 KiB each it may hold back 16 MiB of ours before it misses some.
-const QUEUE_LEN: usize = 256;
+/// Messages that may wait for one neighbour before it misses some. At a hub as many as a hundred members send who all
+/// speak at the same moment, which is 32 MiB at 64 KiB each; whoever stays that far behind is given up (`slow.rs`).
+pub(crate) const fn queue_len(role: Role) -> usize {
+    match role {
+        Role::Leaf => 256,
+        Role::Hub => 512,
+    }
+}
 
 /// Bytes that an RPC adds to the envelope in it: the topic's name, a few tags and lengths.
 const RPC_OVERHEAD: usize = 1024;
@@ -58,7 +64,7 @@ pub(crate) fn behaviour(mesh: &MeshId, role: Role) -> Behaviour {
         .message_id_fn(id_of)
         .max_transmit_size(MAX_ENVELOPE + RPC_OVERHEAD + READ_LEN)
         .max_publish_messages(200)
-        .connection_handler_queue_len(QUEUE_LEN)
+        .connection_handler_queue_len(queue_len(role))
         .publish_queue_duration(Duration::from_secs(30))
         .forward_queue_duration(Duration::from_secs(30))
         .build()

@@ -15,6 +15,7 @@ mod gossip;
 mod host;
 mod identity;
 mod join;
+mod slow;
 mod streams;
 mod transfer;
 mod transport;

@@ -12,6 +12,10 @@ impl Node {
                 quiet = false;
                 self.membership_wants(output, now);
             }
+            while let Some(asked) = self.doorstep.poll_output() {
+                quiet = false;
+                self.serve(asked, now);
+            }
             while let Some(output) = self.directory.poll_output() {
                 quiet = false;
                 self.directory_wants(output, now);

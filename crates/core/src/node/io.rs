@@ -61,6 +61,8 @@ pub enum Input {
     },
     /// A neighbour listens to `topic` now.
     Listener {
+        /// The neighbour.
+        peer: NodeId,
         /// The topic.
         topic: Topic,
     },

@@ -24,6 +24,7 @@ impl Node {
             self.health.forget(&peer);
         }
         self.cursors.remove(&peer);
+        self.doorstep.disconnected(&peer);
         self.membership.disconnected(peer, now);
         self.messaging.handle(messaging::Input::Disconnected { peer }, now);
         self.weights.handle(weights::Input::Disconnected(peer), now);
@@ -102,6 +103,12 @@ impl Node {
             let replies = vec![join::Reply::WrongMesh { mesh: self.mesh }];
             return self.outputs.push_back(Output::JoinReply { ticket, replies });
         }
+        self.doorstep.asked(Asked { ticket, from, request }, now);
+    }
+
+    /// Answers a newcomer.
+    pub(super) fn serve(&mut self, asked: Asked, now: Now) {
+        let Asked { ticket, from, request } = asked;
         // The list first, so that the newcomer is not handed what it has just told us.
         let replies = self.member_list(&from, request.after);
         self.outputs.push_back(Output::JoinReply { ticket, replies });

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_bytes::ByteBuf;
 
-use world::{HUB, SUBSCRIBE_MS, World, announces, key};
+use world::{HUB, World, announces, key};
 
 mod world;
 
@@ -74,6 +74,7 @@ fn everybody_knows_everybody() {
 fn a_newcomer_is_handed_the_list_in_one_round_trip() {
     let mut world = World::star(2, 5);
     world.set_latency(10);
+    world.set_subscribe(0);
     let newcomer = world.join();
     world.announce(newcomer, "agent-6");
     let start = world.now();
@@ -89,12 +90,28 @@ fn a_newcomer_is_handed_the_list_in_one_round_trip() {
 }
 
 #[test]
+fn what_is_said_right_after_a_join_is_heard() {
+    let joined =
+        |world: &World, n: usize| world.member(n).events.iter().any(|(_, event)| matches!(event, Event::Joined { .. }));
+    for (seed, subscribe) in [(31, 0), (32, 10), (33, 100), (34, 450)] {
+        let mut world = World::star(seed, 3);
+        world.set_subscribe(subscribe);
+        let newcomer = world.join();
+        world.run_until(1_000, |world| joined(world, newcomer));
+        world.call(1, |node, now| node.publish("talk".into(), "welcome".into(), now)).unwrap();
+        world.run(100);
+        let heard = |(_, event): &(u64, Event)| matches!(event, Event::Broadcast { .. });
+        assert!(world.member(newcomer).events.iter().any(heard), "subscribed after {subscribe} ms");
+        world.assert_honest();
+    }
+}
+
+#[test]
 fn what_is_said_before_a_newcomer_listens_is_handed_over_too() {
     let mut world = World::star(21, 3);
+    world.set_subscribe(700);
     let newcomer = world.join();
-    let start = world.now();
-    world.run_until(1_000, |world| world.member(newcomer).knows() == names(1..=3));
-    assert!(world.now() - start < SUBSCRIBE_MS);
+    world.run_until(650, |world| world.member(newcomer).knows() == names(1..=3));
     world.announce(2, "meanwhile");
     world.run(40);
     assert!(world.member(1).knows_agent("meanwhile") && !world.member(newcomer).knows_agent("meanwhile"));
@@ -120,6 +137,7 @@ fn a_thousand_members_are_handed_over_in_frames_within_their_bound() {
     assert_eq!(world.member(HUB).knows(), names(1_000..2_000));
 
     world.set_latency(10);
+    world.set_subscribe(0);
     let start = world.now();
     let newcomer = world.join();
     world.run_until(1_000, |world| world.member(newcomer).knows().len() == 1_000);

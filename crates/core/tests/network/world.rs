@@ -22,8 +22,8 @@ pub(crate) const EPOCH: u64 = 1_700_000_000_000;
 /// The place of the hub.
 pub(crate) const HUB: usize = 0;
 
-/// Milliseconds from a link to gossip on it: subscriptions are exchanged later than the first streams are open.
-pub(crate) const SUBSCRIBE_MS: u64 = 100;
+/// Milliseconds from a link to gossip on it, unless set: subscriptions can come later than the first streams.
+const SUBSCRIBE_MS: u64 = 100;
 
 /// Says whether something is lost on its way, given where it comes from and goes to.
 type Loss = Box<dyn FnMut(usize, usize, &Input) -> bool>;
@@ -49,6 +49,7 @@ pub(crate) struct World {
     rng: ChaCha8Rng,
     /// Milliseconds that everything takes at least, and at most.
     latency: (u64, u64),
+    subscribe: u64,
     /// What is under way, by arrival and order of departure.
     queue: BTreeMap<(u64, u64), (usize, usize, Input)>,
     departures: u64,
@@ -73,6 +74,7 @@ impl World {
             now: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
             latency: (5, 15),
+            subscribe: SUBSCRIBE_MS,
             queue: BTreeMap::new(),
             departures: 0,
             lanes: BTreeMap::new(),
@@ -100,6 +102,11 @@ impl World {
     /// Everything takes exactly `millis` from now on.
     pub(crate) fn set_latency(&mut self, millis: u64) {
         self.latency = (millis, millis);
+    }
+
+    /// From now on a link takes `millis` until there is gossip on it.
+    pub(crate) fn set_subscribe(&mut self, millis: u64) {
+        self.subscribe = millis;
     }
 
     /// A new leaf, which dials the hub.
@@ -241,7 +248,7 @@ impl World {
             let address = format!("/memory/{peer}");
             self.send(peer, n, Input::Connected { peer: self.id(peer), relayed, address });
             for topic in Topic::ALL {
-                self.send_after(SUBSCRIBE_MS, peer, n, Input::Listener { topic });
+                self.send_after(self.subscribe, peer, n, Input::Listener { peer: self.id(peer), topic });
             }
         }
     }

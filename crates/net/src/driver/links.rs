@@ -198,6 +198,7 @@ impl<H: Host> Driver<H> {
         if connections.is_empty() {
             self.links.remove(&node);
             self.directs.remove(&node);
+            self.slow.disconnected(&node);
             self.break_inbound(&node);
             self.node.handle(Input::Disconnected { peer: node }, now);
         } else {

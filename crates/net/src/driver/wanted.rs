@@ -116,14 +116,20 @@ impl<H: Host> Driver<H> {
                 let input = Input::Gossip { ticket, from, topic, wire: message.data.into() };
                 self.node.handle(input, now);
             }
-            gossipsub::Event::Subscribed { topic, .. } => {
-                if let Some(topic) = gossip::topic_of(&self.mesh, &topic) {
-                    self.node.handle(Input::Listener { topic }, now);
+            gossipsub::Event::Subscribed { peer_id, topic } => {
+                let topic = gossip::topic_of(&self.mesh, &topic);
+                if let (Some(topic), Some(peer)) = (topic, node_of(&peer_id)) {
+                    self.node.handle(Input::Listener { peer, topic }, now);
                 }
             }
-            gossipsub::Event::Unsubscribed { .. }
-            | gossipsub::Event::GossipsubNotSupported { .. }
-            | gossipsub::Event::SlowPeer { .. } => {}
+            gossipsub::Event::SlowPeer { peer_id, .. } => {
+                let Some(peer) = node_of(&peer_id) else { return };
+                if self.links.contains_key(&peer) && self.slow.missed(peer, now) {
+                    tracing::info!(peer = %peer_id, "does not read what it is sent: disconnected");
+                    let _ = self.swarm.disconnect_peer_id(peer_id);
+                }
+            }
+            gossipsub::Event::Unsubscribed { .. } | gossipsub::Event::GossipsubNotSupported { .. } => {}
         }
     }
 
