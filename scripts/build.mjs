@@ -1,5 +1,5 @@
-// Builds what is not up to date: `npm run build [-- --wasm --relay --ts --release-relay --profile NAME]`.
-// Without flags: the wasm, the relay (dev profile) and the npm package, in that order. --profile names one of the wasm
+// Builds what is not up to date: `npm run build [-- --wasm --relay --ts --www --release-relay --profile NAME]`.
+// Without flags: the wasm, the relay (dev profile), the npm package and the page, in that order. --profile names one of the wasm
 // profiles of wasm-pack.toml. --release-relay is the optimised relay that the benchmark measures.
 
 import { existsSync } from 'node:fs'
@@ -32,6 +32,10 @@ export async function buildRelay({ release = false } = {}) {
 export const buildTs = () =>
   buildWorkspace('bindings-ts', { also: [at(settings()['out-dir'])], outputs: [at('bindings-ts/dist')] })
 
+// The page: www/dist, with the npm package and its wasm in it.
+export const buildWww = () =>
+  buildWorkspace('www', { also: [at('bindings-ts/dist'), at('bindings-ts/dist/generated')], outputs: [at('www/dist')] })
+
 // Runs `npm run build` of a workspace unless its sources, `also` and the outputs are those of the last build.
 export async function buildWorkspace(folder, { also = [], outputs }) {
   if (!existsSync(at(folder, 'package.json'))) throw new Stop(`there is no ${folder}/package.json`)
@@ -49,15 +53,16 @@ export async function buildWorkspace(folder, { also = [], outputs }) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const flag = { type: 'boolean', default: false }
   const { values } = parseArgs({
-    options: { wasm: flag, relay: flag, ts: flag, 'release-relay': flag, profile: { type: 'string' } },
+    options: { wasm: flag, relay: flag, ts: flag, www: flag, 'release-relay': flag, profile: { type: 'string' } },
   })
-  const all = !values.wasm && !values.relay && !values.ts && !values['release-relay']
+  const all = !values.wasm && !values.relay && !values.ts && !values.www && !values['release-relay']
   main(() =>
     withLock(async () => {
       if (all || values.wasm) await buildWasm(values.profile)
       if (all || values.relay) await buildRelay()
       if (values['release-relay']) await buildRelay({ release: true })
       if (all || values.ts) await buildTs()
+      if (all || values.www) await buildWww()
     }),
   )
 }

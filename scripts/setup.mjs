@@ -1,11 +1,12 @@
 // Makes a fresh machine ready: `npm run setup`, and the first thing `npm start` and `npm test` do. It needs Rust and
 // Node.js and imports nothing from npm. Each step says what it does, is skipped when already done, ends within its time
-// limit, and on failure prints the next thing to try.
+// limit, and on failure prints the next thing to try. With --browser it sees to a Chromium too: only tests need one.
 
 import { fileURLToPath } from 'node:url'
 import { withLock } from './lib/lock.mjs'
 import { Stop, busy, main, ok, seconds } from './lib/print.mjs'
 import { bindgenStep } from './setup/bindgen.mjs'
+import { chromiumStep } from './setup/chromium.mjs'
 import { npmStep } from './setup/npm.mjs'
 import { versionsStep } from './setup/versions.mjs'
 import { wasmTargetStep } from './setup/wasm-target.mjs'
@@ -13,7 +14,11 @@ import { wasmTargetStep } from './setup/wasm-target.mjs'
 // A step: { name, done(): string | undefined (what is there already), how: what it will do, act() }.
 const steps = [versionsStep, wasmTargetStep, bindgenStep, npmStep]
 
-export async function setup() {
+export const setup = () => take(steps)
+
+export const setupBrowser = () => take([chromiumStep])
+
+async function take(steps) {
   const missing = steps.filter(step => !announce(step, step.done()))
   if (missing.length === 0) return
   await withLock(async () => {
@@ -36,4 +41,9 @@ function announce(step, result) {
   return result !== undefined
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main(setup)
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main(async () => {
+    await setup()
+    if (process.argv.includes('--browser')) await setupBrowser()
+  })
+}

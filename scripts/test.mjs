@@ -6,14 +6,14 @@
 
 import { parseArgs } from 'node:util'
 import { ciParts } from './ci.mjs'
-import { buildRelay, buildTs, buildWasm } from './build.mjs'
+import { buildRelay, buildTs, buildWasm, buildWww } from './build.mjs'
 import { locked } from './build-wasm.mjs'
 import { gates } from './gates.mjs'
 import { withLock } from './lib/lock.mjs'
 import { build, runParts, tests } from './lib/parts.mjs'
 import { main, report } from './lib/print.mjs'
 import { nativeEnv } from './lib/toolchain.mjs'
-import { setup } from './setup.mjs'
+import { setup, setupBrowser } from './setup.mjs'
 
 const { values, positionals } = parseArgs({ options: { ci: { type: 'boolean', default: false } }, allowPositionals: true })
 
@@ -22,6 +22,8 @@ const builds = [
   build('relay', () => withLock(buildRelay)),
   build('bindings-ts', () => withLock(buildTs)),
 ]
+const page = build('www', () => withLock(buildWww))
+const browser = { ...build('chromium', setupBrowser), name: 'chromium' }
 
 const parts = [
   {
@@ -34,6 +36,8 @@ const parts = [
   tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),
+  tests('www', 'npm', ['test', '--silent', '-w', 'www'], { minutes: 5 }),
+  { needs: [page, browser], ...tests('browser', 'npm', ['test', '--silent', '-w', 'tests/browser'], { minutes: 20 }) },
   tests('digits', 'npm', ['test', '--silent', '-w', 'examples/digits'], { minutes: 10 }),
   tests('bench', 'npm', ['test', '--silent', '-w', 'bench'], { minutes: 10 }),
   tests('scripts', process.execPath, ['--test', 'scripts/test/lib.test.mjs'], { minutes: 5 }),
@@ -58,7 +62,8 @@ main(async () => {
     return finish({ passed: 0, failed: 1 })
   }
   const needsBuild = chosen.some(part => !early.has(part.name))
-  return finish(await runParts([...(needsBuild ? builds : []), ...chosen]))
+  const needs = new Set(chosen.flatMap(part => part.needs ?? []))
+  return finish(await runParts([...(needsBuild ? builds : []), ...needs, ...chosen]))
 })
 
 function finish({ passed, failed }) {

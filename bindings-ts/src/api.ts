@@ -1,7 +1,7 @@
 // What this package offers, in reading order: joining, the roadmap's service, the parts of a mesh, errors.
 export { joinMesh, generateIdentity } from './mesh.js'
 export type { Mesh } from './mesh.js'
-export type { CallOptions, JoinOptions, P2PMeshConfig } from './options.js'
+export type { CallOptions, JoinOptions, P2PMeshConfig, WebrtcOptions } from './options.js'
 export { P2PNeuralMeshService } from './service.js'
 export type {
   AgentCriteria,

@@ -14,6 +14,8 @@ export interface MeshEventMap {
   joined: { readonly peerId: string; readonly agents: number }
   /** There is a connection to a peer; `relayed` when it runs through a relay. */
   'peer-connected': { readonly peerId: string; readonly relayed: boolean }
+  /** The connection to a peer that was relayed is direct now, or the other way round. */
+  'path-changed': { readonly peerId: string; readonly relayed: boolean }
   /** The last connection to a peer is gone. */
   'peer-disconnected': { readonly peerId: string }
   /** A peer has been silent for longer than it should. */

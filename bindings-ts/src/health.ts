@@ -7,6 +7,12 @@ export interface LinkInfo {
   readonly peerId: string
   /** Whether the connection runs through a relay. */
   readonly relayed: boolean
+  /**
+   * Why the connection is relayed, for people to read: `upgrading` while a direct one is being made, `no-webrtc-here` or
+   * `no-webrtc-there`, `relay-only` with `webrtc: false`, `too-many-direct-links`, or `failed: …`, after which it is tried
+   * again in a while. Absent when it is direct.
+   */
+  readonly reason?: string
   /** The other end's address, as a multiaddr. */
   readonly address: string
   /** Last measured round trip, in milliseconds. */

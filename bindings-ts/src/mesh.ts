@@ -1,5 +1,4 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { NodeConfig } from './generated/mesh_wasm.js'
 import { Agents, toAgentInfo } from './agents.js'
 import { bounded } from './bounded.js'
 import { Core } from './core.js'
@@ -8,10 +7,10 @@ import type { MeshEvent, MeshEventTarget, MeshEventType, MeshListener } from './
 import { Health } from './health.js'
 import { EventHub } from './hub.js'
 import { Messages, type Receipt, type SendOptions } from './messages.js'
-import { JOIN_TIMEOUT_MS, checkCall, checkJoin, type CallOptions, type JoinOptions } from './options.js'
+import { JOIN_TIMEOUT_MS, checkCall, checkJoin, type CallOptions, type JoinConfig, type JoinOptions } from './options.js'
 import { pump } from './pump.js'
 import { Swarm, type BroadcastOptions } from './swarm.js'
-import { MeshNode, loadWasm, onTrap, wasmFailed } from './wasm.js'
+import { MeshNode, loadWasm, onTrap, prepareWebrtc, wasmFailed } from './wasm.js'
 import { WeightsDesk } from './weights-desk.js'
 import { Weights } from './weights.js'
 
@@ -224,19 +223,20 @@ export async function openMesh(name: string, options: JoinOptions, hub: EventHub
   }
 }
 
-function openNode(config: NodeConfig, { signal, timeoutMs }: CallOptions): Promise<MeshNode> {
+function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<MeshNode> {
   const onLate = (node: MeshNode) => void node.close().catch(() => {})
   const onTimeout = () => new MeshError('timeout', `the wasm core did not start within ${timeoutMs} ms`)
   const opened = bounded({ signal, timeoutMs, onTimeout, onLate }, async () => {
-    await loadWasm()
-    return MeshNode.open(config)
+    const [traits] = await Promise.all([config.iceServers && prepareWebrtc(), loadWasm()])
+    const { iceServers, ...rest } = config
+    return MeshNode.open({ ...rest, ...(iceServers && traits && { webrtc: { iceServers, ...traits } }) })
   })
   return opened.catch(error => {
     throw toMeshError(error)
   })
 }
 
-async function joined(mesh: Mesh, config: NodeConfig, { signal, timeoutMs }: CallOptions): Promise<void> {
+async function joined(mesh: Mesh, config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<void> {
   const closed = new MeshError('closed', 'the mesh was closed before it was joined')
   let relays = 0
   const stops: (() => void)[] = []
@@ -256,7 +256,7 @@ async function joined(mesh: Mesh, config: NodeConfig, { signal, timeoutMs }: Cal
   }
 }
 
-function unreachable({ mesh, relays }: NodeConfig, timeoutMs: number | undefined, connected: boolean): MeshError {
+function unreachable({ mesh, relays }: JoinConfig, timeoutMs: number | undefined, connected: boolean): MeshError {
   const addresses = relays.join(', ')
   const message = connected
     ? `connected to a relay, but within ${timeoutMs} ms none handed over the members of mesh '${mesh}': ${addresses}. ` +

@@ -23,8 +23,23 @@ export interface JoinOptions extends CallOptions {
   identity?: Uint8Array | undefined
   /** Milliseconds to wait until a relay has handed over the member list. Default 10,000. */
   timeoutMs?: number | undefined
+  /**
+   * Direct connections to other agents, by WebRTC: by default wherever there is WebRTC, which is in browsers, and in
+   * Node.js with `node-datachannel` installed. `false` for none: everything then goes through relays, and others do not
+   * learn this node's IP addresses.
+   */
+  webrtc?: boolean | WebrtcOptions | undefined
   /** Bytes of the largest weights accepted from others, both as transferred and uncompressed. Default 256 MiB. */
   maxIncomingWeights?: number | undefined
+}
+
+/** How direct connections are made. */
+export interface WebrtcOptions {
+  /**
+   * STUN servers, at most four, as `stun:host:port`: they tell nodes behind a NAT their public address. Relays run one.
+   * Default none: direct connections then need both nodes in one network, or one with a public address.
+   */
+  iceServers?: readonly string[] | undefined
 }
 
 /** What {@link P2PNeuralMeshService} is made with: the name of a mesh, and how to join it. */
@@ -42,15 +57,21 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1
 // Bounds of the wire format, checked here too so that the message can name the option.
 const MAX_MESH_NAME = 128
 const IDENTITY_LENGTH = 32
+// Browsers take longer to find their addresses, and some complain, with five or more.
+const MAX_ICE_SERVERS = 4
+const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
 
 const EXAMPLE_RELAY = '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…'
 
+/** @internal What the core needs to join; `iceServers` where WebRTC is wanted. */
+export type JoinConfig = Omit<NodeConfig, 'webrtc'> & { maxIncomingWeights: number; iceServers?: string[] }
+
 /** @internal What the core needs to join, from what the user gave. */
-export function checkJoin(mesh: string, options: JoinOptions): NodeConfig & { maxIncomingWeights: number } {
+export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
   if (typeof options !== 'object' || options === null) {
     throw invalid(`options are missing: joinMesh('${String(mesh)}', { relays: '${EXAMPLE_RELAY}' })`)
   }
-  const { relays, agent: _, identity, timeoutMs, signal, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
+  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
   checkCall({ signal, timeoutMs })
   checkName('the mesh name', mesh, MAX_MESH_NAME)
   if (identity !== undefined && !(identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH)) {
@@ -59,7 +80,26 @@ export function checkJoin(mesh: string, options: JoinOptions): NodeConfig & { ma
   if (!Number.isSafeInteger(maxIncomingWeights) || maxIncomingWeights < 0) {
     throw invalid('maxIncomingWeights must be a whole number of bytes')
   }
-  return { mesh, relays: checkRelays(relays), maxIncomingWeights, ...(identity && { identity }) }
+  const iceServers = checkWebrtc(webrtc)
+  return {
+    mesh,
+    relays: checkRelays(relays),
+    maxIncomingWeights,
+    ...(identity && { identity }),
+    ...(iceServers && { iceServers }),
+  }
+}
+
+function checkWebrtc(webrtc: unknown): string[] | undefined {
+  if (webrtc === false) return undefined
+  if (webrtc === true) return []
+  if (typeof webrtc !== 'object' || webrtc === null) throw invalid('webrtc must be true, false, or { iceServers }')
+  const { iceServers = [] } = webrtc as WebrtcOptions
+  const fits = (url: unknown) => typeof url === 'string' && STUN.test(url)
+  if (!Array.isArray(iceServers) || iceServers.length > MAX_ICE_SERVERS || !iceServers.every(fits)) {
+    throw invalid(`webrtc.iceServers must be at most ${MAX_ICE_SERVERS} strings such as 'stun:192.0.2.1:3478'`)
+  }
+  return [...iceServers]
 }
 
 /** @internal Relay addresses, looked at closely enough that a wrong one is told at once and not by a time-out. */

@@ -45,6 +45,7 @@ function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk):
     case 'lagged':
       return hub.emit({ ...event, buffer: 'core' })
     case 'joined':
+    case 'path-changed':
     case 'peer-suspected':
     case 'peer-recovered':
     case 'agent-left':

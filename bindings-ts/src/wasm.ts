@@ -1,6 +1,6 @@
 import init, { MeshNode } from './generated/mesh_wasm.js'
 import { MeshError, invalid, isTrap } from './errors.js'
-import type { Platform, WasmSource } from './platform/platform.js'
+import type { Platform, WasmSource, WebrtcTraits } from './platform/platform.js'
 
 let platform: Platform | undefined
 let loading: Promise<void> | undefined
@@ -20,6 +20,11 @@ export function loadWasm(source?: WasmSource): Promise<void> {
     throw error
   })
   return loading
+}
+
+/** @internal What the core is to know of this place's WebRTC. */
+export async function prepareWebrtc(): Promise<WebrtcTraits> {
+  return (await platform?.webrtc?.()) ?? { holdCandidates: false }
 }
 
 /** @internal Calls `listener` when a wasm instance fails where no caller sees it, until the returned function is called. */

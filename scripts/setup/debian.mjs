@@ -100,7 +100,7 @@ function sources() {
   return version && existsSync(path) ? path : undefined
 }
 
-const apt = (...args) =>
+export const apt = (...args) =>
   elevated('env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-o', 'DPkg::Lock::Timeout=300', '-q', ...args)
 
 async function elevated(...command) {

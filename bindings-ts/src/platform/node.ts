@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { ClientRequestArgs } from 'node:http'
 import WebSocket from 'ws'
 import { usePlatform } from '../wasm.js'
+import { webrtc } from './webrtc-node.js'
 
 // Largest WebSocket message taken from a relay. One carries what the relay flushes at once, a few frames of 64 KiB.
 const MAX_SOCKET_MESSAGE = 4 * 1024 * 1024
@@ -33,5 +34,6 @@ if (!(socket in globalThis)) Object.defineProperty(globalThis, socket, { value: 
 
 usePlatform({
   wasm: () => readFile(new URL('../generated/mesh_wasm_bg.wasm', import.meta.url)),
+  webrtc,
   watchUncaught: callback => void process.on('uncaughtExceptionMonitor', callback),
 })

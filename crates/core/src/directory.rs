@@ -412,6 +412,13 @@ impl Directory {
         self.nodes.get(node).map_or(&[], |entry| &entry.announcement.addresses)
     }
 
+    /// Nodes that say they can be reached by a direct connection signalled through a relay.
+    pub fn upgradable(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let upgradable = |address: &String| address.split('/').any(|part| part == "webrtc");
+        let listed = self.nodes.iter().filter(|(_, entry)| !entry.announcement.leaving);
+        listed.filter(move |(_, entry)| entry.announcement.addresses.iter().any(upgradable)).map(|(node, _)| *node)
+    }
+
     /// All agents, ours included.
     pub fn agents(&self) -> impl Iterator<Item = PeerAgent> + '_ {
         let own = self.own.values().map(|record| PeerAgent {

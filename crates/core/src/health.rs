@@ -26,7 +26,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { interval_ms: 5_000, interval_per_member_ms: 50, patience: 3, max_peers: 16_384 }
+        Self { interval_ms: 2_500, interval_per_member_ms: 50, patience: 3, max_peers: 16_384 }
     }
 }
 
@@ -188,8 +188,8 @@ mod tests {
     fn silence_is_suspected_once_and_a_sign_of_life_ends_it() {
         let mut health = Health::new(Config::default(), at(0));
         health.heard(A, at(0));
-        assert_eq!(drain(&mut health, at(15_000)), []);
-        assert_eq!(drain(&mut health, at(16_250)), [Output::Suspected(A)]);
+        assert_eq!(drain(&mut health, at(7_500)), []);
+        assert_eq!(drain(&mut health, at(8_125)), [Output::Suspected(A)]);
         assert_eq!(drain(&mut health, at(40_000)), []);
         health.heard(A, at(40_001));
         assert_eq!(drain(&mut health, at(40_001)), [Output::Recovered(A)]);
@@ -211,7 +211,7 @@ mod tests {
             }
             beats
         };
-        assert_eq!(beats(10), 19);
+        assert_eq!(beats(10), 33, "every 2.5 s, looked at once a second");
         assert_eq!(beats(1000), 2, "every 50 s, 20 a second for a member to hear");
     }
 

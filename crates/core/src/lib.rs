@@ -19,6 +19,7 @@ pub mod messaging;
 pub mod metrics;
 pub mod node;
 pub mod offence;
+pub mod paths;
 pub mod replay;
 pub mod sealer;
 pub mod time;

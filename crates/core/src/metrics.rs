@@ -52,6 +52,10 @@ counters! {
     joins_served,
     /// Member lists that were received.
     joins_received,
+    /// Times that a direct connection was tried for over a relayed one.
+    upgrades_tried,
+    /// Times that none came of it, with the tries of others.
+    upgrades_failed,
     /// Offences of others, of all kinds.
     offences,
     /// Nodes in the directory, this one included.

@@ -31,6 +31,7 @@ use crate::membership::{self, Membership};
 use crate::messaging::{self, Messaging, SendId};
 use crate::metrics::Metrics;
 use crate::offence::Offence;
+use crate::paths::{self, Paths};
 use crate::sealer::Sealer;
 use crate::time::{Mono, Now};
 use crate::unheard::Unheard;
@@ -55,6 +56,8 @@ pub struct Config {
     pub weights: weights::Config,
     /// Heartbeats and suspicion.
     pub health: health::Config,
+    /// Direct links.
+    pub paths: paths::Config,
 }
 
 impl Default for Config {
@@ -68,6 +71,7 @@ impl Default for Config {
             broadcast: broadcast::Config::default(),
             weights: weights::Config::default(),
             health: health::Config::default(),
+            paths: paths::Config::default(),
         }
     }
 }
@@ -89,6 +93,7 @@ pub struct Node {
     broadcast: Broadcast,
     weights: Weights,
     health: Health,
+    paths: Paths,
     metrics: Metrics,
     /// Messages whose receiver is being looked for.
     searching: BTreeMap<SearchId, Waiting>,
@@ -148,6 +153,7 @@ impl Node {
             broadcast: Broadcast::new(&config.broadcast),
             weights: Weights::new(config.weights),
             health: Health::new(config.health, now),
+            paths: Paths::new(config.paths, node, now),
             metrics: Metrics::default(),
             searching: BTreeMap::new(),
             sending: BTreeMap::new(),
@@ -359,9 +365,9 @@ impl Node {
 
     /// What is known of the network around this node.
     pub fn topology(&self) -> Topology {
-        let peers = self.health.peers().iter();
+        let (links, peers) = (self.health.links().iter(), self.health.peers().iter());
         Topology {
-            links: self.health.links().clone(),
+            links: links.map(|(node, link)| (*node, (link.clone(), self.paths.why(node)))).collect(),
             peers: peers.map(|(node, peer)| (*node, (*peer, self.directory.agent_count(node)))).collect(),
         }
     }
@@ -391,8 +397,13 @@ impl Node {
             Input::Disconnected { peer } => self.disconnected(peer, now),
             Input::DialFailed { peer } => {
                 self.membership.dial_failed(peer, now);
+                self.paths.dial_failed(peer, now);
                 self.messaging.handle(messaging::Input::DialFailed { peer }, now);
                 self.weights.handle(weights::Input::DialFailed(peer), now);
+            }
+            Input::UpgradeFailed { peer, failure } => {
+                self.metrics.upgrades_failed += 1;
+                self.paths.failed(peer, failure, now);
             }
             Input::RoundTrip { peer, millis } => self.health.measured(peer, millis, now),
             Input::Addresses(addresses) => self.directory.set_addresses(addresses, now),
@@ -426,6 +437,7 @@ impl Node {
         self.loopback.handle_timeout(now);
         self.weights.handle_timeout(now);
         self.health.handle_timeout(now);
+        self.tend_paths(now);
         if self.next_prune <= now.mono {
             self.next_prune = now.mono + PRUNE_MS;
             self.intake.prune(now);
@@ -444,6 +456,7 @@ impl Node {
             (self.loopback.poll_timeout(), "loopback"),
             (self.weights.poll_timeout(), "weights"),
             (self.health.poll_timeout(), "health"),
+            (self.paths.poll_timeout(), "paths"),
             (Some(self.next_prune), "prune"),
         ]
         .into_iter()

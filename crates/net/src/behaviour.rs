@@ -5,6 +5,7 @@ use std::time::Duration;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{StreamProtocol, gossipsub, identify, kad, ping, relay};
 use mesh_proto::protocol;
 
@@ -25,16 +26,24 @@ pub(crate) struct Behaviour<X: NetworkBehaviour> {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     relay: relay::client::Behaviour,
+    webrtc: Toggle<mesh_webrtc::Behaviour>,
     pub(crate) streams: streams::Behaviour,
     host: X,
 }
 
 impl<X: NetworkBehaviour> Behaviour<X> {
-    pub(crate) fn new(config: &Config, relay: relay::client::Behaviour, host: X) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        relay: relay::client::Behaviour,
+        webrtc: Option<mesh_webrtc::Behaviour>,
+        host: X,
+    ) -> Self {
         let key = config.identity.libp2p();
         let identify = identify::Config::new(protocol::IDENTIFY.to_owned(), key.public())
             .with_agent_version(config.agent_version.clone())
-            .with_push_listen_addr_updates(true);
+            .with_push_listen_addr_updates(true)
+            // The core says where to dial. What is remembered here would lead a dial through a relay past it.
+            .with_cache_size(0);
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
         Self {
             limits: connection_limits::Behaviour::new(limits(config.role)),
@@ -43,6 +52,7 @@ impl<X: NetworkBehaviour> Behaviour<X> {
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             relay,
+            webrtc: webrtc.into(),
             streams: streams::Behaviour::new([direct::PROTOCOL, join::PROTOCOL, transfer::PROTOCOL]),
             host,
         }

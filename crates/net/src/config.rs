@@ -1,9 +1,14 @@
 //! What a node is started with.
 
+use std::fmt;
+use std::sync::Arc;
+
 use libp2p::Multiaddr;
+use libp2p::core::muxing::StreamMuxerBox;
 use mesh_proto::{MeshId, NameError};
 
 use crate::identity::Identity;
+use crate::transport::Tls;
 
 /// What a node does for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +33,12 @@ pub struct Config {
     pub listen: Vec<Multiaddr>,
     /// Addresses under which others can reach this node, beside those it listens on.
     pub external: Vec<Multiaddr>,
+    /// The certificate of its secure WebSocket listeners (`/wss`, `/tls/ws`), which need one.
+    pub tls: Option<Tls>,
+    /// What the program puts around each connection.
+    pub around: Option<Around>,
+    /// Patience and bounds of WebRTC handshakes, where the program has WebRTC.
+    pub webrtc: mesh_webrtc::Config,
     /// What it does for others.
     pub role: Role,
     /// What identify calls this program, for example `neural-mesh/0.1.0`.
@@ -48,9 +59,33 @@ impl Config {
             relays: Vec::new(),
             listen: Vec::new(),
             external: Vec::new(),
+            tls: None,
+            around: None,
+            webrtc: mesh_webrtc::Config::default(),
             role: Role::default(),
             agent_version: concat!("neural-mesh/", env!("CARGO_PKG_VERSION")).to_owned(),
             core: mesh_core::node::Config::default(),
         })
+    }
+}
+
+/// Something that a host program puts around each connection, once its peer is known: to count what passes, for example.
+#[derive(Clone)]
+pub struct Around(Arc<dyn Fn(StreamMuxerBox) -> StreamMuxerBox + Send + Sync>);
+
+impl Around {
+    /// Puts what `wrap` returns in the place of each connection.
+    pub fn new(wrap: impl Fn(StreamMuxerBox) -> StreamMuxerBox + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wrap))
+    }
+
+    pub(crate) fn put(&self, connection: StreamMuxerBox) -> StreamMuxerBox {
+        (self.0)(connection)
+    }
+}
+
+impl fmt::Debug for Around {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Around")
     }
 }

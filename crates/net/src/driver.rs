@@ -34,7 +34,7 @@ use crate::host::{Host, HostAction};
 use crate::identity::{entropy, node_of, peer_of};
 use crate::slow::Slow;
 use crate::transfer::{self, Transfers};
-use crate::transport::{self, TransportError};
+use crate::transport::{self, Built, TransportError};
 use crate::{events, gossip};
 
 mod asked;
@@ -97,9 +97,9 @@ pub enum StartError {
 pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, StartError> {
     let now = mesh_platform::now();
     let seeds = links::seeds(&config.relays)?;
-    let (transport, relay) = transport::build(&config)?;
+    let Built { transport, relay, webrtc } = transport::build(&config, host.rtc())?;
     let extra = host.behaviour(config.identity.libp2p());
-    let behaviour = Behaviour::new(&config, relay, extra);
+    let behaviour = Behaviour::new(&config, relay, webrtc, extra);
     let executor = swarm::Config::with_executor(Box::new(mesh_platform::spawn))
         .with_idle_connection_timeout(std::time::Duration::from_secs(60));
     let mut swarm = Swarm::new(transport, behaviour, config.identity.peer_id(), executor);
@@ -127,6 +127,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         seeds,
         links: BTreeMap::new(),
         detours: BTreeMap::new(),
+        upgrades: BTreeMap::new(),
         slow: Slow::default(),
         reservations: BTreeMap::new(),
         inbound: BTreeMap::new(),
@@ -172,6 +173,8 @@ struct Driver<H: Host> {
     links: BTreeMap<NodeId, BTreeMap<ConnectionId, links::Connection>>,
     /// Addresses through relays of nodes that are being dialled directly, for when that fails. No more than are dialled.
     detours: BTreeMap<NodeId, Vec<Multiaddr>>,
+    /// Dials that are to replace a relayed connection.
+    upgrades: BTreeMap<ConnectionId, NodeId>,
     /// Neighbours that are behind.
     slow: Slow,
     /// Circuit listeners, by relay.

@@ -21,11 +21,12 @@ mod transfer;
 mod transport;
 
 pub use calls::{Closed, Handle, ShareFailed, Shared};
-pub use config::{Config, Role};
+pub use config::{Around, Config, Role};
 pub use driver::{Running, StartError, start};
 pub use events::{Event, EventStream, MAX_EVENT_BYTES, MAX_EVENTS};
-pub use host::{Host, HostAction, NoHost};
+pub use host::{Host, HostAction, NoHost, WithRtc};
 pub use identity::{Identity, node_of, peer_of};
 pub use libp2p::{Multiaddr, PeerId};
 pub use mesh_platform::now;
-pub use transport::TransportError;
+pub use mesh_webrtc::rtc::Absent as NoRtc;
+pub use transport::{Tls, TlsError, TransportError};

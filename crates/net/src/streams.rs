@@ -2,7 +2,8 @@
 //!
 //! Our own because `libp2p-stream` drops an incoming stream when another one is still waiting to be picked up, which a
 //! relay that a crowd joins at once meets every time (docs/adr/0009). Here an incoming stream is an event of the swarm like
-//! any other. A stream is opened over a direct connection if there is one beside a relayed one.
+//! any other. A stream is opened over a direct connection if there is one beside a relayed one. One that was made by
+//! WebRTC took an effort that nobody wants to make again: it is kept while nothing is open on it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -86,7 +87,12 @@ impl Behaviour {
     fn handler(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr) -> Handler {
         let relayed = address.iter().any(|part| part == Protocol::P2pCircuit);
         self.connections.entry(peer).or_default().push((connection, relayed));
-        Handler { protocols: self.protocols.clone(), requests: VecDeque::new(), accepted: VecDeque::new() }
+        Handler {
+            protocols: self.protocols.clone(),
+            keep: mesh_webrtc::address::is_direct_webrtc(address),
+            requests: VecDeque::new(),
+            accepted: VecDeque::new(),
+        }
     }
 
     fn forget(&mut self, connection: ConnectionId, peer: PeerId) {
@@ -174,6 +180,7 @@ pub(crate) struct Accepted {
 /// One connection's half.
 pub(crate) struct Handler {
     protocols: Vec<StreamProtocol>,
+    keep: bool,
     requests: VecDeque<Request>,
     accepted: VecDeque<Accepted>,
 }
@@ -188,6 +195,10 @@ impl ConnectionHandler for Handler {
 
     fn listen_protocol(&self) -> SubstreamProtocol<Names> {
         SubstreamProtocol::new(Names(self.protocols.clone()), ())
+    }
+
+    fn connection_keep_alive(&self) -> bool {
+        self.keep
     }
 
     fn poll(

@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
+use libp2p::core::Transport as _;
 use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::Boxed;
+use libp2p::core::transport::{Boxed, OrTransport};
 use libp2p::{PeerId, relay};
+use mesh_webrtc::rtc::Rtc;
 
-pub(crate) use imp::build;
+use crate::config::Config;
 
-/// Everything a node dials and listens with, and the relay client whose other half is a behaviour.
-pub(crate) type Built = (Boxed<(PeerId, StreamMuxerBox)>, relay::client::Behaviour);
+pub use imp::{Tls, TlsError};
+
+/// Everything a node dials and listens with, and the behaviours whose other halves are transports.
+pub(crate) struct Built {
+    pub(crate) transport: Boxed<(PeerId, StreamMuxerBox)>,
+    pub(crate) relay: relay::client::Behaviour,
+    pub(crate) webrtc: Option<mesh_webrtc::Behaviour>,
+}
 
 /// Why the transports could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +33,35 @@ pub enum TransportError {
 /// How long a connection may take to prove who is at its other end. Sockets that say nothing hold a place until then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// What `config` asks for, with what its program has and puts around each connection.
+pub(crate) fn build<R: Rtc>(config: &Config, rtc: Option<R>) -> Result<Built, TransportError> {
+    let (transport, relay) = imp::build(config.identity.libp2p(), config.tls.clone())?;
+    let (transport, webrtc) = match rtc {
+        Some(rtc) => {
+            let (webrtc, behaviour) = mesh_webrtc::new(config.webrtc.clone(), rtc);
+            let webrtc = webrtc.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+            // Before the relay client, which would take its addresses for circuits.
+            (OrTransport::new(webrtc, transport).map(|either, _| either.into_inner()).boxed(), Some(behaviour))
+        }
+        None => (transport, None),
+    };
+    let transport = match config.around.clone() {
+        Some(around) => transport.map(move |(peer, muxer), _| (peer, around.put(muxer))).boxed(),
+        None => transport,
+    };
+    Ok(Built { transport, relay, webrtc })
+}
+
+/// Transports of the target, and the relay client's other half.
+type Pair = (Boxed<(PeerId, StreamMuxerBox)>, relay::client::Behaviour);
+
 /// Yamux as every stream of ours travels in it.
 fn yamux() -> libp2p::yamux::Config {
     libp2p::yamux::Config::default()
 }
+
+#[cfg(not(target_arch = "wasm32"))]
+mod tls;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod imp {
@@ -38,28 +71,39 @@ mod imp {
     use libp2p::core::transport::OrTransport;
     use libp2p::core::upgrade::Version;
     use libp2p::identity::Keypair;
-    use libp2p::{dns, noise, quic, relay, tcp, websocket};
+    use libp2p::{dns, noise, quic, relay, tcp};
 
-    use super::{Built, HANDSHAKE, TransportError, yamux};
+    use super::tls::WebSocket;
+    pub use super::tls::{Tls, TlsError};
+    use super::{HANDSHAKE, Pair, TransportError, yamux};
 
-    /// QUIC; TCP and WebSocket with Noise and yamux; circuits through relays.
-    pub(crate) fn build(key: &Keypair) -> Result<Built, TransportError> {
+    /// Circuits through relays; WebSocket and TCP with Noise and yamux; QUIC.
+    pub(crate) fn build(key: &Keypair, tls: Option<Tls>) -> Result<Pair, TransportError> {
         let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-        let websocket = websocket::Config::new(tcp());
         let (relay_transport, relay) = relay::client::new(key.public().to_peer_id());
-
-        let streams = OrTransport::new(relay_transport, OrTransport::new(websocket, tcp()))
+        // It has to see the name that its certificate is checked against, so it resolves names itself.
+        let websocket = WebSocket::new(dns::tokio::Transport::system(tcp())?, tls);
+        let named = OrTransport::new(relay_transport, websocket)
+            .upgrade(Version::V1Lazy)
+            .authenticate(noise::Config::new(key)?)
+            .multiplex(yamux())
+            .timeout(HANDSHAKE);
+        let streams = tcp()
             .upgrade(Version::V1Lazy)
             .authenticate(noise::Config::new(key)?)
             .multiplex(yamux())
             .timeout(HANDSHAKE);
         let quic = quic::tokio::Transport::new(quic::Config::new(key));
-        let either = OrTransport::new(quic, streams).map(|either, _| match either {
+        let resolved = OrTransport::new(quic, streams).map(|either, _| match either {
             Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
             Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
         });
-        let transport = dns::tokio::Transport::system(either)?.boxed();
-        Ok((transport, relay))
+        // The last one takes every address that is left, whether or not it can dial it.
+        let transport = OrTransport::new(named, dns::tokio::Transport::system(resolved)?).map(|either, _| match either {
+            Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+            Either::Right(connection) => connection,
+        });
+        Ok((transport.boxed(), relay))
     }
 }
 
@@ -75,10 +119,18 @@ mod imp {
     use libp2p::identity::Keypair;
     use libp2p::{noise, relay};
 
-    use super::{Built, HANDSHAKE, TransportError, websocket, yamux};
+    use super::{HANDSHAKE, Pair, TransportError, websocket, yamux};
+
+    /// Nobody listens here, so there is no certificate to show.
+    #[derive(Clone, Debug)]
+    pub enum Tls {}
+
+    /// Nothing that could go wrong with it.
+    #[derive(Debug)]
+    pub enum TlsError {}
 
     /// The host's WebSocket with Noise and yamux; circuits through relays.
-    pub(crate) fn build(key: &Keypair) -> Result<Built, TransportError> {
+    pub(crate) fn build(key: &Keypair, _: Option<Tls>) -> Result<Pair, TransportError> {
         let (relay_transport, relay) = relay::client::new(key.public().to_peer_id());
         let transport = OrTransport::new(relay_transport, websocket::Transport::default())
             .upgrade(Version::V1Lazy)

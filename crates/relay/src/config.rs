@@ -4,14 +4,12 @@
 //! [`load()`] reads the layers: defaults, file, environment, flags. Each is checked as it is laid on, so an error can
 //! name the file and line, the variable or the flag that brought it.
 
+mod listen;
 mod load;
 mod render;
+mod sections;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -19,12 +17,13 @@ use mesh_proto::MeshId;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use listen::{Listen, Sockets, is_secure, is_websocket};
+use listen::{can_listen_on, shares_port};
 pub(crate) use load::{Loaded, load};
+pub(crate) use sections::{Http, Limits, Stun, Tls, UI_DEFAULT, Ui};
 
-use crate::ports::endpoint;
-
-/// Most tokens a minute that libp2p's rate limiter can tell apart: one a microsecond.
-const MAX_PER_MINUTE: u32 = 60_000_000;
+/// What may follow the IP address of a listener.
+const LISTENERS: &str = "/tcp/PORT, /tcp/PORT/ws, /tcp/PORT/wss, /tcp/PORT/tls/ws or /udp/PORT/quic-v1";
 
 /// The whole configuration. Field names are the keys of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,43 +36,12 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) external: Vec<Multiaddr>,
     pub(crate) peers: Vec<Multiaddr>,
+    pub(crate) tls: Tls,
+    pub(crate) stun: Stun,
     pub(crate) http: Http,
+    pub(crate) ui: Ui,
     pub(crate) relay: Limits,
 }
-
-/// The section `[http]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Http {
-    pub(crate) listen: HttpListen,
-    pub(crate) allow_public: bool,
-}
-
-/// The section `[relay]`: limits of the circuit relay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Limits {
-    pub(crate) max_reservations: NonZeroU32,
-    pub(crate) max_reservations_per_peer: NonZeroU32,
-    pub(crate) reservation_seconds: NonZeroU32,
-    pub(crate) max_circuits: NonZeroU32,
-    pub(crate) max_circuits_per_peer: NonZeroU32,
-    pub(crate) circuit_seconds: NonZeroU32,
-    pub(crate) circuit_mib: u32,
-    pub(crate) reservation_burst_per_peer: NonZeroU32,
-    pub(crate) reservations_per_minute_per_peer: NonZeroU32,
-    pub(crate) reservation_burst_per_address: NonZeroU32,
-    pub(crate) reservations_per_minute_per_address: NonZeroU32,
-    pub(crate) circuit_burst_per_peer: NonZeroU32,
-    pub(crate) circuits_per_minute_per_peer: NonZeroU32,
-    pub(crate) circuit_burst_per_address: NonZeroU32,
-    pub(crate) circuits_per_minute_per_address: NonZeroU32,
-}
-
-/// Where the HTTP endpoints are served, `None` for nowhere. Written `IP:PORT` or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct HttpListen(pub(crate) Option<SocketAddr>);
 
 /// A value that has the right type and cannot work all the same.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,39 +62,11 @@ impl Default for Config {
             listen: default_listeners(),
             external: Vec::new(),
             peers: Vec::new(),
+            tls: Tls::default(),
+            stun: Stun::default(),
             http: Http::default(),
+            ui: Ui::default(),
             relay: Limits::default(),
-        }
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: HttpListen(Some(SocketAddr::from(([127, 0, 0, 1], 4003)))), allow_public: false }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        const fn n(value: u32) -> NonZeroU32 {
-            NonZeroU32::MIN.saturating_add(value - 1)
-        }
-        Self {
-            max_reservations: n(512),
-            max_reservations_per_peer: n(4),
-            reservation_seconds: n(3_600),
-            max_circuits: n(8_192),
-            max_circuits_per_peer: n(256),
-            circuit_seconds: n(86_400),
-            circuit_mib: 4_096,
-            reservation_burst_per_peer: n(64),
-            reservations_per_minute_per_peer: n(12),
-            reservation_burst_per_address: n(4_096),
-            reservations_per_minute_per_address: n(600),
-            circuit_burst_per_peer: n(1_024),
-            circuits_per_minute_per_peer: n(600),
-            circuit_burst_per_address: n(65_536),
-            circuits_per_minute_per_address: n(12_000),
         }
     }
 }
@@ -148,7 +88,7 @@ impl Config {
 
     /// Checks each value on its own.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
-        let Self { mesh, key, log, mdns: _, listen, external, peers, http: _, relay } = self;
+        let Self { mesh, key, log, mdns: _, listen, external, peers, tls: _, stun: _, http: _, ui: _, relay } = self;
         MeshId::open(mesh).map_err(|error| invalid("mesh", error.to_string()))?;
         if key.as_os_str().is_empty() {
             return Err(invalid("key", "the path of the key file is empty".to_owned()));
@@ -163,10 +103,7 @@ impl Config {
             return Err(invalid("listen", "the relay needs at least one address to listen on".to_owned()));
         }
         if let Some(address) = listen.iter().find(|address| !can_listen_on(address)) {
-            return Err(invalid(
-                "listen",
-                format!("{address} is not /ip4 or /ip6 followed by /tcp/PORT, /tcp/PORT/ws or /udp/PORT/quic-v1"),
-            ));
+            return Err(invalid("listen", format!("{address} is not /ip4 or /ip6 followed by {LISTENERS}")));
         }
         if let Some(address) = listen.iter().enumerate().find_map(|(at, address)| shares_port(address, &listen[..at])) {
             return Err(invalid(
@@ -185,28 +122,38 @@ impl Config {
 
     /// Checks values against each other, once all layers are laid on.
     pub(crate) fn check_together(&self) -> Result<(), Invalid> {
-        let Http { listen: HttpListen(address), allow_public } = self.http;
-        match address {
-            Some(address) if !address.ip().is_loopback() && !allow_public => Err(invalid(
+        let Http { listen: Listen(address), allow_public } = self.http;
+        if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !allow_public) {
+            return Err(invalid(
                 "http.listen",
                 format!("{address} can be reached from other machines; set http.allow_public = true if that is meant"),
-            )),
-            Some(_) | None => Ok(()),
+            ));
         }
+        self.check_tls()
     }
-}
 
-impl Limits {
-    fn check(&self) -> Result<(), Invalid> {
-        let rates = [
-            ("relay.reservations_per_minute_per_peer", self.reservations_per_minute_per_peer),
-            ("relay.reservations_per_minute_per_address", self.reservations_per_minute_per_address),
-            ("relay.circuits_per_minute_per_peer", self.circuits_per_minute_per_peer),
-            ("relay.circuits_per_minute_per_address", self.circuits_per_minute_per_address),
-        ];
-        match rates.into_iter().find(|(_, rate)| rate.get() > MAX_PER_MINUTE) {
-            Some((key, rate)) => Err(invalid(key, format!("{rate} is more than {MAX_PER_MINUTE} a minute"))),
-            None => Ok(()),
+    /// A secure listener needs both files, and the files need a secure listener: else somebody believes in a safety
+    /// that is not there.
+    fn check_tls(&self) -> Result<(), Invalid> {
+        let given = |path: &PathBuf| !path.as_os_str().is_empty();
+        let secure = self.listen.iter().find(|address| is_secure(address));
+        match (given(&self.tls.certificate), given(&self.tls.key), secure) {
+            (true, false, _) => {
+                Err(invalid("tls.key", "there is a certificate and no key: name the file of its key".to_owned()))
+            }
+            (false, true, _) => Err(invalid(
+                "tls.certificate",
+                "there is a key and no certificate: name the file of the certificate".to_owned(),
+            )),
+            (false, false, Some(address)) => Err(invalid(
+                "listen",
+                format!("{address} needs a certificate: name its files in tls.certificate and tls.key"),
+            )),
+            (true, true, None) => Err(invalid(
+                "tls.certificate",
+                "no listener uses it: add one that ends in /wss, as in /ip4/0.0.0.0/tcp/4443/wss".to_owned(),
+            )),
+            (true, true, Some(_)) | (false, false, None) => Ok(()),
         }
     }
 }
@@ -215,64 +162,8 @@ fn invalid(key: &'static str, message: String) -> Invalid {
     Invalid { key, message }
 }
 
-/// `address`, if it stands for the same socket as one of `others`.
-fn shares_port<'a>(address: &'a Multiaddr, others: &[Multiaddr]) -> Option<&'a Multiaddr> {
-    let socket = endpoint(address).filter(|(_, socket)| socket.port() != 0)?;
-    others.iter().any(|other| endpoint(other) == Some(socket)).then_some(address)
-}
-
 fn ends_in_peer(address: &Multiaddr) -> bool {
     matches!(address.iter().last(), Some(Protocol::P2p(_)))
-}
-
-fn can_listen_on(address: &Multiaddr) -> bool {
-    let mut parts = address.iter();
-    if !matches!(parts.next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_))) {
-        return false;
-    }
-    let rest = (parts.next(), parts.next(), parts.next());
-    matches!(
-        rest,
-        (Some(Protocol::Tcp(_)), None | Some(Protocol::Ws(_)), None)
-            | (Some(Protocol::Udp(_)), Some(Protocol::QuicV1), None)
-    )
-}
-
-impl FromStr for HttpListen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self(None)),
-            _ => match text.parse() {
-                Ok(address) => Ok(Self(Some(address))),
-                Err(_) => Err(format!("{text:?} is neither IP:PORT, as in 127.0.0.1:4003, nor \"off\"")),
-            },
-        }
-    }
-}
-
-impl TryFrom<String> for HttpListen {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<HttpListen> for String {
-    fn from(listen: HttpListen) -> Self {
-        listen.to_string()
-    }
-}
-
-impl fmt::Display for HttpListen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(f),
-            None => f.write_str("off"),
-        }
-    }
 }
 
 #[cfg(test)]

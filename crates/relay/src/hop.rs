@@ -16,11 +16,14 @@
 //! * **No address.** A reservation names the relay's confirmed external addresses, and a client refuses one that names
 //!   none. A relay on a laptop has no such address, so the ones it listens on stand in: see [`addresses`].
 //!
+//! The bytes in circuits are counted beside it: see [`traffic`].
+//!
 //! The relay's messages to its connections are opaque outside its crate. They are told apart by where they go, see
 //! [`Behaviour::route`]; the tests beside this file fail when a later version sends them elsewhere.
 
 mod addresses;
 mod books;
+mod traffic;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll};
@@ -39,6 +42,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use addresses::Addresses;
 use books::Books;
+pub(crate) use traffic::counted;
 
 /// Circuits being opened to one connection at once. Relay and client both handle ten and drop the rest; two stay free
 /// for those that one side has finished and the other has not.

@@ -37,6 +37,7 @@ impl RelayHost {
 
 impl Host for RelayHost {
     type Behaviour = Behaviour;
+    type Rtc = mesh_net::NoRtc;
 
     fn behaviour(&mut self, key: &Keypair) -> Behaviour {
         let local = key.public().to_peer_id();

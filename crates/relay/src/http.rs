@@ -45,6 +45,7 @@ pub(crate) struct Status {
 pub(crate) struct Node {
     pub(crate) handle: Handle,
     pub(crate) addresses: Vec<Multiaddr>,
+    pub(crate) stun: Vec<String>,
 }
 
 impl Status {
@@ -100,7 +101,9 @@ async fn show_status(State(status): State<Arc<Status>>) -> Response {
         "agents": mesh.agents_known,
         "reservations": status.exporter.reservations(),
         "circuits": status.exporter.circuits(),
+        "relayedBytes": status.exporter.relayed_bytes().get(),
         "addresses": node.addresses,
+        "stun": node.stun,
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }

@@ -5,9 +5,10 @@
 //! would not decide as well, and everything that passes through a circuit is encrypted end to end.
 //!
 //! Reading order: [`options`] and [`config`] say what can be set, [`run`] is the life of the process, [`host`] is what
-//! a relay adds to an ordinary node ([`hop`] its circuit relay, [`neighbours`] its mDNS), [`http`] and [`metrics`] are what
-//! operators see.
+//! a relay adds to an ordinary node ([`hop`] its circuit relay, [`neighbours`] its mDNS), [`stun`] and [`ui`] are what
+//! browsers get beside it, [`http`] and [`metrics`] are what operators see.
 
+mod addresses;
 mod config;
 mod hop;
 mod host;
@@ -19,6 +20,10 @@ mod options;
 mod output;
 mod ports;
 mod run;
+mod signals;
+mod stun;
+mod tls;
+mod ui;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -54,6 +59,8 @@ fn start(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if options.check {
         key::load(&config.key)?;
+        tls::load(&config.tls)?;
+        ui::directory(&config.ui)?;
         output::write("The configuration is valid.\n");
         return Ok(());
     }

@@ -1,10 +1,8 @@
 //! What Prometheus gets to see, in the OpenMetrics text format.
 //!
 //! * `mesh_*`: the counters of `mesh-core`, the same that `getMeshMetrics()` gives in JavaScript.
-//! * `mesh_relay_*`: reservations and circuits of the circuit relay, connections by transport, peers found by mDNS.
+//! * `mesh_relay_*`: reservations, circuits and their bytes, connections by transport, peers found by mDNS, STUN.
 //! * `libp2p_swarm_*`, `libp2p_relay_*`: what libp2p's own recorder makes of the swarm's and the relay's events.
-//!
-//! The bytes inside circuits are not counted: `libp2p-relay` 0.22 copies them without telling how many.
 
 mod labels;
 
@@ -25,7 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::hop;
-use labels::{Reason, ReasonLabel, Transport, TransportLabel};
+use labels::{Outcome, OutcomeLabel, Reason, ReasonLabel, Transport, TransportLabel};
 
 /// The type of what [`Exporter::encode`] returns.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -110,12 +108,41 @@ impl Exporter {
     pub(crate) fn circuits(&self) -> i64 {
         self.relay.circuits.get()
     }
+
+    /// Takes what passes through circuits.
+    pub(crate) fn relayed_bytes(&self) -> Counter {
+        self.relay.relayed_bytes.clone()
+    }
+
+    /// Takes what the STUN responder does.
+    pub(crate) fn stun(&self) -> StunMetrics {
+        let of = |outcome| self.relay.stun.get_or_create(&OutcomeLabel { outcome }).clone();
+        StunMetrics {
+            answered: of(Outcome::Answered),
+            refused: of(Outcome::Refused),
+            limited: of(Outcome::Limited),
+            ignored: of(Outcome::Ignored),
+        }
+    }
 }
 
 fn is_fed(line: &str) -> bool {
     // A sample begins with its name, a comment with "# HELP", "# TYPE" or "# UNIT" and the name.
     let name = if line.starts_with('#') { line.splitn(3, ' ').nth(2).unwrap_or_default() } else { line };
     FED.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// What became of datagrams to the STUN responder.
+#[derive(Clone)]
+pub(crate) struct StunMetrics {
+    /// The address was told.
+    pub(crate) answered: Counter,
+    /// They asked for something that this responder does not have, and were told so.
+    pub(crate) refused: Counter,
+    /// Too many came.
+    pub(crate) limited: Counter,
+    /// They were no requests.
+    pub(crate) ignored: Counter,
 }
 
 #[derive(Clone)]
@@ -129,8 +156,10 @@ struct RelayMetrics {
     circuits_denied: Family<ReasonLabel, Counter>,
     circuits_closed: Family<ReasonLabel, Counter>,
     circuit_duration: Histogram,
+    relayed_bytes: Counter,
     connections: Family<TransportLabel, Gauge>,
     mdns_found: Counter,
+    stun: Family<OutcomeLabel, Counter>,
 }
 
 impl RelayMetrics {
@@ -147,8 +176,10 @@ impl RelayMetrics {
             // A second to nine hours and more: from a circuit that only served to connect directly to one that lives
             // as long as its browser tab.
             circuit_duration: Histogram::new(exponential_buckets(1.0, 2.0, 16)),
+            relayed_bytes: Counter::default(),
             connections: Family::default(),
             mdns_found: Counter::default(),
+            stun: Family::default(),
         };
         let about = Info::new([
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -171,8 +202,11 @@ impl RelayMetrics {
             unit,
             metrics.circuit_duration.clone(),
         );
+        let help = "Bytes passed on in circuits, both directions together";
+        registry.register_with_unit("relayed", help, Unit::Bytes, metrics.relayed_bytes.clone());
         registry.register("connections", "Connections now, by transport", metrics.connections.clone());
         registry.register("mdns_found", "Peers found on the local network", metrics.mdns_found.clone());
+        registry.register("stun_datagrams", "Datagrams to the STUN responder, by outcome", metrics.stun.clone());
         metrics
     }
 

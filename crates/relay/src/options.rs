@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Parser;
 use libp2p::Multiaddr;
 
-use crate::config::HttpListen;
+use crate::config::{Listen, UI_DEFAULT};
 
 /// Lets browsers and servers of a neural mesh find and reach each other.
 ///
 /// Runs a circuit relay, a bootstrap node and a DHT server, and is a member of the mesh itself. Without any flag it
-/// listens on ports 4001 (TCP, QUIC) and 4002 (WebSocket) and prints the addresses to hand out.
+/// listens on ports 4001 (TCP, QUIC), 4002 (WebSocket) and 3478 (STUN) and prints the addresses to hand out.
 ///
 /// Every setting has a default, a line in the configuration file, an environment variable NEURAL_MESH_… and, for the
 /// common ones, a flag; the later of these wins. --print-config shows them all.
@@ -41,9 +41,29 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
 
+    /// Certificate chain of listeners that end in /wss or /tls/ws (PEM). Read again on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// Private key of that certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Where to answer STUN requests (UDP), or "off". May be given several times.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) stun: Vec<Listen>,
+
     /// Where to serve /healthz, /readyz, /status and /metrics, or "off".
     #[arg(long, value_name = "IP:PORT")]
-    pub(crate) http: Option<HttpListen>,
+    pub(crate) http: Option<Listen>,
+
+    /// Serve the page for browsers, on 127.0.0.1:8080 unless an address is given.
+    #[arg(long, value_name = "IP:PORT", num_args = 0..=1, default_missing_value = UI_DEFAULT)]
+    pub(crate) ui: Option<Listen>,
+
+    /// Directory of the built page, instead of the one that is looked for.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ui_directory: Option<PathBuf>,
 
     /// Print the configuration in force and exit.
     #[arg(long)]

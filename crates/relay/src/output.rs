@@ -8,6 +8,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde::Serialize;
 
+use crate::config::{is_secure, is_websocket};
+
 /// What there is to tell about a relay that is up.
 #[derive(Clone, Debug)]
 pub(crate) struct Started {
@@ -15,7 +17,10 @@ pub(crate) struct Started {
     pub(crate) mesh: String,
     /// External addresses first, each ending in `/p2p/<peer id>`.
     pub(crate) addresses: Vec<Multiaddr>,
+    /// URLs of the STUN responder, external ones first.
+    pub(crate) stun: Vec<String>,
     pub(crate) http: Option<SocketAddr>,
+    pub(crate) ui: Option<SocketAddr>,
     pub(crate) key: PathBuf,
     pub(crate) key_created: bool,
 }
@@ -34,7 +39,9 @@ pub(crate) enum Output {
 #[serde(tag = "event", rename_all = "lowercase", rename_all_fields = "camelCase")]
 enum Line<'a> {
     Listening { address: String },
+    Stun { address: &'a str },
     Http { address: String },
+    Ui { address: String },
     Ready { peer_id: String, mesh: &'a str },
     Stopped,
 }
@@ -72,9 +79,11 @@ pub(crate) fn write(text: &str) {
 impl Started {
     fn json(&self) -> String {
         let listening = self.addresses.iter().map(|address| Line::Listening { address: address.to_string() });
+        let stun = self.stun.iter().map(|address| Line::Stun { address });
         let http = self.http.map(|http| Line::Http { address: format!("http://{http}") });
+        let ui = self.ui.map(|ui| Line::Ui { address: format!("http://{ui}") });
         let ready = Line::Ready { peer_id: self.peer_id.to_string(), mesh: &self.mesh };
-        listening.chain(http).chain([ready]).map(|line| line.json()).collect()
+        listening.chain(stun).chain(http).chain(ui).chain([ready]).map(|line| line.json()).collect()
     }
 
     fn text(&self) -> String {
@@ -89,8 +98,14 @@ impl Started {
         if let Some(http) = self.http {
             text += &format!("Metrics   http://{http}/metrics\n");
         }
+        if let Some(ui) = self.ui {
+            text += &format!("Page      http://{ui}/\n");
+        }
         text += "\nAddresses\n";
         for address in &self.addresses {
+            text += &format!("  {address}\n");
+        }
+        for address in &self.stun {
             text += &format!("  {address}\n");
         }
         text += &match self.browser_address() {
@@ -105,14 +120,9 @@ impl Started {
     fn browser_address(&self) -> Option<&Multiaddr> {
         let browser: Vec<_> = self.addresses.iter().filter(|address| is_websocket(address)).collect();
         let named = browser.iter().find(|address| !begins_with_ip(address));
-        let secure = browser.iter().find(|address| address.iter().any(|part| matches!(part, Protocol::Wss(_))));
-        let local = browser.iter().find(|address| is_loopback(address));
-        named.or(secure).or(local).or(browser.first()).copied()
+        let local = browser.iter().find(|address| is_loopback(address) && !is_secure(address));
+        named.or(local).or(browser.first()).copied()
     }
-}
-
-fn is_websocket(address: &Multiaddr) -> bool {
-    address.iter().any(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_)))
 }
 
 fn begins_with_ip(address: &Multiaddr) -> bool {
@@ -149,7 +159,9 @@ mod tests {
             peer_id,
             mesh: "it's".to_owned(),
             addresses: addresses.iter().map(with_peer).collect(),
+            stun: vec!["stun:127.0.0.1:3478".to_owned()],
             http: Some(SocketAddr::from(([127, 0, 0, 1], 4003))),
+            ui: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             key: PathBuf::from("mesh-relay.key"),
             key_created: true,
         }
@@ -162,12 +174,14 @@ mod tests {
         let lines: Vec<serde_json::Value> =
             json.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap_or_default()).collect();
-        assert_eq!(events, ["listening", "listening", "http", "ready"]);
+        assert_eq!(events, ["listening", "listening", "stun", "http", "ui", "ready"]);
         let peer_id = started.peer_id.to_string();
         assert_eq!(lines[1]["address"], format!("/ip4/127.0.0.1/tcp/4002/ws/p2p/{peer_id}"));
-        assert_eq!(lines[2]["address"], "http://127.0.0.1:4003");
-        assert_eq!(lines[3]["peerId"], peer_id);
-        assert_eq!(lines[3]["mesh"], "it's");
+        assert_eq!(lines[2]["address"], "stun:127.0.0.1:3478");
+        assert_eq!(lines[3]["address"], "http://127.0.0.1:4003");
+        assert_eq!(lines[4]["address"], "http://127.0.0.1:8080");
+        assert_eq!(lines[5]["peerId"], peer_id);
+        assert_eq!(lines[5]["mesh"], "it's");
     }
 
     #[test]
@@ -175,6 +189,14 @@ mod tests {
         let text = started(&["/ip4/10.0.0.1/tcp/4002/ws", "/ip4/127.0.0.1/tcp/4002/ws"]).text();
         assert!(text.contains(r"joinMesh('it\'s', { relays: '/ip4/127.0.0.1/tcp/4002/ws/p2p/"), "{text}");
         assert!(text.contains("mesh-relay.key (new)"), "{text}");
+        assert!(text.contains("Page      http://127.0.0.1:8080/\n"), "{text}");
+        assert!(text.contains("\n  stun:127.0.0.1:3478\n"), "{text}");
+    }
+
+    #[test]
+    fn a_certificate_is_for_a_name_so_a_number_is_shown_without_it() {
+        let started = started(&["/ip4/127.0.0.1/tcp/4443/wss", "/ip4/127.0.0.1/tcp/4002/ws"]);
+        assert_eq!(started.browser_address(), started.addresses.last());
     }
 
     #[test]

@@ -8,24 +8,30 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt;
+use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId};
 
 use mesh_core::node;
 use mesh_core::weights::ReceivingConfig;
-use mesh_net::{Event, EventStream, Identity, Role, Running, StartError};
+use mesh_net::{Around, Event, EventStream, Identity, Role, Running, StartError, Tls};
 use mesh_proto::NameError;
+use tokio::task::JoinSet;
 
-use crate::config::{Config, HttpListen};
+use crate::config::{self, Config, Listen, is_secure};
 use crate::host::RelayHost;
 use crate::http::{self, Node, Status};
 use crate::key::{self, Key};
 use crate::metrics::metrics;
 use crate::output::{Output, Started};
-use crate::ports;
+use crate::signals::{Hangups, Signals};
+use crate::{addresses, hop, ports, stun, tls, ui};
 
 /// How long saying goodbye to the mesh may take.
 const CLOSE: Duration = Duration::from_secs(3);
+
+/// A browser checks the certificate against the name in the address, and the addresses of this machine have none.
+const NAMELESS: &str = "no external address has the certificate's name: browsers need one to come in by, as in \
+    --external /dns4/relay.example.org/tcp/4443/wss";
 
 /// Why the relay did not start or did not end well: one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +39,13 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Key(#[from] key::KeyError),
     #[error(transparent)]
+    Tls(#[from] tls::TlsFileError),
+    #[error(transparent)]
     Http(#[from] http::BindError),
+    #[error(transparent)]
+    Stun(#[from] stun::BindError),
+    #[error(transparent)]
+    Ui(#[from] ui::UiError),
     #[error(transparent)]
     Port(#[from] ports::PortError),
     #[error(transparent)]
@@ -62,13 +74,23 @@ async fn live(config: Config, output: Output) -> Result<(), RunError> {
     let Key { seed, created } = key::load_or_create(&config.key, fresh_seed)?;
     let identity = Identity::from_seed(seed);
     let peer_id = identity.peer_id();
+    let certificate = match tls::load(&config.tls)? {
+        Some(certificate) => Some((certificate, Hangups::new()?)),
+        None => None,
+    };
+    let has_ipv6 = has_ipv6();
     let listener = match config.http.listen {
-        HttpListen(Some(address)) => Some(http::bind(address).await?),
-        HttpListen(None) => None,
+        Listen(Some(address)) => Some(http::bind(address).await?),
+        Listen(None) => None,
     };
     let http = listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
+    let page = ui::bind(&config.ui).await?;
+    let ui = page.as_ref().map(ui::Page::address).transpose()?;
+    let stun_sockets = stun::bind(&config.stun, has_ipv6)?;
+    let stun = stun_sockets.iter().map(tokio::net::UdpSocket::local_addr).collect::<io::Result<Vec<_>>>()?;
 
     let (recorder, exporter) = metrics(peer_id, &config.mesh);
+    let (relayed, stun_metrics) = (exporter.relayed_bytes(), exporter.stun());
     let status = Arc::new(Status {
         peer_id,
         mesh: config.mesh.clone(),
@@ -76,18 +98,38 @@ async fn live(config: Config, output: Output) -> Result<(), RunError> {
         node: OnceLock::new(),
         closing: AtomicBool::new(false),
     });
-    let server = listener.map(|listener| tokio::spawn(http::serve(listener, Arc::clone(&status))));
+    // What else is served. Ends with this function, however that does.
+    let mut servers = JoinSet::new();
+    if let Some(listener) = listener {
+        servers.spawn(http::serve(listener, Arc::clone(&status)));
+    }
 
-    let node_config = node_config(&config, identity)?;
+    let mut node_config = node_config(&config, identity, has_ipv6)?;
+    node_config.tls = certificate.as_ref().map(|(certificate, _)| certificate.clone());
+    node_config.around = Some(Around::new(move |connection| hop::counted(connection, relayed.clone())));
     ports::check(&node_config.listen)?;
     let host = RelayHost::new(config.relay.clone(), config.mdns, recorder);
     let Running { handle, events, listening } = mesh_net::start(node_config, host).await?;
-    let addresses = addresses(&config.external, listening, peer_id);
-    let _ = status.node.set(Node { handle: handle.clone(), addresses: addresses.clone() });
-    output.started(&Started { peer_id, mesh: config.mesh, addresses, http, key: config.key, key_created: created });
+    let addresses = addresses::of_members(&config.external, listening, peer_id);
+    let stun = addresses::of_stun(&addresses, config.external.len(), &stun);
+    if let Some(page) = page {
+        servers.spawn(page.serve(ui::Relay::new(&config.mesh, peer_id, &addresses, &stun)));
+    }
+    servers.spawn(async move {
+        stun::serve(stun_sockets, config.stun, stun_metrics).await;
+        Ok(())
+    });
+    let node = Node { handle: handle.clone(), addresses: addresses.clone(), stun: stun.clone() };
+    let _ = status.node.set(node);
+    if certificate.is_some() && !config.external.iter().any(is_secure) {
+        tracing::warn!("{NAMELESS}");
+    }
+    let Config { mesh, key, tls: files, .. } = config;
+    output.started(&Started { peer_id, mesh, addresses, stun, http, ui, key, key_created: created });
 
     tokio::select! {
         () = signals.next() => {}
+        () = renew(certificate, &files) => {}
         () = follow(events) => return Err(RunError::Ended),
     }
     tracing::info!("closing");
@@ -100,11 +142,22 @@ async fn live(config: Config, output: Output) -> Result<(), RunError> {
         }
         () = signals.next() => return Err(RunError::Forced),
     }
-    if let Some(server) = server {
-        server.abort();
-    }
+    servers.abort_all();
     output.stopped();
     Ok(())
+}
+
+/// Reads the certificate again with each SIGHUP. Never ends.
+async fn renew(certificate: Option<(Tls, Hangups)>, files: &config::Tls) {
+    // Without one, SIGHUP ends the program as it ends others whose terminal is closed.
+    let Some((certificate, mut hangups)) = certificate else { return std::future::pending().await };
+    loop {
+        hangups.next().await;
+        match tls::reload(files, &certificate) {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!("{error}; the former certificate stays"),
+        }
+    }
 }
 
 fn fresh_seed() -> io::Result<[u8; key::SEED]> {
@@ -112,12 +165,12 @@ fn fresh_seed() -> io::Result<[u8; key::SEED]> {
 }
 
 /// What the node is told to be: a hub that many peers stay connected to.
-fn node_config(config: &Config, identity: Identity) -> Result<mesh_net::Config, NameError> {
+fn node_config(config: &Config, identity: Identity, has_ipv6: bool) -> Result<mesh_net::Config, NameError> {
     let mut node = mesh_net::Config::new(identity, &config.mesh)?;
     node.role = Role::Hub;
     node.relays.clone_from(&config.peers);
     node.external.clone_from(&config.external);
-    node.listen = listeners(config, has_ipv6());
+    node.listen = listeners(config, has_ipv6);
     // Nobody here could use weights that are sent to the relay itself.
     node.core.weights.receiving = ReceivingConfig::up_to(0);
     node.core.inbox = false;
@@ -139,23 +192,6 @@ fn has_ipv6() -> bool {
     UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
 
-/// What to hand out: the external addresses as they were given, then those on this machine, browsers' first.
-fn addresses(external: &[Multiaddr], mut listening: Vec<Multiaddr>, peer: PeerId) -> Vec<Multiaddr> {
-    // A link-local address means nothing without the name of an interface, which a multiaddr does not tell.
-    listening.retain(|address| !matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local()));
-    listening.sort_by_cached_key(|address| {
-        let websocket = address.iter().any(|part| matches!(part, Protocol::Ws(_)));
-        let ipv6 = matches!(address.iter().next(), Some(Protocol::Ip6(_)));
-        (!websocket, ipv6, address.to_string())
-    });
-    external.iter().chain(&listening).map(|address| with_peer(address, peer)).collect()
-}
-
-fn with_peer(address: &Multiaddr, peer: PeerId) -> Multiaddr {
-    // It stays as it is when it names a peer already.
-    address.clone().with_p2p(peer).unwrap_or_else(|address| address)
-}
-
 /// Logs what happens in the mesh. Ends when the node does.
 async fn follow(mut events: EventStream) {
     while let Some(event) = events.next().await {
@@ -166,44 +202,6 @@ async fn follow(mut events: EventStream) {
             Event::Core(event) => tracing::debug!(?event, "mesh"),
             Event::Weights { from, .. } => tracing::debug!(%from, "weights for nobody"),
             Event::Lagged(dropped) => tracing::debug!(dropped, "mesh events were not looked at"),
-        }
-    }
-}
-
-/// SIGTERM and SIGINT, or Ctrl-C where there are no signals.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Ends with the next signal.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {})
-    }
-
-    /// Ends with the next Ctrl-C.
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
         }
     }
 }
@@ -222,32 +220,5 @@ mod tests {
         let asked: Vec<Multiaddr> = vec!["/ip6/::1/tcp/0".parse().expect("an address")];
         let config = Config { listen: asked.clone(), ..Config::default() };
         assert_eq!(listeners(&config, false), asked);
-    }
-
-    #[test]
-    fn addresses_are_in_the_order_to_hand_them_out() {
-        let address = |text: &str| text.parse::<Multiaddr>().expect("an address");
-        let peer = PeerId::random();
-        let external = [address("/dns4/relay.example.org/tcp/443/wss")];
-        let listening =
-            ["/ip6/fe80::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/2/ws"]
-                .map(address);
-        let ordered = addresses(&external, listening.to_vec(), peer);
-        let expected = [
-            "/dns4/relay.example.org/tcp/443/wss",
-            "/ip4/127.0.0.1/tcp/2/ws",
-            "/ip6/::1/tcp/2/ws",
-            "/ip4/127.0.0.1/tcp/1",
-        ];
-        assert_eq!(ordered, expected.map(|text| with_peer(&address(text), peer)));
-    }
-
-    #[test]
-    fn addresses_get_the_peer_id_once() {
-        let peer = PeerId::random();
-        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().expect("an address");
-        let whole = with_peer(&address, peer);
-        assert_eq!(whole.to_string(), format!("{address}/p2p/{peer}"));
-        assert_eq!(with_peer(&whole, peer), whole);
     }
 }

@@ -8,11 +8,12 @@ mod convert;
 mod error;
 mod pull;
 mod types;
+mod webrtc;
 
 use bytes::Bytes;
 use futures::lock::Mutex;
 use mesh_core::weights;
-use mesh_net::{Config, EventStream, Handle, Identity, Multiaddr, NoHost, Running};
+use mesh_net::{Config, EventStream, Handle, Identity, Multiaddr, Running, WithRtc};
 use tsify::{Ts, Tsify as _};
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::AbortSignal;
@@ -49,7 +50,7 @@ pub struct MeshNode {
 impl MeshNode {
     /// Starts a node. Its relays are dialled in the background, for as long as it runs.
     pub async fn open(config: Ts<NodeConfig>) -> Result<MeshNode, MeshFault> {
-        let NodeConfig { mesh, relays, identity, max_incoming_weights } = config.to_rust()?;
+        let NodeConfig { mesh, relays, identity, max_incoming_weights, webrtc } = config.to_rust()?;
         let identity = match identity {
             Some(seed) => {
                 let seed = seed.as_slice().try_into();
@@ -67,7 +68,8 @@ impl MeshNode {
         if let Some(max) = max_incoming_weights {
             config.core.weights.receiving = weights::ReceivingConfig::up_to(max);
         }
-        let Running { handle, events, .. } = mesh_net::start(config, NoHost).await?;
+        let rtc = webrtc::set_up(webrtc, &mut config);
+        let Running { handle, events, .. } = mesh_net::start(config, WithRtc(rtc)).await?;
         Ok(Self {
             peer_id: peer_text(&handle.node()),
             handle,
@@ -190,9 +192,10 @@ impl MeshNode {
     pub async fn topology(&self) -> Result<Ts<NetworkTopology>, MeshFault> {
         let (topology, seeds) = self.handle.topology().await?;
         let now = mesh_net::now().mono;
-        let links = topology.links.iter().map(|(node, link)| LinkInfo {
+        let links = topology.links.iter().map(|(node, (link, why))| LinkInfo {
             peer_id: peer_text(node),
             relayed: link.relayed,
+            reason: why.as_ref().map(ToString::to_string),
             address: link.address.clone(),
             rtt_ms: link.rtt_ms,
             connected_ms: now.since(link.since),

@@ -88,6 +88,7 @@ fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent> {
         node::Event::Seed { peer, connected: false } => MeshEvent::RelayDisconnected { peer_id: peer_text(&peer) },
         node::Event::Joined { peer, agents } => MeshEvent::Joined { peer_id: peer_text(&peer), agents },
         node::Event::PeerConnected { peer, relayed } => MeshEvent::PeerConnected { peer_id: peer_text(&peer), relayed },
+        node::Event::PathChanged { peer, relayed } => MeshEvent::PathChanged { peer_id: peer_text(&peer), relayed },
         node::Event::PeerDisconnected { peer } => MeshEvent::PeerDisconnected { peer_id: peer_text(&peer) },
         node::Event::PeerSuspected { peer } => MeshEvent::PeerSuspected { peer_id: peer_text(&peer) },
         node::Event::PeerRecovered { peer } => MeshEvent::PeerRecovered { peer_id: peer_text(&peer) },

@@ -26,6 +26,20 @@ pub struct NodeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[tsify(optional)]
     pub max_incoming_weights: Option<u64>,
+    /// Direct connections to other leaves; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub webrtc: Option<WebrtcConfig>,
+}
+
+/// How direct connections are made.
+#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub struct WebrtcConfig {
+    /// STUN servers, as `stun:host:port`. None when empty.
+    pub ice_servers: Vec<String>,
+    /// Whether this end's candidates are held back until the other's are here, which node-datachannel needs.
+    pub hold_candidates: bool,
 }
 
 /// What an agent says it has; units are the application's.
@@ -229,6 +243,10 @@ pub struct LinkInfo {
     pub peer_id: String,
     /// Whether a relay carries it.
     pub relayed: bool,
+    /// Why it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub reason: Option<String>,
     /// The remote's address.
     pub address: String,
     /// Milliseconds of the last round trip, once measured.
@@ -316,6 +334,8 @@ pub enum MeshEvent {
     Joined { peer_id: String, agents: usize },
     /// A link came up.
     PeerConnected { peer_id: String, relayed: bool },
+    /// A link that was relayed is direct now, or the other way round.
+    PathChanged { peer_id: String, relayed: bool },
     /// The last link to a node went down.
     PeerDisconnected { peer_id: String },
     /// A node has been silent for too long.

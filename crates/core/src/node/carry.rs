@@ -36,6 +36,10 @@ impl Node {
                 quiet = false;
                 self.weights_want(output);
             }
+            while let Some(output) = self.paths.poll_output() {
+                quiet = false;
+                self.paths_want(output);
+            }
             while let Some(output) = self.health.poll_output() {
                 quiet = false;
                 self.health_wants(output, now);
@@ -151,6 +155,24 @@ impl Node {
                 self.event(Event::Weights(event));
             }
             weights::Output::Transfer(command) => self.outputs.push_back(Output::Transfer(command)),
+        }
+    }
+
+    /// Lets the paths do what is due.
+    pub(super) fn tend_paths(&mut self, now: Now) {
+        let Self { paths, directory, health, .. } = self;
+        let heard = |node: &NodeId| health.peers().get(node).is_some_and(|peer| !peer.suspect);
+        paths.handle_timeout(|| directory.upgradable().filter(heard), now);
+    }
+
+    fn paths_want(&mut self, output: paths::Output) {
+        match output {
+            paths::Output::Dial(peer) => self.dial(peer),
+            paths::Output::Upgrade(peer) => {
+                self.metrics.upgrades_tried += 1;
+                self.outputs.push_back(Output::Upgrade { peer });
+            }
+            paths::Output::CloseRelayed(peer) => self.outputs.push_back(Output::CloseRelayed { peer }),
         }
     }
 

@@ -8,12 +8,13 @@ use mesh_proto::{AgentName, Hlc, NodeId, direct, join};
 
 use crate::intake::Verdict;
 use crate::offence::Offence;
+use crate::paths::{Failure, Why};
 use crate::{directory, health, messaging, weights};
 
 /// Something happened.
 #[derive(Debug)]
 pub enum Input {
-    /// A link to `peer` came up, or a better one beside it.
+    /// A link to `peer` came up, or a better one beside it, or a better one went and a worse one is left.
     Connected {
         /// Who is at the other end; the transport has proved it.
         peer: NodeId,
@@ -31,6 +32,13 @@ pub enum Input {
     DialFailed {
         /// Who was dialled.
         peer: NodeId,
+    },
+    /// An upgrade of the link to `peer`, ours or theirs, failed.
+    UpgradeFailed {
+        /// Who is at the other end.
+        peer: NodeId,
+        /// Why.
+        failure: Failure,
     },
     /// A round trip to `peer` was measured.
     RoundTrip {
@@ -110,6 +118,17 @@ pub enum Output {
         /// Multiaddrs; may be empty, for the driver knows some too.
         addresses: Vec<String>,
     },
+    /// Make a direct connection to `peer`, signalled over the relayed one. A failure is told by
+    /// [`Input::UpgradeFailed`].
+    Upgrade {
+        /// Whom.
+        peer: NodeId,
+    },
+    /// Close the relayed connections to `peer`, if there is a direct one.
+    CloseRelayed {
+        /// Whom.
+        peer: NodeId,
+    },
     /// Reserve a place on this relay.
     Reserve {
         /// The relay.
@@ -188,6 +207,13 @@ pub enum Event {
         /// To whom.
         peer: NodeId,
         /// Whether a relay carries it.
+        relayed: bool,
+    },
+    /// A link that was relayed is direct now, or the other way round.
+    PathChanged {
+        /// To whom.
+        peer: NodeId,
+        /// Whether a relay carries it now.
         relayed: bool,
     },
     /// The last link to a peer went down.
@@ -305,8 +331,8 @@ pub enum SendError {
 /// What is known of the network around this node.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    /// Links that are up.
-    pub links: BTreeMap<NodeId, health::Link>,
+    /// Links that are up, and why those are relayed that are.
+    pub links: BTreeMap<NodeId, (health::Link, Option<Why>)>,
     /// Nodes that were heard of, and how many agents each has.
     pub peers: BTreeMap<NodeId, (health::Peer, usize)>,
 }

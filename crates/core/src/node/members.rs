@@ -4,9 +4,15 @@ use super::*;
 
 impl Node {
     pub(super) fn connected(&mut self, peer: NodeId, relayed: bool, address: String, now: Now) {
-        let first = !self.health.links().contains_key(&peer);
+        let before = self.health.links().get(&peer).map(|link| link.relayed);
         self.health.connected(peer, relayed, address, now);
-        if !first {
+        if !self.membership.is_seed(&peer) {
+            self.paths.linked(peer, relayed, now);
+        }
+        if let Some(before) = before {
+            if before != relayed {
+                self.event(Event::PathChanged { peer, relayed });
+            }
             return;
         }
         self.event(Event::PeerConnected { peer, relayed });
@@ -26,6 +32,7 @@ impl Node {
         self.cursors.remove(&peer);
         self.doorstep.disconnected(&peer);
         self.membership.disconnected(peer, now);
+        self.paths.unlinked(&peer, now);
         self.messaging.handle(messaging::Input::Disconnected { peer }, now);
         self.weights.handle(weights::Input::Disconnected(peer), now);
         self.event(Event::PeerDisconnected { peer });

@@ -7,7 +7,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 use mesh_core::intake::Verdict;
 use mesh_core::node::{Config, Event, Input, Node, Output};
-use mesh_core::{Mono, Now, messaging};
+use mesh_core::paths::{Ability, Failure};
+use mesh_core::{Mono, Now, messaging, paths};
 use mesh_proto::agent::AgentRecord;
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::limits::{MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME};
@@ -50,6 +51,10 @@ pub(crate) struct World {
     /// Milliseconds that everything takes at least, and at most.
     latency: (u64, u64),
     subscribe: u64,
+    ability: Ability,
+    able: BTreeSet<usize>,
+    /// Links that need no relay.
+    direct: BTreeSet<(usize, usize)>,
     /// What is under way, by arrival and order of departure.
     queue: BTreeMap<(u64, u64), (usize, usize, Input)>,
     departures: u64,
@@ -75,6 +80,9 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             latency: (5, 15),
             subscribe: SUBSCRIBE_MS,
+            ability: Ability::Absent,
+            able: BTreeSet::new(),
+            direct: BTreeSet::new(),
             queue: BTreeMap::new(),
             departures: 0,
             lanes: BTreeMap::new(),
@@ -109,6 +117,11 @@ impl World {
         self.subscribe = millis;
     }
 
+    /// Members that start from now on can have direct links.
+    pub(crate) fn set_able(&mut self) {
+        self.ability = Ability::Able;
+    }
+
     /// A new leaf, which dials the hub.
     pub(crate) fn join(&mut self) -> usize {
         let hub = self.id(HUB);
@@ -135,7 +148,14 @@ impl World {
     fn start<const N: usize>(&mut self, n: usize, seeds: [NodeId; N]) -> Node {
         let mut entropy = [0; 32];
         self.rng.fill_bytes(&mut entropy);
-        Node::new(Config::default(), key(n), self.mesh, seeds, entropy, self.time())
+        let paths = paths::Config { ability: self.ability, ..paths::Config::default() };
+        let config = Config { paths, ..Config::default() };
+        let mut node = Node::new(config, key(n), self.mesh, seeds, entropy, self.time());
+        if self.ability == Ability::Able {
+            self.able.insert(n);
+            node.handle(Input::Addresses(vec![format!("/memory/{n}/p2p-circuit/webrtc")]), self.time());
+        }
+        node
     }
 
     pub(crate) fn id(&self, n: usize) -> NodeId {
@@ -218,6 +238,11 @@ impl World {
         if let Some(timer) = self.members[n].timer.take() {
             self.timers.remove(&timer);
         }
+        let relayed = |(a, b): &&(usize, usize)| n == HUB && a < b && !self.direct.contains(&(*a, *b));
+        let relayed: Vec<_> = self.links.iter().filter(relayed).copied().collect();
+        for (a, b) in relayed {
+            self.unlink(a, b);
+        }
         for peer in self.neighbours(n) {
             self.unlink(n, peer);
         }
@@ -257,6 +282,8 @@ impl World {
     pub(crate) fn unlink(&mut self, a: usize, b: usize) {
         self.links.remove(&(a, b));
         self.links.remove(&(b, a));
+        self.direct.remove(&(a, b));
+        self.direct.remove(&(b, a));
         self.listeners.remove(&(a, b));
         self.listeners.remove(&(b, a));
         self.queue.retain(|_, (from, to, _)| (*from, *to) != (a, b) && (*from, *to) != (b, a));
@@ -409,7 +436,19 @@ impl World {
                 }
                 self.members[n].events.push((self.now, event));
             }
-            Output::Reserve { .. } => {}
+            Output::Upgrade { peer } => {
+                let to = self.places[&peer];
+                if self.able.contains(&to) && self.links.contains(&(n, to)) {
+                    self.direct.extend([(n, to), (to, n)]);
+                    for (n, peer) in [(n, to), (to, n)] {
+                        let address = format!("/memory/{peer}/webrtc");
+                        self.send(peer, n, Input::Connected { peer: self.id(peer), relayed: false, address });
+                    }
+                } else {
+                    self.send(to, n, Input::UpgradeFailed { peer, failure: Failure::Unsupported });
+                }
+            }
+            Output::Reserve { .. } | Output::CloseRelayed { .. } => {}
             Output::Transfer(command) => panic!("nobody shares weights here: {command:?}"),
         }
     }

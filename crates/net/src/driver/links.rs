@@ -8,7 +8,11 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, NetworkBehaviour};
 use libp2p::{Stream, identify, ping};
+use mesh_core::paths::Failure;
 use mesh_proto::protocol;
+use mesh_webrtc::address::is_direct_webrtc;
+use mesh_webrtc::rtc::RtcError;
+use mesh_webrtc::{Error as WebrtcError, HandshakeError};
 
 use super::*;
 use crate::streams::Inbound;
@@ -92,8 +96,11 @@ impl<H: Host> Driver<H> {
                 self.established(peer_id, connection_id, &endpoint, now)
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.closed(peer_id, connection_id, now),
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
-                self.not_dialled(peer, &error, now)
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id: Some(peer), error } => {
+                match self.upgrades.remove(&connection_id) {
+                    Some(node) => self.not_upgraded(node, &error, now),
+                    None => self.not_dialled(peer, &error, now),
+                }
             }
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
@@ -118,7 +125,9 @@ impl<H: Host> Driver<H> {
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 if info.protocols.iter().any(|name| name.as_ref() == protocol::KAD) {
-                    for address in info.listen_addrs.into_iter().take(8) {
+                    // Those are for upgrades, which need no address.
+                    let dialled = |address: &Multiaddr| !is_direct_webrtc(address);
+                    for address in info.listen_addrs.into_iter().filter(dialled).take(8) {
                         self.swarm.behaviour_mut().kad.add_address(&peer_id, address);
                     }
                 }
@@ -140,6 +149,7 @@ impl<H: Host> Driver<H> {
             )
             | BehaviourEvent::Identify(_)
             | BehaviourEvent::Relay(_) => {}
+            BehaviourEvent::Webrtc(event) => self.on_webrtc(event, now),
             BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
             BehaviourEvent::Limits(never) => match never {},
         }
@@ -156,10 +166,14 @@ impl<H: Host> Driver<H> {
         match result {
             Ok(round_trip) => {
                 let millis = u64::try_from(round_trip.as_millis()).unwrap_or(u64::MAX);
-                if let Some(connection) = self.connection(&node, id) {
-                    connection.pings_lost = 0;
+                let Some(connections) = self.links.get_mut(&node) else { return };
+                let direct = connections.values().any(|connection| !connection.relayed);
+                let Some(connection) = connections.get_mut(&id) else { return };
+                connection.pings_lost = 0;
+                // The link is as fast as its best connection.
+                if !connection.relayed || !direct {
+                    self.node.handle(Input::RoundTrip { peer: node, millis }, now);
                 }
-                self.node.handle(Input::RoundTrip { peer: node, millis }, now);
             }
             Err(_) => {
                 let Some(connection) = self.connection(&node, id) else { return };
@@ -187,6 +201,7 @@ impl<H: Host> Driver<H> {
             pings_lost: 0,
         };
         self.detours.remove(&node);
+        self.upgrades.remove(&id);
         self.links.entry(node).or_default().insert(id, connection);
         self.linked(node, now);
     }
@@ -239,6 +254,7 @@ impl<H: Host> Driver<H> {
         };
         let told = self.seeds.get(&node).into_iter().flatten().cloned();
         let said = addresses.iter().filter_map(|address| address.parse().ok());
+        let said = said.filter(|address| !is_direct_webrtc(address));
         let addresses = said.chain(told).map(|address: Multiaddr| with_peer(address, peer));
         let (mut relayed, direct): (Vec<_>, Vec<_>) = distinct(addresses).into_iter().partition(is_relayed);
         if !self.seeds.contains_key(&node) {
@@ -263,6 +279,51 @@ impl<H: Host> Driver<H> {
             .build();
         if let Err(error) = self.swarm.dial(dial) {
             self.not_dialled(peer, &error, now);
+        }
+    }
+
+    /// Makes a direct connection, signalled over the relayed one.
+    pub(super) fn upgrade(&mut self, node: NodeId, now: Now) {
+        let Some(peer) = peer_of(&node) else { return };
+        let dial = DialOpts::peer_id(peer)
+            .addresses(vec![mesh_webrtc::address::bare(peer)])
+            // There is a connection, and that is the point.
+            .condition(PeerCondition::Always)
+            .build();
+        let id = dial.connection_id();
+        match self.swarm.dial(dial) {
+            Ok(()) => drop(self.upgrades.insert(id, node)),
+            Err(error) => self.not_upgraded(node, &error, now),
+        }
+    }
+
+    fn not_upgraded(&mut self, node: NodeId, error: &DialError, now: Now) {
+        tracing::debug!(?node, %error, "not upgraded");
+        // What the transport says, its behaviour has told with its reason.
+        if !matches!(error, DialError::Transport(_)) {
+            let failure = Failure::Failed(error.to_string());
+            self.node.handle(Input::UpgradeFailed { peer: node, failure }, now);
+        }
+    }
+
+    fn on_webrtc(&mut self, event: mesh_webrtc::Event, now: Now) {
+        let (peer, failure) = match event {
+            mesh_webrtc::Event::Unsupported { peer } => (peer, Failure::Unsupported),
+            mesh_webrtc::Event::Failed { peer, error, inbound: _ } => (peer, failure_of(&error)),
+        };
+        if let Some(node) = node_of(&peer) {
+            self.node.handle(Input::UpgradeFailed { peer: node, failure }, now);
+        }
+    }
+
+    /// Closes the relayed connections to `node`, if a direct one is there to take their place.
+    pub(super) fn close_relayed(&mut self, node: &NodeId) {
+        let Some(connections) = self.links.get(node) else { return };
+        if connections.values().all(|connection| connection.relayed) {
+            return;
+        }
+        for (id, _) in connections.iter().filter(|(_, connection)| connection.relayed) {
+            self.swarm.close_connection(*id);
         }
     }
 
@@ -346,6 +407,20 @@ impl<H: Host> Driver<H> {
         for (_, reader) in self.inbound.remove(from).unwrap_or_default() {
             reader.abort();
         }
+    }
+}
+
+fn failure_of(error: &WebrtcError) -> Failure {
+    match error {
+        WebrtcError::Unsupported => Failure::Unsupported,
+        WebrtcError::Handshake(HandshakeError::Rtc(RtcError::Absent(_))) => Failure::Absent,
+        WebrtcError::Busy
+        | WebrtcError::NotConnected
+        | WebrtcError::Relay
+        | WebrtcError::Stream
+        | WebrtcError::Handshake(_)
+        | WebrtcError::Gone
+        | WebrtcError::NoListening => Failure::Failed(error.to_string()),
     }
 }
 

@@ -13,6 +13,8 @@ impl<H: Host> Driver<H> {
         match output {
             Output::Dial { peer, addresses } => self.dial(peer, &addresses, now),
             Output::Reserve { peer } => self.reserve(peer),
+            Output::Upgrade { peer } => self.upgrade(peer, now),
+            Output::CloseRelayed { peer } => self.close_relayed(&peer),
             Output::Publish { topic, wire } => self.publish(topic, wire, now),
             Output::Verdict { ticket, verdict } => self.validated(ticket, verdict),
             Output::Join { peer, request } => match peer_of(&peer) {
@@ -236,6 +238,7 @@ impl<H: Host> Driver<H> {
             event @ (node::Event::Seed { .. }
             | node::Event::Joined { .. }
             | node::Event::PeerConnected { .. }
+            | node::Event::PathChanged { .. }
             | node::Event::PeerDisconnected { .. }
             | node::Event::PeerSuspected { .. }
             | node::Event::PeerRecovered { .. }

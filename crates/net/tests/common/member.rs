@@ -203,7 +203,7 @@ impl Member {
     /// Whether the link to `peer` is relayed; `None` without one.
     pub(crate) async fn relayed(&self, peer: &Member) -> Option<bool> {
         let (topology, _) = self.handle.topology().await.expect("runs");
-        topology.links.get(&peer.node()).map(|link| link.relayed)
+        topology.links.get(&peer.node()).map(|(link, _)| link.relayed)
     }
 
     /// Agents of others, by what [`Handle::agents`] lists.
@@ -256,6 +256,7 @@ impl Journal {
             node::Event::Directory(directory::Event::NodeLeft(_) | directory::Event::Found { .. })
             | node::Event::Weights(_)
             | node::Event::PeerConnected { .. }
+            | node::Event::PathChanged { .. }
             | node::Event::PeerDisconnected { .. }
             | node::Event::PeerSuspected { .. }
             | node::Event::PeerRecovered { .. }

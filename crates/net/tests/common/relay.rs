@@ -27,6 +27,7 @@ pub(crate) struct Behaviour {
 
 impl Host for RelayHost {
     type Behaviour = Behaviour;
+    type Rtc = mesh_webrtc::rtc::Absent;
 
     fn behaviour(&mut self, key: &Keypair) -> Behaviour {
         let hour = Duration::from_secs(3600);

@@ -198,7 +198,12 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
         external,
         peer,
         key,
+        tls_certificate,
+        tls_key,
+        stun,
         http,
+        ui,
+        ui_directory,
         print_config: _,
         check: _,
         log,
@@ -208,7 +213,15 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
     replace(&mut config.mesh, mesh.as_ref());
     replace(&mut config.key, key.as_ref());
     replace(&mut config.log, log.as_ref());
+    replace(&mut config.tls.certificate, tls_certificate.as_ref());
+    replace(&mut config.tls.key, tls_key.as_ref());
     replace(&mut config.http.listen, http.as_ref());
+    replace(&mut config.ui.listen, ui.as_ref());
+    replace(&mut config.ui.directory, ui_directory.as_ref());
+    if !stun.is_empty() {
+        config.stun.listen =
+            stun.clone().try_into().map_err(|message| ConfigError::Flag { flag: "--stun", message })?;
+    }
     for (list, flag) in [(&mut config.listen, listen), (&mut config.external, external), (&mut config.peers, peer)] {
         replace(list, Some(flag).filter(|given| !given.is_empty()));
     }

@@ -113,8 +113,16 @@ fn every_key_has_a_variable() {
             ("NEURAL_MESH_HTTP_LISTEN", "[::1]:9"),
             ("NEURAL_MESH_HTTP_ALLOW_PUBLIC", "true"),
             ("NEURAL_MESH_RELAY_MAX_RESERVATIONS", "3"),
+            ("NEURAL_MESH_STUN_LISTEN", "127.0.0.1:1, [::1]:2"),
+            ("NEURAL_MESH_STUN_PER_SECOND", "7"),
+            ("NEURAL_MESH_UI_LISTEN", "127.0.0.1:3"),
+            ("NEURAL_MESH_UI_DIRECTORY", "/page"),
         ],
     );
+    let socket = |text: &str| text.parse().expect("a socket");
+    assert_eq!(config.stun.listen, Sockets(vec![socket("127.0.0.1:1"), socket("[::1]:2")]));
+    assert_eq!(config.stun.per_second.get(), 7);
+    assert_eq!(config.ui, Ui { listen: Listen(Some(socket("127.0.0.1:3"))), directory: PathBuf::from("/page") });
     assert!(!config.mdns && config.http.allow_public);
     assert_eq!(config.key, PathBuf::from("/k"));
     assert_eq!(config.http.listen.to_string(), "[::1]:9");
@@ -160,6 +168,48 @@ fn a_bad_line_is_named_with_its_key() {
 }
 
 #[test]
+fn stun_is_on_unless_it_is_told_to_be_off() {
+    assert!(load_ok(&[], &[]).stun.listens_by_default());
+    assert_eq!(load_ok(&["--stun", "off"], &[]).stun.listen, Sockets(Vec::new()));
+    for off in ["off", ""] {
+        assert_eq!(load_ok(&[], &[("NEURAL_MESH_STUN_LISTEN", off)]).stun.listen, Sockets(Vec::new()));
+    }
+    assert_eq!(load_ok(&["--stun", "127.0.0.1:1", "--stun", "[::1]:1"], &[]).stun.listen.0.len(), 2);
+    let error = load_error(&["--stun", "127.0.0.1:1", "--stun", "off"], &[]);
+    assert!(error.starts_with("--stun: \"off\" stands alone"), "{error}");
+    let error = parse_error("[stun]\nlisten = ['off', '127.0.0.1:1']\n");
+    assert!(error.starts_with("relay.toml line 2, key stun.listen: "), "{error}");
+}
+
+#[test]
+fn the_page_is_served_when_it_is_asked_for() {
+    assert_eq!(load_ok(&[], &[]).ui.listen, Listen(None));
+    assert_eq!(load_ok(&["--ui"], &[]).ui.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(load_ok(&["--ui", "--mesh", "lab"], &[]).ui.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(load_ok(&["--ui", "[::1]:1"], &[]).ui.listen.to_string(), "[::1]:1");
+    assert_eq!(load_ok(&["--ui", "off"], &[("NEURAL_MESH_UI_LISTEN", "[::1]:1")]).ui.listen, Listen(None));
+}
+
+#[test]
+fn a_certificate_and_a_secure_listener_need_each_other() {
+    const SECURE: [&str; 2] = ["--listen", "/ip4/127.0.0.1/tcp/0/wss"];
+    let with = |flags: &[&'static str]| [&SECURE[..], flags].concat();
+    let (certificate, key) = (["--tls-certificate", "/c"], ["--tls-key", "/k"]);
+    let both = [certificate, key].concat();
+    assert_eq!(load_ok(&with(&both), &[]).tls, Tls { certificate: "/c".into(), key: "/k".into() });
+    assert_eq!(load_ok(&[&["--listen", "/ip6/::1/tcp/0/tls/ws"], &both[..]].concat(), &[]).listen.len(), 1);
+    for (flags, says) in [
+        (with(&[]), "key listen: /ip4/127.0.0.1/tcp/0/wss needs a certificate"),
+        (with(&certificate), "key tls.key: there is a certificate and no key"),
+        (with(&key), "key tls.certificate: there is a key and no certificate"),
+        (both, "key tls.certificate: no listener uses it"),
+    ] {
+        let error = load_error(&flags, &[]);
+        assert!(error.starts_with(&format!("configuration {says}")), "{error}");
+    }
+}
+
+#[test]
 fn a_bad_variable_is_named() {
     for (name, value) in [
         ("NEURAL_MESH_MDNS", "yes"),
@@ -168,6 +218,9 @@ fn a_bad_variable_is_named() {
         ("NEURAL_MESH_LISTEN", "nonsense"),
         ("NEURAL_MESH_MESH", ""),
         ("NEURAL_MESH_HTTP_LISTEN", "80"),
+        ("NEURAL_MESH_STUN_LISTEN", "3478"),
+        ("NEURAL_MESH_STUN_PER_SECOND_PER_ADDRESS", "0"),
+        ("NEURAL_MESH_UI_LISTEN", "on"),
     ] {
         let error = load_error(&[], &[(name, value)]);
         assert!(error.starts_with(&format!("environment variable {name}: ")), "{error}");
@@ -194,7 +247,7 @@ fn http_is_public_only_when_told_so() {
     assert!(error.contains("http.listen") && error.contains("http.allow_public = true"), "{error}");
     let config = load_ok(&["--http", "0.0.0.0:80"], &[("NEURAL_MESH_HTTP_ALLOW_PUBLIC", "true")]);
     assert!(config.http.listen.0.is_some());
-    assert_eq!(load_ok(&["--http", "off"], &[]).http.listen, HttpListen(None));
+    assert_eq!(load_ok(&["--http", "off"], &[]).http.listen, Listen(None));
 }
 
 #[test]
@@ -202,9 +255,17 @@ fn only_supported_listeners_pass() {
     for good in ["/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/1/ws", "/ip6/::1/udp/1/quic-v1"] {
         assert!(can_listen_on(&good.parse().expect("an address")), "{good}");
     }
-    for bad in
-        ["/ip4/0.0.0.0", "/dns4/a.b/tcp/1", "/ip4/1.2.3.4/tcp/1/wss", "/ip4/1.2.3.4/udp/1", "/ip4/1.2.3.4/tcp/1/ws/tls"]
-    {
+    for good in ["/ip4/0.0.0.0/tcp/4443/wss", "/ip6/::/tcp/4443/tls/ws"] {
+        assert!(can_listen_on(&good.parse().expect("an address")), "{good}");
+    }
+    for bad in [
+        "/ip4/0.0.0.0",
+        "/dns4/a.b/tcp/1",
+        "/ip4/1.2.3.4/tcp/1/tls",
+        "/ip4/1.2.3.4/tcp/1/tls/wss",
+        "/ip4/1.2.3.4/udp/1",
+        "/ip4/1.2.3.4/tcp/1/ws/tls",
+    ] {
         assert!(!can_listen_on(&bad.parse().expect("an address")), "{bad}");
     }
 }

@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Behaviour, Event};
 
+mod traffic;
+
 /// No test takes longer, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -125,3 +125,29 @@ impl EncodeLabelValue for Transport {
         text.encode(encoder)
     }
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct OutcomeLabel {
+    pub(super) outcome: Outcome,
+}
+
+/// What became of a datagram to the STUN responder.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Answered,
+    Refused,
+    Limited,
+    Ignored,
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let text = match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Limited => "limited",
+            Self::Ignored => "ignored",
+        };
+        text.encode(encoder)
+    }
+}

@@ -92,6 +92,9 @@ impl Running {
         if !more.contains(&"--listen") {
             arguments.extend(["--listen", "/ip4/127.0.0.1/tcp/0/ws"]);
         }
+        if !more.contains(&"--stun") {
+            arguments.extend(["--stun", "off"]);
+        }
         arguments.extend(more);
         Self::spawn(relay(&arguments))
     }
@@ -136,7 +139,12 @@ impl Running {
 
     /// The status code, header and body of an HTTP endpoint.
     pub(crate) fn get(&self, path: &str) -> (u16, String, String) {
-        let address = self.told("http", "address");
+        self.get_from("http", path)
+    }
+
+    /// The same of what is served where the line about `event` says.
+    pub(crate) fn get_from(&self, event: &str, path: &str) -> (u16, String, String) {
+        let address = self.told(event, "address");
         let mut stream = TcpStream::connect(address.strip_prefix("http://").expect("http")).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
@@ -153,11 +161,17 @@ impl Running {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("it runs").id();
+        let kill = Command::new("sh").args(["-c", &format!("kill -s {signal} {id}")]).status();
+        assert!(kill.expect("a shell").success());
+    }
+
     /// Sends a signal by its name and waits for the end.
     pub(crate) fn end_by(mut self, signal: &str) -> (ExitStatus, Vec<String>) {
+        self.signal(signal);
         let mut child = self.child.take().expect("it runs");
-        let kill = Command::new("sh").args(["-c", &format!("kill -s {signal} {}", child.id())]).status();
-        assert!(kill.expect("a shell").success());
         let status = in_time(move || child.wait().expect("it ends"));
         let rest = std::iter::from_fn(|| self.line()).collect();
         (status, rest)

@@ -2,6 +2,9 @@
 
 mod common;
 mod mesh;
+mod stun;
+mod tls;
+mod ui;
 
 use std::fs;
 use std::net::TcpListener;
@@ -21,7 +24,12 @@ fn help_names_every_flag() {
         "--external",
         "--peer",
         "--key",
+        "--tls-certificate",
+        "--tls-key",
+        "--stun",
         "--http",
+        "--ui",
+        "--ui-directory",
         "--print-config",
         "--check",
         "--log",
@@ -89,7 +97,7 @@ fn a_port_of_another_relay_is_in_use() {
     let address = first.told("listening", "address");
     let taken = address.split("/p2p/").next().expect("an address");
     let key = scratch.path("key");
-    let error = failure(&["--key", &key, "--http", "off", "--no-mdns", "--listen", taken]);
+    let error = failure(&["--key", &key, "--http", "off", "--stun", "off", "--no-mdns", "--listen", taken]);
     assert!(error.starts_with(&format!("cannot listen on {taken}: ")), "{error}");
     assert!(error.contains("--listen"), "{error}");
 }
@@ -163,6 +171,7 @@ fn variables_set_what_flags_do_not() {
         ("NEURAL_MESH_LISTEN", "/ip4/127.0.0.1/tcp/0/ws".to_owned()),
         ("NEURAL_MESH_HTTP_LISTEN", "127.0.0.1:0".to_owned()),
         ("NEURAL_MESH_MDNS", "false".to_owned()),
+        ("NEURAL_MESH_STUN_LISTEN", "127.0.0.1:0".to_owned()),
     ]);
     assert_eq!(Running::spawn(command).told("ready", "mesh"), "flag");
 }
@@ -172,7 +181,8 @@ fn people_are_told_how_to_join() {
     let scratch = Scratch::new("text");
     let key = scratch.path("key");
     let listen = "/ip4/127.0.0.1/tcp/0/ws";
-    let running = Running::spawn_only(&mut relay(&["--key", &key, "--http", "off", "--no-mdns", "--listen", listen]));
+    let flags = ["--key", &key, "--http", "off", "--stun", "off", "--no-mdns", "--listen", listen];
+    let running = Running::spawn_only(&mut relay(&flags));
     let text: Vec<_> = std::iter::from_fn(|| running.line()).take_while(|line| !line.starts_with("Ctrl-C")).collect();
     let text = text.join("\n");
     assert!(text.contains("import { joinMesh } from 'neural-mesh'"), "{text}");

@@ -1,0 +1,84 @@
+// Usable without a mouse and without eyes: axe finds nothing serious, and the keyboard reaches everything.
+
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { test } from 'node:test'
+import { startWorld } from './lib/world.mjs'
+
+const LIMIT = { timeout: 60_000 }
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+for (const colorScheme of ['light', 'dark']) {
+  for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
+    test(`axe has nothing against the page: ${colorScheme}, ${viewport.width} pixels wide`, LIMIT, async t => {
+      const world = await startWorld(t)
+      const options = { colorScheme, viewport, reducedMotion: 'reduce', init: () => delete globalThis.RTCPeerConnection }
+      const ada = await world.page({ fragment: '#m=lab', ...options })
+      await ada.alert.getByText('names no relay').waitFor()
+      await check(ada, 'the form')
+      await ada.join({ name: 'ada', mesh: world.mesh, relay: world.relay.address, capabilities: 'digits' })
+      const nora = await world.nodeAgent([{ id: 'nora', type: 'researcher', capabilities: ['digits', 'vision'] }])
+      const bob = await world.nodeAgent('bob')
+      await ada.sees(nora.id, bob.id)
+      await ada.send(nora.id, 'hello')
+      await nora.run(({ mesh }, to) => mesh.send(to, 'hello', { from: 'nora' }), ada.id)
+      await bob.run(({ mesh }, to) => mesh.send(to, 'unread', { from: 'bob' }), ada.id)
+      await bob.run(({ mesh }) => mesh.broadcast('to all', { topic: 'greetings' }))
+      await nora.run(({ mesh }, to) => mesh.weights.share(to, { agentId: 'nora', name: 'w', data: new Uint8Array(10) }), ada.id)
+      await ada.messages.getByRole('link', { name: 'Download' }).waitFor()
+      await ada.broadcasts.getByText('to all').waitFor()
+      await check(ada, 'the picture')
+      await ada.tab.getByRole('button', { name: 'Table' }).click()
+      await ada.tab.getByRole('table').waitFor()
+      await check(ada, 'the table')
+    })
+  }
+}
+
+test('everything is reached by keyboard, and the theme is switched and remembered', LIMIT, async t => {
+  const world = await startWorld(t)
+  const bob = await world.nodeAgent('bob')
+  const ada = await world.page({ fragment: world.invitation, colorScheme: 'light' })
+  const { tab } = ada
+  const press = async (key, until) => {
+    for (let i = 0; i < 30; i++) {
+      await tab.keyboard.press(key)
+      const focused = await tab.evaluate(() => {
+        const { ariaLabel, id, textContent, dataset } = document.activeElement
+        return `${ariaLabel ?? ''} ${id} ${dataset.id ?? ''} ${textContent.trim()}`
+      })
+      if (focused.includes(until)) return
+    }
+    throw new Error(`the key ${key} does not lead to ${until}`)
+  }
+  await press('Tab', 'join-name')
+  await tab.keyboard.type('x')
+  await tab.keyboard.press('Enter')
+  await ada.state.filter({ hasText: /^Joined/ }).waitFor()
+  await ada.agent(bob.id).waitFor()
+  await press('Tab', bob.id)
+  await tab.keyboard.press('Enter')
+  // Choosing leads to where one writes.
+  await tab.waitForFunction(() => document.activeElement?.id === 'message')
+  await tab.keyboard.type('by keyboard')
+  await tab.keyboard.press('Enter')
+  await ada.messages.getByText('by keyboard').waitFor()
+  await press('Shift+Tab', 'Dark colours')
+  const background = () => tab.evaluate(() => getComputedStyle(document.body).backgroundColor)
+  const light = await background()
+  await tab.keyboard.press('Enter')
+  await tab.waitForFunction(light => getComputedStyle(document.body).backgroundColor !== light, light)
+  const dark = await background()
+  await tab.reload()
+  assert.equal(await background(), dark)
+})
+
+async function check({ tab }, what) {
+  await tab.evaluate(axe)
+  const { violations } = await tab.evaluate(() => globalThis.axe.run())
+  const found = violations
+    .filter(({ impact }) => impact !== 'minor')
+    .map(({ id, impact, nodes }) => `${what}: ${id} (${impact}): ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join('; ')}`)
+  assert.deepEqual(found, [])
+}

@@ -1,0 +1,39 @@
+// An agent in a tab that shows nothing: pages/agent.html, driven by code of the test.
+
+export class BrowserAgent {
+  constructor(world, tab, watch) {
+    this.world = world
+    this.tab = tab
+    this.watch = watch
+  }
+
+  // Joins, and writes down what happens in `log`: { messages, broadcasts, weights, events }.
+  async join(agent) {
+    const { mesh, relay } = this.world
+    await this.tab.waitForFunction(() => globalThis.neuralMesh !== undefined)
+    this.peerId = await this.tab.evaluate(async ([mesh, relays, agent]) => {
+      const joined = await neuralMesh.joinMesh(mesh, { relays, agent })
+      const log = { messages: [], broadcasts: [], weights: [], events: [] }
+      const kinds = { message: log.messages, broadcast: log.broadcasts, 'weights-received': log.weights }
+      const types = ['agent-joined', 'agent-left', 'peer-connected', 'peer-disconnected', 'peer-suspected']
+      for (const type of [...types, ...Object.keys(kinds)]) joined.on(type, event => (kinds[type] ?? log.events).push(event))
+      Object.assign(globalThis, { mesh: joined, log })
+      return joined.peerId
+    }, [mesh, relay.address, agent])
+    this.id = `${agent.id}@${this.peerId}`
+  }
+
+  // Runs `code` in the tab, where `mesh` is the mesh, `log` what has happened, and `neuralMesh` the package.
+  run(code, arg) {
+    return this.tab.evaluate(code, arg)
+  }
+
+  // Resolves when `code` gives something true in the tab.
+  until(code, arg) {
+    return this.tab.waitForFunction(code, arg)
+  }
+
+  close() {
+    return this.tab.context().close()
+  }
+}

@@ -1,0 +1,115 @@
+// The page as its users have it: what they see and do, by the names that a screen reader would say.
+
+export class MeshPage {
+  constructor(world, tab, watch) {
+    this.world = world
+    this.tab = tab
+    this.watch = watch
+  }
+
+  get state() {
+    return this.tab.locator('.state')
+  }
+
+  get alert() {
+    return this.tab.getByRole('alert')
+  }
+
+  get picture() {
+    return this.tab.getByRole('img', { name: /^Picture of the mesh/ })
+  }
+
+  get agents() {
+    return this.tab.getByRole('region', { name: 'Agents' })
+  }
+
+  get conversation() {
+    return this.tab.locator('section.conversation')
+  }
+
+  get messages() {
+    return this.tab.getByRole('log', { name: 'Messages' })
+  }
+
+  get broadcasts() {
+    return this.tab.getByRole('log', { name: 'Broadcasts' })
+  }
+
+  // Fills in what is given and joins.
+  async join({ name, capabilities, mesh, relay } = {}) {
+    const fill = (label, text) => (text === undefined ? undefined : this.tab.getByLabel(label, { exact: true }).fill(text))
+    await fill('Your agent’s name', name)
+    await fill('What it can do', capabilities)
+    await fill('Mesh', mesh)
+    await fill('Relay', relay)
+    await this.tab.getByRole('button', { name: 'Join', exact: true }).click()
+    await this.state.filter({ hasText: /^Joined/ }).waitFor()
+    this.peerId = await this.tab.locator('.node[data-kind=self]').getAttribute('data-peer')
+    this.name = name
+    this.id = `${name}@${this.peerId}`
+  }
+
+  // The button of an agent in the list.
+  agent(id) {
+    return this.agents.locator(`button[data-id="${id}"]`)
+  }
+
+  // A node in the picture.
+  node(peerId) {
+    return this.picture.locator(`.node[data-peer="${peerId}"]`)
+  }
+
+  // Resolves when all of these are in the list and in the picture.
+  async sees(...ids) {
+    await Promise.all(ids.flatMap(id => [this.agent(id).waitFor(), this.node(peerOf(id)).waitFor()]))
+  }
+
+  // Resolves when this page has a connection to that node, or has none any more.
+  async reaches(peerId, connected, options) {
+    const reached = this.tab.locator(`.node[data-peer="${peerId}"]:is([data-way=direct], [data-way=relayed])`)
+    await reached.waitFor({ state: connected ? 'attached' : 'detached', ...options })
+  }
+
+  // Chooses an agent, and waits until its conversation is there.
+  async open(id) {
+    await this.agent(id).click()
+    await this.conversation.getByText(peerOf(id)).waitFor()
+  }
+
+  async send(id, text) {
+    await this.open(id)
+    const box = this.conversation.getByRole('textbox')
+    await box.fill(text)
+    await box.press('Enter')
+    await this.messages.locator('.said[data-mine]', { hasText: text }).filter({ hasText: 'delivered in' }).waitFor()
+  }
+
+  async broadcast(text) {
+    const box = this.tab.getByRole('textbox', { name: 'Say something to everybody' })
+    await box.fill(text)
+    await box.press('Enter')
+    await this.broadcasts.locator('.said[data-mine]', { hasText: text }).filter({ hasText: 'sent' }).waitFor()
+  }
+
+  // Drops a file on what `target` finds, as a desktop does.
+  async drop(target, { name, data }) {
+    const transfer = await this.tab.evaluateHandle(
+      ([name, base64]) => {
+        const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
+        const transfer = new DataTransfer()
+        transfer.items.add(new File([bytes], name))
+        return transfer
+      },
+      [name, Buffer.from(data).toString('base64')],
+    )
+    await target.dispatchEvent('dragover', { dataTransfer: transfer })
+    await target.dispatchEvent('drop', { dataTransfer: transfer })
+  }
+
+  // Closes the tab as a user does: the page gets to say goodbye.
+  close() {
+    return this.tab.close({ runBeforeUnload: true })
+  }
+}
+
+const peerOf = id => id.slice(id.lastIndexOf('@') + 1)

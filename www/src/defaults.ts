@@ -1,0 +1,35 @@
+import { isMeshName, isRelay, type Invitation } from './link.js'
+
+const PATIENCE_MS = 3000
+const MAX_BYTES = 64 * 1024
+const MAX_ADDRESSES = 4
+
+/**
+ * What the relay that serves this page says of itself in `relay.json`. Most servers have no such file, and many answer
+ * with a page of theirs instead: both mean that there is nothing to fill in.
+ */
+export async function relayDefaults(base: URL): Promise<Invitation | undefined> {
+  try {
+    const response = await fetch(new URL('relay.json', base), { signal: AbortSignal.timeout(PATIENCE_MS) })
+    if (!response.ok) return undefined
+    const text = await response.text()
+    return text.length > MAX_BYTES ? undefined : readDefaults(JSON.parse(text), base)
+  } catch {
+    return undefined
+  }
+}
+
+/** The mesh and the relay's addresses, those that this page can use, as reached the way the page was. */
+export function readDefaults(answer: unknown, base: URL): Invitation | undefined {
+  if (typeof answer !== 'object' || answer === null) return undefined
+  const { mesh, addresses } = answer as { mesh?: unknown; addresses?: unknown }
+  if (typeof mesh !== 'string' || !isMeshName(mesh) || !Array.isArray(addresses)) return undefined
+  const usable = addresses.filter((address): address is string => typeof address === 'string' && isRelay(address))
+  const secure = base.protocol === 'https:' ? usable.filter(address => /\/(wss|tls)(\/|$)/.test(address)) : usable
+  const same = secure.filter(address => host(address) === base.hostname.replace(/^\[|\]$/g, ''))
+  const relays = (same.length > 0 ? same : secure).slice(0, MAX_ADDRESSES)
+  return relays.length === 0 ? undefined : { mesh, relays }
+}
+
+// /ip4/127.0.0.1/… and /dns/example.org/… begin alike.
+const host = (address: string) => address.split('/')[2]

@@ -1,0 +1,38 @@
+import { MeshError, type ErrorCode } from 'neural-mesh'
+
+/** What went wrong, and what to do about it, in a sentence each. */
+export interface Explanation {
+  readonly message: string
+  readonly next: string
+  /** Both. */
+  readonly text: string
+}
+
+const NEXT: Readonly<Record<ErrorCode, string>> = {
+  'invalid-argument': 'Change that, then try again.',
+  'unknown-agent': 'It may have left: look who is there, or try again in a moment.',
+  'ambiguous-agent': 'Choose the agent from the list.',
+  'peer-unreachable': 'It may have closed its page; who is gone leaves the list within five minutes.',
+  timeout: 'It may have arrived all the same: ask before you send it again.',
+  'too-large': 'Send less at a time, or as a file.',
+  'over-quota': 'Wait until what is under way has ended, then try again.',
+  integrity: 'Send it again.',
+  refused: 'Try again later: the other side has too much under way, or takes none.',
+  aborted: '',
+  closed: 'Join again.',
+  'relay-unreachable': 'Check the address, and that the relay runs and can be reached from here.',
+  internal: 'Reload the page. If it happens again, report it.',
+}
+
+export function explain(error: unknown): Explanation {
+  const known = MeshError.isInstance(error)
+  const aborted = known && error.code === 'aborted'
+  const message = aborted ? 'Cancelled' : error instanceof Error ? error.message : String(error)
+  const next = known ? NEXT[error.code] : ''
+  return { message, next, text: [sentence(message), next].filter(part => part !== '').join(' ') }
+}
+
+function sentence(text: string): string {
+  const end = /[.!?…]$/.test(text) ? '' : '.'
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${end}`
+}

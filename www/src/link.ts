@@ -1,0 +1,58 @@
+/**
+ * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>`, after the address of any copy of this page. What stands behind
+ * `#` is not sent to the server that the page comes from.
+ *
+ * Whoever makes a link decides which relay its reader connects to, so a link only fills in the form; the reader joins.
+ */
+export interface Invitation {
+  /** Name of the mesh: 1 to 128 bytes. */
+  readonly mesh: string
+  /** 1 to 8 multiaddrs of relays, by WebSocket. */
+  readonly relays: readonly string[]
+}
+
+/** What a fragment says: an invitation, or why it is none; `undefined` when it does not try to be one. */
+export type Reading = { readonly invitation: Invitation } | { readonly error: string } | undefined
+
+const MAX_FRAGMENT = 8192
+/** Bytes of a mesh's name, as the package has it. */
+export const MAX_MESH_NAME = 128
+const MAX_RELAYS = 8
+const MAX_RELAY = 512
+
+/** The fragment of a link, with its `#`. Slashes and colons stay readable. */
+export function writeLink({ mesh, relays }: Invitation): string {
+  const fields = new URLSearchParams([['m', mesh], ...relays.map(relay => ['r', relay])])
+  return `#${fields.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')}`
+}
+
+/** Reads the fragment of a link. Anybody can have made it. */
+export function readLink(fragment: string): Reading {
+  if (!/^#(.*&)?m=/.test(fragment)) return undefined
+  if (fragment.length > MAX_FRAGMENT) return { error: 'the link is too long' }
+  const fields = new URLSearchParams(fragment.slice(1))
+  const names = fields.getAll('m')
+  const mesh = names[0] ?? ''
+  if (names.length !== 1) return { error: 'the link names several meshes' }
+  if (!isMeshName(mesh)) return { error: 'the link has no usable name of a mesh' }
+  const relays = [...new Set(fields.getAll('r'))]
+  if (relays.length === 0) return { error: 'the link names no relay' }
+  if (relays.length > MAX_RELAYS) return { error: `the link names ${relays.length} relays, at most ${MAX_RELAYS} are read` }
+  const bad = relays.find(relay => !isRelay(relay))
+  if (bad !== undefined) return { error: `the link's relay is no WebSocket address that ends in /p2p/<peer id>: ${clip(bad)}` }
+  return { invitation: { mesh, relays } }
+}
+
+/** Whether a mesh can have that name. */
+export function isMeshName(name: string): boolean {
+  const bytes = new TextEncoder().encode(name).length
+  return bytes > 0 && bytes <= MAX_MESH_NAME && !/[\u0000-\u001f\u007f-\u009f]/.test(name)
+}
+
+/** Whether this can be the multiaddr of a relay that a browser reaches. */
+export function isRelay(address: string): boolean {
+  if (address.length > MAX_RELAY || !/^(\/[A-Za-z0-9._:%-]+)+$/.test(address)) return false
+  return /\/wss?(\/|$)/.test(address) && /\/p2p\/[A-Za-z0-9]{40,128}$/.test(address)
+}
+
+const clip = (text: string) => (text.length > 60 ? `${text.slice(0, 60)}…` : text)

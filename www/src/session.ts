@@ -1,0 +1,229 @@
+import { joinMesh, type JoinOptions, type Mesh, type MeshEvent, type NetworkTopology, type PeerAgent } from 'neural-mesh'
+import { explain } from './explain.js'
+import type { Invitation } from './link.js'
+import { Recent } from './recent.js'
+import { roster, type Member } from './roster.js'
+import { MAX_ITEMS, Talk, type Said } from './talk.js'
+import { nextKey, Transfers, type Transfer } from './transfers.js'
+import { clip, nameOf, payloadText, peerOf } from './words.js'
+
+/** Who joins, and where. */
+export interface Ticket extends Invitation {
+  readonly name: string
+  readonly capabilities: readonly string[]
+}
+
+/** Milliseconds between looks at the round trips, of which no event tells. */
+const REFRESH_MS = 2000
+/** Milliseconds in which events are gathered before one look at the topology. */
+const GATHER_MS = 50
+/** Files that are sent at once when several are dropped; the others are refused. */
+const MAX_FILES_AT_ONCE = 16
+/** Nodes whose words are counted. Past it, counting begins anew. */
+const MAX_PULSES = 1000
+
+/** Joins, and follows what happens until the mesh is closed. `changed` is called after everything that can be seen. */
+export async function openSession(ticket: Ticket, changed: () => void, options: Omit<JoinOptions, 'relays'>): Promise<Session> {
+  const { mesh: name, relays, capabilities } = ticket
+  const mesh = await joinMesh(name, { ...options, relays, agent: { id: ticket.name, type: 'page', capabilities } })
+  const session = new Session(mesh, ticket, changed)
+  await session.begin()
+  return session
+}
+
+/** A mesh as this page knows it. Everything is bounded: here, or by the package. */
+export class Session {
+  readonly mesh: Mesh
+  readonly ticket: Ticket
+  readonly talk = new Talk()
+  readonly broadcasts = new Recent<Said>(MAX_ITEMS)
+  /** All agents that are known, this page's included, by address. */
+  readonly agents = new Map<string, PeerAgent>()
+  /** Relays that are connected. */
+  readonly relays = new Set<string>()
+  /** How often each node has said something: what changes is shown in the picture. */
+  readonly pulses = new Map<string, number>()
+  /** Told to those who do not look. */
+  news = ''
+  /** Set when it is over; `error` when that was no wish of ours. */
+  over: { readonly error?: string } | undefined
+  readonly #transfers: Transfers
+  readonly #changed: () => void
+  #topology: NetworkTopology | undefined
+  #members: readonly Member[] | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #due = Infinity
+
+  constructor(mesh: Mesh, ticket: Ticket, changed: () => void) {
+    this.mesh = mesh
+    this.ticket = ticket
+    this.#changed = changed
+    this.#transfers = new Transfers(mesh, transfer => this.#arriving(transfer), changed)
+    mesh.on('relay-connected', ({ peerId }) => this.#relay(peerId, true))
+    mesh.on('relay-disconnected', ({ peerId }) => this.#relay(peerId, false))
+    for (const type of ['peer-connected', 'peer-disconnected', 'peer-suspected', 'peer-recovered'] as const) {
+      mesh.on(type, () => this.#lookSoon())
+    }
+    mesh.on('agent-joined', ({ agent }) => this.#agent(agent, `${agent.name} has joined`))
+    mesh.on('agent-updated', ({ agent }) => this.#agent(agent))
+    mesh.on('agent-left', ({ id }) => this.#left(id))
+    mesh.on('message', message => this.#message(message))
+    mesh.on('broadcast', broadcast => this.#broadcast(broadcast))
+    mesh.on('closed', ({ error }) => this.#closed(error))
+  }
+
+  async begin(): Promise<void> {
+    for (const agent of await this.mesh.agents.list()) this.agents.set(agent.id, agent)
+    this.#topology = await this.mesh.health.topology()
+    for (const link of this.#topology.links) if (link.relay) this.relays.add(link.peerId)
+    this.#lookSoon(REFRESH_MS)
+  }
+
+  /** Everybody who is there. */
+  get members(): readonly Member[] {
+    return (this.#members ??= this.#topology ? roster(this.#topology, this.agents.values()) : [])
+  }
+
+  /** This page's agent. */
+  get self(): string {
+    return `${this.ticket.name}@${this.mesh.peerId}`
+  }
+
+  /** Where a conversation with this agent is kept: with the agent if it is known, else with its node. */
+  conversationOf(address: string): string {
+    return this.agents.has(address) ? address : peerOf(address)
+  }
+
+  /** Sends a message. What becomes of it stands in the conversation. */
+  async send(id: string, text: string): Promise<void> {
+    const said = this.#mine(text)
+    this.talk.add(id, said)
+    this.#changed()
+    try {
+      const { roundTripMs } = await this.mesh.send(id, text, { from: this.ticket.name })
+      said.state = 'sent'
+      said.roundTripMs = roundTripMs
+    } catch (error) {
+      said.state = { failed: explain(error).text }
+    }
+    this.#changed()
+  }
+
+  /** Says something to everybody. */
+  async broadcast(text: string): Promise<void> {
+    const said = this.#mine(text)
+    this.broadcasts.push(said)
+    this.#changed()
+    try {
+      await this.mesh.broadcast(text)
+      said.state = 'sent'
+    } catch (error) {
+      said.state = { failed: explain(error).text }
+    }
+    this.#changed()
+  }
+
+  /** Begins to send files to an agent or node; returns how many were too many. */
+  sendFiles(id: string, files: readonly File[]): number {
+    const some = files.slice(0, MAX_FILES_AT_ONCE)
+    const to = { id, peerId: peerOf(id) }
+    for (const file of some) void this.#transfers.send(file, to, this.ticket.name, transfer => this.talk.add(id, transfer))
+    return files.length - some.length
+  }
+
+  /** Asks the mesh for agents that can do all of this. */
+  async find(capabilities: readonly string[]): Promise<string[]> {
+    const found = await this.mesh.agents.find({ capabilities })
+    for (const agent of found) this.agents.set(agent.id, agent)
+    this.#lookSoon()
+    return found.map(({ id }) => id)
+  }
+
+  /** Says goodbye. A page that is being closed has no time to wait for it. */
+  async close(): Promise<void> {
+    await this.mesh.close()
+  }
+
+  #mine(text: string): Said {
+    const { name: who } = this.ticket
+    return { kind: 'said', key: nextKey(), mine: true, who, peerId: this.mesh.peerId, text, at: Date.now(), state: 'sending' }
+  }
+
+  #relay(peerId: string, connected: boolean): void {
+    if (connected) this.relays.add(peerId)
+    else this.relays.delete(peerId)
+    this.news = this.relays.size > 0 ? 'Connected to a relay' : 'The relay is lost'
+    this.#lookSoon()
+  }
+
+  #agent(agent: PeerAgent, news?: string): void {
+    this.agents.set(agent.id, agent)
+    if (news !== undefined) this.news = news
+    this.#lookSoon()
+  }
+
+  #left(id: string): void {
+    this.agents.delete(id)
+    this.news = `${nameOf(id)} has left`
+    this.#lookSoon()
+  }
+
+  #message({ from, payload }: MeshEvent<'message'>): void {
+    const [who, peerId] = [nameOf(from), peerOf(from)]
+    const said: Said = { kind: 'said', key: nextKey(), mine: false, who, peerId, text: payloadText(payload), at: Date.now() }
+    this.talk.add(this.conversationOf(from), said)
+    this.#pulse(peerId)
+    this.news = `Message from ${who}: ${clip(said.text, 200)}`
+    this.#changed()
+  }
+
+  #broadcast({ from, topic, payload, sentAt }: MeshEvent<'broadcast'>): void {
+    const who = this.members.find(({ peerId }) => peerId === from)?.name ?? nameOf(from)
+    const said: Said = { kind: 'said', key: nextKey(), mine: false, who, peerId: from, text: payloadText(payload), at: sentAt }
+    this.broadcasts.push(topic === '' ? said : { ...said, topic })
+    this.#pulse(from)
+    this.#changed()
+  }
+
+  // Of a file that comes in only the node is known: it goes to the one agent that lives there, if it is one.
+  #arriving(transfer: Transfer): void {
+    const agents = [...this.agents.values()].filter(({ peerId }) => peerId === transfer.peerId)
+    this.talk.add(agents.length === 1 ? agents[0]!.id : transfer.peerId, transfer)
+    this.#pulse(transfer.peerId)
+    this.news = `A file from ${agents[0]?.name ?? nameOf(transfer.peerId)}`
+    this.#changed()
+  }
+
+  #pulse(peerId: string): void {
+    if (this.pulses.size >= MAX_PULSES) this.pulses.clear()
+    this.pulses.set(peerId, (this.pulses.get(peerId) ?? 0) + 1)
+  }
+
+  #closed(error: unknown): void {
+    clearTimeout(this.#timer)
+    this.#transfers.close()
+    this.over = error === undefined ? {} : { error: explain(error).text }
+    this.#changed()
+  }
+
+  // One look at the topology for all events of a moment; without any, one from time to time while somebody sees it.
+  #lookSoon(ms = GATHER_MS): void {
+    this.#members = undefined
+    this.#changed()
+    const due = performance.now() + ms
+    if (due >= this.#due || this.over) return
+    this.#due = due
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => void this.#look(), ms)
+  }
+
+  async #look(): Promise<void> {
+    try {
+      if (!document.hidden) this.#topology = await this.mesh.health.topology()
+    } catch {
+      // Only while it is being closed.
+    }
+    this.#due = Infinity
+    this.#lookSoon(REFRESH_MS)
+  }
+}

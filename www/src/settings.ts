@@ -1,0 +1,29 @@
+/** What is remembered from visit to visit, where the browser lets us: how this agent is called, and the colours. */
+export interface Settings {
+  name?: string
+  capabilities?: string
+  theme?: 'light' | 'dark'
+}
+
+const KEY = 'neural-mesh'
+
+export function loadSettings(): Settings {
+  try {
+    const { name, capabilities, theme } = JSON.parse(localStorage.getItem(KEY) ?? '{}') as Record<string, unknown>
+    return {
+      ...(typeof name === 'string' && { name }),
+      ...(typeof capabilities === 'string' && { capabilities }),
+      ...((theme === 'light' || theme === 'dark') && { theme }),
+    }
+  } catch {
+    return {}
+  }
+}
+
+export function saveSettings(settings: Settings): void {
+  try {
+    localStorage.setItem(KEY, JSON.stringify({ ...loadSettings(), ...settings }))
+  } catch {
+    // Then not.
+  }
+}

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isMeshName, isRelay, readLink, writeLink } from '../src/link.js'
+
+const PEER = '12D3KooWNot9rMBqLzL8N2AMFtMVqg4MjXFmWT698kcNm24xehMQ'
+const RELAY = `/ip4/127.0.0.1/tcp/4002/ws/p2p/${PEER}`
+
+test('a link is read as it was written', () => {
+  for (const mesh of ['lab', 'a & b = c + d', 'd’été #1 100 %', '<b>', '日本語', 'm=x&r=y', '🐝']) {
+    const relays = [RELAY, `/dns/relay.example.org/tcp/443/wss/p2p/${PEER}`]
+    assert.deepEqual(readLink(writeLink({ mesh, relays })), { invitation: { mesh, relays } })
+  }
+  assert.equal(writeLink({ mesh: 'lab', relays: [RELAY] }), `#m=lab&r=${RELAY}`, 'and can be read by people')
+})
+
+test('fields of later versions are passed over, and the order does not matter', () => {
+  assert.deepEqual(readLink(`#i=invite&r=${RELAY}&m=lab&x`), { invitation: { mesh: 'lab', relays: [RELAY] } })
+  assert.deepEqual(readLink(`#m=lab&r=${RELAY}&r=${RELAY}`), { invitation: { mesh: 'lab', relays: [RELAY] } })
+})
+
+test('what does not try to be a link is none', () => {
+  for (const fragment of ['', '#', '#top', '#r=/x', '#xm=lab', 'm=lab']) assert.equal(readLink(fragment), undefined)
+})
+
+test('hostile links are refused, with a reason', () => {
+  const refused: [string, RegExp][] = [
+    ['#m=', /no usable name/],
+    [`#m=&r=${RELAY}`, /no usable name/],
+    [`#m=%00&r=${RELAY}`, /no usable name/],
+    [`#m=a%0Ab&r=${RELAY}`, /no usable name/],
+    [`#m=${'x'.repeat(129)}&r=${RELAY}`, /no usable name/],
+    [`#m=${encodeURIComponent('é'.repeat(65))}&r=${RELAY}`, /no usable name/],
+    [`#m=a&m=b&r=${RELAY}`, /several meshes/],
+    ['#m=lab', /no relay/],
+    ['#m=lab&r=', /no WebSocket address/],
+    ['#m=lab&r=javascript:alert(1)', /no WebSocket address/],
+    ['#m=lab&r=ws://127.0.0.1:4002', /no WebSocket address/],
+    [`#m=lab&r=/ip4/127.0.0.1/tcp/4001/p2p/${PEER}`, /no WebSocket address/],
+    ['#m=lab&r=/ip4/127.0.0.1/tcp/4002/ws', /no WebSocket address/],
+    [`#m=lab&r=${RELAY}%20${RELAY}`, /no WebSocket address/],
+    [`#m=lab&r=${RELAY}%3Cscript%3E`, /no WebSocket address/],
+    [`#m=lab&r=/dns/${'a'.repeat(600)}/ws/p2p/${PEER}`, /no WebSocket address/],
+    [`#m=lab&${Array.from({ length: 9 }, (_, i) => `r=/ip4/127.0.0.${i}/tcp/1/ws/p2p/${PEER}`).join('&')}`, /at most 8/],
+    [`#m=lab&r=${RELAY}&x=${'y'.repeat(9000)}`, /too long/],
+  ]
+  for (const [fragment, why] of refused) {
+    const reading = readLink(fragment)
+    assert.ok(reading && 'error' in reading, `${fragment.slice(0, 80)} is refused`)
+    assert.match(reading.error, why)
+    assert.ok(reading.error.length < 200)
+  }
+})
+
+test('a broken escape is no crash', () => {
+  for (const fragment of ['#m=%', '#m=%E0%A4%A&r=%', `#m=lab&r=${RELAY}%`, '#m=\ud800&r=\udfff']) {
+    const reading = readLink(fragment)
+    assert.ok(reading && ('error' in reading || reading.invitation.mesh !== ''))
+  }
+})
+
+test('bounds are met exactly', () => {
+  assert.equal(isMeshName('x'.repeat(128)), true)
+  assert.equal(isMeshName('x'.repeat(129)), false)
+  assert.equal(isRelay(RELAY), true)
+  assert.equal(isRelay(`${RELAY}/`), false)
+  assert.equal(isRelay(`/${'a'.repeat(511 - RELAY.length)}${RELAY}`), true)
+  assert.equal(isRelay(`/${'a'.repeat(512 - RELAY.length)}${RELAY}`), false)
+})
