@@ -1,13 +1,18 @@
 // The life of a relay, seen from its agents: it goes and comes back, or is not there at all.
 
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import { relayBinary } from '../../scripts/lib/relay.mjs'
+import { writeCertificate } from './lib/certificate.mjs'
 import { acquaint, knows, seen, startMesh } from './lib/mesh.mjs'
+import { Program } from './lib/program.mjs'
 import { Relay } from './lib/relay.mjs'
 
 const LIMIT = { timeout: 60_000 }
+const SIZE = 10 * 1000 * 1000
 
 test('when the relay is killed and started again, agents come back and everything flows', LIMIT, async t => {
   const world = await startMesh(t)
@@ -129,6 +134,75 @@ test('an aborted joinMesh rejects at once', LIMIT, async t => {
   }, world.mesh, relays)
   await assert.rejects(joining, { code: 'aborted' })
 })
+
+test('the relay counts what passes through it between two agents, and what it says to them itself it does not', LIMIT, async t => {
+  const world = await startMesh(t)
+  const relayed = () => world.relay.metric('mesh_relay_relayed_bytes_total')
+  await world.agent('alone', { webrtc: false })
+  assert.equal(await relayed(), 0, 'joining is no circuit')
+
+  const join = name => world.agent(name, { webrtc: false })
+  const [ada, bob] = await Promise.all([join('ada'), join('bob')])
+  await acquaint(ada, bob)
+  const before = await relayed()
+  await ada.run(({ mesh }, to, size) => {
+    return mesh.weights.share(to, { agentId: 'ada', data: new Uint8Array(size) })
+  }, bob.id, SIZE)
+  const moved = (await relayed()) - before
+  assert.ok(moved >= SIZE, `${moved} bytes`)
+  assert.ok(moved < 1.1 * SIZE, `${moved} bytes`)
+  t.diagnostic(`${moved} bytes for ${SIZE}`)
+})
+
+test('agents join by wss when they trust the certificate, and not when they do not', LIMIT, async t => {
+  const world = await startMesh(t)
+  const { certificate, key } = writeCertificate(world.dir)
+  const secure = await startSecure(t, world, ['--tls-certificate', certificate, '--tls-key', key])
+  const stranger = await world.process()
+  const error = await join(stranger, world.mesh, { relays: secure, timeoutMs: 2000 })
+  assert.equal(error.code, 'relay-unreachable')
+
+  process.env.NODE_EXTRA_CA_CERTS = certificate
+  t.after(() => delete process.env.NODE_EXTRA_CA_CERTS)
+  const relays = secure.replace('/ip4/127.0.0.1/', '/dns4/localhost/')
+  const [ada, bob] = await Promise.all(['ada', 'bob'].map(name => world.agent(name, { relays: name === 'ada' ? relays : secure })))
+  await acquaint(ada, bob)
+  await ada.run(({ mesh }, to) => mesh.send(to, 'secret'), bob.id)
+  assert.deepEqual(await payloadsOf(bob, 'messages', 1), ['secret'])
+})
+
+test('the relay tells everybody who asks by STUN under which address it sees them', LIMIT, async t => {
+  const world = await startMesh(t)
+  const lines = await started(t, world, ['--listen', '/ip4/127.0.0.1/tcp/0/ws', '--stun', '127.0.0.1:0'])
+  const [, host, port] = /^stun:(.*):(\d+)$/.exec(lines.find(({ event }) => event === 'stun').address)
+  const socket = createSocket('udp4')
+  t.after(() => socket.close())
+  const request = Buffer.from('000100002112a442000102030405060708090a0b', 'hex')
+  socket.send(request, Number(port), host)
+  const [answer] = await once(socket, 'message')
+  assert.equal(answer.toString('hex', 0, 26), '0101000c2112a442000102030405060708090a0b002000080001')
+  assert.equal(answer.readUInt16BE(26) ^ 0x2112, socket.address().port)
+  assert.deepEqual([...answer.subarray(28)].map((byte, i) => byte ^ request[4 + i]), [127, 0, 0, 1])
+})
+
+// Starts another relay of the same mesh with a secure listener. Resolves to its address.
+async function startSecure(t, world, args) {
+  const lines = await started(t, world, ['--listen', '/ip4/127.0.0.1/tcp/0/wss', '--stun', 'off', ...args])
+  return lines.find(({ event }) => event === 'listening').address
+}
+
+// Starts another relay of the same mesh. Resolves to what it says until it is ready.
+async function started(t, world, args) {
+  const key = ['--key', `${world.dir}/another.key`]
+  const program = Program.spawn(relayBinary(), ['--json', '--mesh', world.mesh, '--http', 'off', '--no-mdns', ...key, ...args])
+  t.after(() => program.end())
+  const lines = []
+  for await (const line of program.lines()) {
+    lines.push(JSON.parse(line))
+    if (lines.at(-1).event === 'ready') return lines
+  }
+  throw new Error(`the relay ended before it was ready: ${program.stderr}`)
+}
 
 // The error that joinMesh rejects with.
 async function join(process, name, options) {

@@ -184,6 +184,7 @@ for (const [how, output] of [
   ['mesh', 'left'],
   ['service', 'left'],
   ['dispose', 'left'],
+  ['direct', 'left'],
   ['busy', 'closed closed\nleft'],
   ['unreachable', 'relay-unreachable\nleft'],
 ]) {

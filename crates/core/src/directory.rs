@@ -414,9 +414,14 @@ impl Directory {
 
     /// Nodes that say they can be reached by a direct connection signalled through a relay.
     pub fn upgradable(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.keys().filter(|node| self.is_upgradable(node) == Some(true)).copied()
+    }
+
+    /// Whether `node` is one of them; nothing when it has no current announcement.
+    pub fn is_upgradable(&self, node: &NodeId) -> Option<bool> {
+        let entry = self.nodes.get(node).filter(|entry| !entry.announcement.leaving)?;
         let upgradable = |address: &String| address.split('/').any(|part| part == "webrtc");
-        let listed = self.nodes.iter().filter(|(_, entry)| !entry.announcement.leaving);
-        listed.filter(move |(_, entry)| entry.announcement.addresses.iter().any(upgradable)).map(|(node, _)| *node)
+        Some(entry.announcement.addresses.iter().any(upgradable))
     }
 
     /// All agents, ours included.

@@ -31,7 +31,7 @@ use crate::membership::{self, Membership};
 use crate::messaging::{self, Messaging, SendId};
 use crate::metrics::Metrics;
 use crate::offence::Offence;
-use crate::paths::{self, Paths};
+use crate::paths::{self, Paths, Why};
 use crate::sealer::Sealer;
 use crate::time::{Mono, Now};
 use crate::unheard::Unheard;
@@ -367,8 +367,16 @@ impl Node {
     pub fn topology(&self) -> Topology {
         let (links, peers) = (self.health.links().iter(), self.health.peers().iter());
         Topology {
-            links: links.map(|(node, link)| (*node, (link.clone(), self.paths.why(node)))).collect(),
+            links: links.map(|(node, link)| (*node, (link.clone(), self.why(node)))).collect(),
             peers: peers.map(|(node, peer)| (*node, (*peer, self.directory.agent_count(node)))).collect(),
+        }
+    }
+
+    /// Why the link to `node` is relayed. One that does not say that it does direct connections has no hurry to be asked.
+    fn why(&self, node: &NodeId) -> Option<Why> {
+        match self.paths.why(node)? {
+            Why::Upgrading if self.directory.is_upgradable(node) == Some(false) => Some(Why::There),
+            why => Some(why),
         }
     }
 

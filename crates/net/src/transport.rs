@@ -88,21 +88,19 @@ mod imp {
             .authenticate(noise::Config::new(key)?)
             .multiplex(yamux())
             .timeout(HANDSHAKE);
-        let streams = tcp()
-            .upgrade(Version::V1Lazy)
-            .authenticate(noise::Config::new(key)?)
-            .multiplex(yamux())
-            .timeout(HANDSHAKE);
+        let streams =
+            tcp().upgrade(Version::V1Lazy).authenticate(noise::Config::new(key)?).multiplex(yamux()).timeout(HANDSHAKE);
         let quic = quic::tokio::Transport::new(quic::Config::new(key));
         let resolved = OrTransport::new(quic, streams).map(|either, _| match either {
             Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
             Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
         });
         // The last one takes every address that is left, whether or not it can dial it.
-        let transport = OrTransport::new(named, dns::tokio::Transport::system(resolved)?).map(|either, _| match either {
-            Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-            Either::Right(connection) => connection,
-        });
+        let transport =
+            OrTransport::new(named, dns::tokio::Transport::system(resolved)?).map(|either, _| match either {
+                Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+                Either::Right(connection) => connection,
+            });
         Ok((transport.boxed(), relay))
     }
 }

@@ -1,6 +1,9 @@
 //! What is fuzzed: each target takes any bytes and panics when a promise is broken. Used by cargo-fuzz, which is guided by
 //! coverage, and by tests/fuzz.rs, which is not, and runs on every `cargo test`.
 
+#[path = "signalling.rs"]
+pub(crate) mod signalling;
+
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +16,12 @@ use mesh_webrtc::stream::machine::{FIN_ACK_WAIT, Input, Machine, Output};
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub(crate) const TARGETS: &[Target] = &[("framing", framing), ("stream", stream)];
+pub(crate) const TARGETS: &[Target] = &[
+    ("framing", framing),
+    ("stream", stream),
+    ("signalling", signalling::signalling),
+    ("handshake", signalling::handshake),
+];
 
 /// The frame decoder: the frames are the same however the bytes are cut, no payload is longer than accepted, and what was
 /// read can be written and read again. The first byte says how to cut.

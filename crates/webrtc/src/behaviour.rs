@@ -28,8 +28,9 @@ use crate::slots::Slots;
 /// What became of attempts to connect directly. Success is the swarm's to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// No direct connection came of an attempt. What was dropped before its end is not told: a dial that was faster at
-    /// another address, or timed out in the swarm.
+    /// No direct connection came of an attempt; the swarm makes one for each `/webrtc` address of a peer. What was
+    /// dropped before its end is not told: a dial that was faster at another address, or timed out in the swarm. The
+    /// other side of such a one is told [`HandshakeError::Refused`](crate::HandshakeError::Refused).
     Failed {
         /// With whom.
         peer: PeerId,

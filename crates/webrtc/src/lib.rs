@@ -26,3 +26,8 @@ pub use error::Error;
 pub use muxer::Muxer;
 pub use signalling::HandshakeError;
 pub use transport::{Transport, new};
+
+/// The examples in the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

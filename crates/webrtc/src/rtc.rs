@@ -1,4 +1,5 @@
-//! What this crate needs of a WebRTC implementation. A browser's is one; [`memory`] is another, for tests.
+//! What this crate needs of a WebRTC implementation. A browser's is one; `memory`, behind the feature of that
+//! name, is another, for tests.
 //!
 //! Everything is a command that returns at once, or an event that is polled. Nothing here waits, so that the machines
 //! above decide alone what comes after what. An implementation queues events from the moment a peer connection or a
@@ -143,7 +144,7 @@ pub enum ChannelEvent {
     Low,
     /// Closed by either side, or with the connection.
     Closed,
-    /// More than [`MAX_UNREAD`] bytes were not read; the channel was closed.
+    /// More than [`MAX_UNREAD`] bytes were not read; the channel was closed, and they are gone. Comes before anything else.
     Overflow,
 }
 

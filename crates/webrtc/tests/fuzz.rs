@@ -9,27 +9,40 @@ mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use asynchronous_codec::Encoder as _;
+use bytes::BytesMut;
 use mesh_webrtc::framing::{Flag, encode_data, encode_flag};
+use mesh_webrtc::signalling::codec::{Codec, Message};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+use targets::signalling::{candidate, description};
 
 /// Executions of each target without `FUZZ_EXECUTIONS`: a few seconds for all in a debug build.
-const EXECUTIONS: u64 = 100_000;
+const EXECUTIONS: u64 = 50_000;
 
 #[test]
 fn whatever_comes_in_is_survived() {
     let executions = setting("FUZZ_EXECUTIONS").unwrap_or(EXECUTIONS);
     let first = setting("FUZZ_SEED").unwrap_or(1);
-    for (name, run) in targets::TARGETS {
-        for seed in first..first + executions {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let input = input(name, &mut rng);
-            if catch_unwind(AssertUnwindSafe(|| run(&input))).is_err() {
-                panic!("{name} broke with FUZZ_SEED={seed} FUZZ_EXECUTIONS=1 and {} bytes of input", input.len());
+    // Two at a time, as most machines that run this have two cores or more.
+    for both in targets::TARGETS.chunks(2) {
+        std::thread::scope(|scope| {
+            for target in both {
+                scope.spawn(move || execute(target, first, executions));
             }
-        }
-        println!("{name}: {executions} executions from seed {first}");
+        });
     }
+}
+
+fn execute((name, run): &targets::Target, first: u64, executions: u64) {
+    for seed in first..first + executions {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let input = input(name, &mut rng);
+        if catch_unwind(AssertUnwindSafe(|| run(&input))).is_err() {
+            panic!("{name} broke with FUZZ_SEED={seed} FUZZ_EXECUTIONS=1 and {} bytes of input", input.len());
+        }
+    }
+    println!("{name}: {executions} executions from seed {first}");
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -44,7 +57,8 @@ fn input(target: &str, rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = match target {
         "framing" => [random(rng, 1), frames(rng)].concat(),
         // The commands of a script are few enough to be met by chance.
-        "stream" => random(rng, 200),
+        "stream" | "handshake" => random(rng, 200),
+        "signalling" => [random(rng, 1), messages(rng)].concat(),
         other => panic!("no valid input is known for {other}"),
     };
     damage(rng, &mut bytes);
@@ -63,6 +77,20 @@ fn frames(rng: &mut ChaCha8Rng) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// A few messages in a row.
+fn messages(rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    for n in 0..=below(rng, 4) {
+        let message = match below(rng, 4) {
+            0 => Message::Offer(description()),
+            1 => Message::Answer(description()),
+            _ => Message::Candidate(candidate(n)),
+        };
+        Codec.encode(message, &mut bytes).expect("it can be written");
+    }
+    bytes.to_vec()
 }
 
 /// Up to three small changes.

@@ -202,6 +202,18 @@ async fn time_limits_hold_and_free_what_is_held() {
 }
 
 #[tokio::test]
+async fn a_dial_that_is_dropped_and_a_lost_relayed_connection_leave_nothing() {
+    let (mut world, alice, bob) = pair(config(), config()).await;
+    world.network.ice(Ice::Never);
+    world.connect_relayed(alice, bob).await;
+    world.upgrade(alice, bob);
+    world.until_so("a handshake is under way", |world| world.network.peers() == 2).await;
+    let peer = world.peer(bob);
+    world.nodes[alice].disconnect_peer_id(peer).unwrap();
+    world.nothing_left().await;
+}
+
+#[tokio::test]
 async fn without_webrtc_nothing_is_begun() {
     let (mut world, alice, bob) = pair(config(), config()).await;
     world.connect_relayed(alice, bob).await;

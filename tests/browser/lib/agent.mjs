@@ -15,7 +15,8 @@ export class BrowserAgent {
       const joined = await neuralMesh.joinMesh(mesh, { relays, agent })
       const log = { messages: [], broadcasts: [], weights: [], events: [] }
       const kinds = { message: log.messages, broadcast: log.broadcasts, 'weights-received': log.weights }
-      const types = ['agent-joined', 'agent-left', 'peer-connected', 'peer-disconnected', 'peer-suspected']
+      const types = ['agent-joined', 'agent-left', 'peer-connected', 'path-changed', 'peer-disconnected', 'peer-suspected']
+      types.push('relay-connected', 'relay-disconnected')
       for (const type of [...types, ...Object.keys(kinds)]) joined.on(type, event => (kinds[type] ?? log.events).push(event))
       Object.assign(globalThis, { mesh: joined, log })
       return joined.peerId

@@ -60,8 +60,8 @@ function bePinnedTo(port) {
 function watch(mesh, { listen = true } = {}) {
   const log = { messages: [], broadcasts: [], weights: [], progress: [], events: [] }
   const types = [
-    ...['relay-connected', 'relay-disconnected', 'joined', 'peer-connected', 'peer-disconnected', 'peer-suspected'],
-    ...['peer-recovered', 'agent-joined', 'agent-updated', 'agent-left', 'weights-failed', 'offence', 'undecodable'],
+    ...['relay-connected', 'relay-disconnected', 'joined', 'peer-connected', 'path-changed', 'peer-disconnected'],
+    ...['peer-suspected', 'peer-recovered', 'agent-joined', 'agent-updated', 'agent-left', 'weights-failed', 'offence', 'undecodable'],
     ...['lagged', 'error', 'closed'],
   ]
   for (const type of types) mesh.on(type, event => log.events.push(event))

@@ -31,6 +31,16 @@ const ways = {
     await mesh.close()
     console.log((await codes).join(' '))
   },
+  // Two that are connected directly.
+  async direct() {
+    const [ada, bob] = await Promise.all(['ada', 'bob'].map(id => joinMesh(name, { relays, agent: { id } })))
+    while (!(await ada.health.topology()).links.some(link => link.peerId === bob.peerId && !link.relayed)) {
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    bob.on('message', () => {})
+    await ada.send('bob', 'hello')
+    await Promise.all([ada.close(), bob.close()])
+  },
   async unreachable() {
     const error = await joinMesh(name, { relays, timeoutMs: 500 }).catch(error => error)
     console.log(error.code)

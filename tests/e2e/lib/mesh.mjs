@@ -43,8 +43,8 @@ class World {
   }
 
   // A process that has not joined.
-  async process() {
-    const agent = Agent.fork(PROGRAM)
+  async process(options) {
+    const agent = Agent.fork(PROGRAM, options)
     this.#ends.push(() => agent.end())
     await agent.run(() => {})
     return agent
@@ -95,11 +95,12 @@ class Agent extends Program {
     return this.#call({ source: code.toString(), args })
   }
 
-  // Joins. `via` a proxy, it is the only way out. `listen: false` takes no messages, broadcasts and weights.
-  async join(world, names, { via, listen, ...options } = {}) {
+  // Joins. `via` a proxy, it is the only way out. `listen: false` takes no messages, broadcasts and weights. Without
+  // `webrtc: true` everything goes through the relay, which is what most tests are about.
+  async join(world, names, { via, listen, webrtc = false, ...options } = {}) {
     const agents = [names].flat().map(agent => (typeof agent === 'string' ? { id: agent } : agent))
     const relays = via ? world.relay.addressBy(via.port) : world.relay.address
-    const join = { mesh: world.mesh, agents, options: { relays, ...options }, onlyPort: via?.port, listen }
+    const join = { mesh: world.mesh, agents, options: { relays, webrtc, ...options }, onlyPort: via?.port, listen }
     const { peerId, meshId } = await this.#call({ join })
     this.peerId = peerId
     this.meshId = meshId

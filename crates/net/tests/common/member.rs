@@ -10,13 +10,15 @@ use libp2p::Multiaddr;
 use mesh_core::directory::{self, PeerAgent};
 use mesh_core::metrics::Metrics;
 use mesh_core::node::Target;
+use mesh_core::paths::Ability;
 use mesh_core::weights::{self, ReceiveError};
 use mesh_core::{Offence, node};
-use mesh_net::{Config, Event, EventStream, Handle, Host, Identity, NoHost, Role};
+use mesh_net::{Config, Event, EventStream, Handle, Host, Identity, NoHost, Role, WithRtc};
 use mesh_proto::agent::AgentRecord;
 use mesh_proto::id::Checksum;
 use mesh_proto::transfer::{self, Codec, Manifest, WeightsInfo};
 use mesh_proto::{AgentId, AgentName, NodeId, TransferId};
+use mesh_webrtc::rtc::memory::Rtc;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -49,6 +51,8 @@ struct Shared {
 pub(crate) struct Journal {
     /// Members that handed over their lists.
     pub(crate) joined: Vec<NodeId>,
+    /// Links that are up, and whether they are relayed.
+    pub(crate) links: BTreeMap<NodeId, bool>,
     /// Changes of links to seeds.
     pub(crate) seeds: Vec<(NodeId, bool)>,
     pub(crate) messages: Vec<(NodeId, Bytes)>,
@@ -110,6 +114,16 @@ impl Member {
         let identity = Identity::generate().expect("the system has randomness");
         let config = Config { relays: hubs.to_vec(), listen, ..Config::new(identity, mesh).expect("a valid name") };
         Self::start(name, config, NoHost).await
+    }
+
+    /// A leaf that has WebRTC.
+    pub(crate) async fn able(mesh: &str, name: &'static str, hubs: &[Multiaddr], rtc: Rtc) -> Self {
+        let identity = Identity::generate().expect("the system has randomness");
+        let mut config = Config { relays: hubs.to_vec(), ..Config::new(identity, mesh).expect("a valid name") };
+        config.core.paths.ability = Ability::Able;
+        // The first time at once, the next soon.
+        config.core.paths.retry_ms = 500;
+        Self::start(name, config, WithRtc(Some(rtc))).await
     }
 
     async fn start<H: Host>(name: &'static str, config: Config, host: H) -> Self {
@@ -206,6 +220,18 @@ impl Member {
         topology.links.get(&peer.node()).map(|(link, _)| link.relayed)
     }
 
+    /// Why the link to `peer` is relayed.
+    pub(crate) async fn why(&self, peer: &Member) -> Option<String> {
+        let (topology, _) = self.handle.topology().await.expect("runs");
+        topology.links.get(&peer.node()).and_then(|(_, why)| why.as_ref()).map(ToString::to_string)
+    }
+
+    /// Waits until the link to `peer` is relayed, or until it is not.
+    pub(crate) async fn until_relayed(&self, peer: &Member, relayed: bool) {
+        let (node, what) = (peer.node(), format!("the link to {} is relayed: {relayed}", peer.name));
+        self.until(&what, |journal| (journal.links.get(&node) == Some(&relayed)).then_some(())).await;
+    }
+
     /// Agents of others, by what [`Handle::agents`] lists.
     pub(crate) async fn agents(&self) -> Vec<PeerAgent> {
         self.handle.agents().await.expect("runs")
@@ -238,6 +264,10 @@ impl Journal {
     fn note(&mut self, event: node::Event) {
         match event {
             node::Event::Joined { peer, .. } => self.joined.push(peer),
+            node::Event::PeerConnected { peer, relayed } | node::Event::PathChanged { peer, relayed } => {
+                self.links.insert(peer, relayed);
+            }
+            node::Event::PeerDisconnected { peer } => drop(self.links.remove(&peer)),
             node::Event::Seed { peer, connected } => self.seeds.push((peer, connected)),
             node::Event::Message(incoming) => self.messages.push((incoming.from, incoming.message.body)),
             node::Event::Broadcast { from, topic, body, .. } => {
@@ -255,9 +285,6 @@ impl Journal {
             }
             node::Event::Directory(directory::Event::NodeLeft(_) | directory::Event::Found { .. })
             | node::Event::Weights(_)
-            | node::Event::PeerConnected { .. }
-            | node::Event::PathChanged { .. }
-            | node::Event::PeerDisconnected { .. }
             | node::Event::PeerSuspected { .. }
             | node::Event::PeerRecovered { .. }
             | node::Event::Sent { .. }

@@ -164,14 +164,15 @@ fn streams_past_the_bound_are_closed_as_they_come() {
     assert_eq!(network.channels(), 2 * MAX_EARLY);
 
     let mut taken = Vec::new();
-    while let Poll::Ready(stream) = side.with(|muxer| muxer.poll_inbound_unpin(&mut noop())) {
-        taken.push(stream.unwrap());
-    }
-    for _ in MAX_EARLY..MAX_STREAMS + 1 {
+    for opened in channels.len()..MAX_STREAMS + 2 {
+        while let Poll::Ready(stream) = side.with(|muxer| muxer.poll_inbound_unpin(&mut noop())) {
+            taken.push(stream.unwrap());
+        }
+        assert_eq!((taken.len(), network.channels()), (opened - 1, 2 * (opened - 1)), "one was refused above");
         channels.push(peer.create_channel("").unwrap());
         pool.run_until_stalled();
     }
-    assert_eq!(network.channels(), 2 * MAX_STREAMS);
+    assert_eq!((taken.len(), network.channels()), (MAX_STREAMS, 2 * MAX_STREAMS));
 }
 
 #[test]

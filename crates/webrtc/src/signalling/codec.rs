@@ -134,10 +134,11 @@ impl Decoder for Codec {
 
 /// The length of the next message, and how many bytes say it. `None` when they have not all come.
 fn length(from: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
-    match unsigned_varint::decode::usize(from) {
-        Ok((length, rest)) if length <= MAX_MESSAGE => Ok(Some((length, from.len() - rest.len()))),
+    let prefix = &from[..from.len().min(MAX_PREFIX)];
+    match unsigned_varint::decode::usize(prefix) {
+        Ok((length, rest)) if length <= MAX_MESSAGE => Ok(Some((length, prefix.len() - rest.len()))),
         Ok(_) => Err(Malformed::TooLong),
-        Err(unsigned_varint::decode::Error::Insufficient) if from.len() < MAX_PREFIX => Ok(None),
+        Err(unsigned_varint::decode::Error::Insufficient) if prefix.len() < MAX_PREFIX => Ok(None),
         Err(unsigned_varint::decode::Error::Insufficient) => Err(Malformed::TooLong),
         Err(_) => Err(Malformed::Protobuf),
     }

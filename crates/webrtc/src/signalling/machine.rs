@@ -24,16 +24,19 @@
 //! Candidates of the offerer may be held back, see [`Limits::hold`]: node-datachannel as an answerer sends its first
 //! DTLS packet as soon as it has a way, and when the offerer has none yet, it is lost and repeated one second later.
 
+mod trickle;
+
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::time::Duration;
 
-use super::candidate::{MAX_CANDIDATES, outgoing};
+use super::candidate::outgoing;
 use super::codec::{Malformed, Message, Received};
 use super::sdp::Sdp;
 use super::{HandshakeError, Limits, Offence};
 use crate::rtc::{Candidate, Kind, RtcError, State};
+use trickle::{Hold, Local, Remote};
 
 /// How long after the remote's end of the stream we may still be connected, if it is: the last packet of the DTLS
 /// handshake may be lost twice, and is repeated after one second and two more.
@@ -137,17 +140,6 @@ enum Init {
     Closed,
 }
 
-/// Whether our candidates are held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hold {
-    /// Until the remote's description is set.
-    Applied,
-    /// Until its first candidate, and at most so long.
-    Until(Duration),
-    /// No.
-    Free,
-}
-
 /// One side of a handshake.
 #[derive(Debug)]
 pub struct Machine {
@@ -163,29 +155,6 @@ pub struct Machine {
     local: Local,
     remote: Remote,
     outputs: VecDeque<Output>,
-}
-
-/// Our candidates.
-#[derive(Debug)]
-struct Local {
-    /// The name of our media section; `None` as long as our description is not written.
-    mid: Option<String>,
-    hold: Hold,
-    waiting: Vec<Candidate>,
-    /// How many there have been.
-    seen: usize,
-}
-
-/// The remote's candidates.
-#[derive(Debug, Default)]
-struct Remote {
-    /// Whether its description is set.
-    described: bool,
-    waiting: Vec<Candidate>,
-    /// Messages that were no description.
-    seen: usize,
-    /// Those of them that had no use.
-    passed: usize,
 }
 
 impl Machine {
@@ -359,6 +328,9 @@ impl Machine {
 
     /// What [`Machine::poll_timeout`] named is due.
     pub fn handle_timeout(&mut self, now: Duration) {
+        if matches!(self.stage, Stage::Over) {
+            return;
+        }
         if let Hold::Until(until) = self.local.hold
             && until <= now
         {
@@ -493,24 +465,6 @@ impl Machine {
         self.outputs.clear();
         self.outputs.push_back(Output::Failed(error));
         self.stage = Stage::Over;
-    }
-}
-
-impl Local {
-    /// Takes a candidate; past [`MAX_CANDIDATES`] it is dropped.
-    fn push(&mut self, candidate: Candidate) {
-        if self.seen < MAX_CANDIDATES {
-            self.seen += 1;
-            self.waiting.push(candidate);
-        }
-    }
-}
-
-impl Remote {
-    /// Counts a message. `false` when it is one too many.
-    fn count(&mut self) -> bool {
-        self.seen += 1;
-        self.seen <= MAX_CANDIDATES
     }
 }
 

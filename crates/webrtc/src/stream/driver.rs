@@ -28,6 +28,12 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// What the unread bytes count.
+    #[cfg(test)]
+    pub(super) fn unread(&self) -> usize {
+        self.unread.load(Relaxed)
+    }
+
     /// Streams that were dropped and are not over.
     pub(crate) fn lingering(&self) -> usize {
         self.lingering.load(Relaxed)
@@ -85,21 +91,18 @@ impl<C: Channel> Shared<C> {
         Self { half: Mutex::new(half), wakers: Arc::default() }
     }
 
-    /// Takes in what the channel tells, lets `act` act, and does what the machine then wants. Wakes those for whom this
-    /// has changed something and whom the channel has not woken, for it did not know that they wait.
+    /// Takes in what the channel tells, lets `act` act, and does what the machine then wants. Of what the channel tells it
+    /// wakes everybody by itself; of a change that `act` has made they are told here.
     pub(super) fn drive<R>(&self, act: impl FnOnce(&mut Half<C>) -> R) -> R {
         let mut half = self.lock();
         let before = (half.machine.poll_timeout(), half.machine.is_over());
-        let progress = half.pump(&self.wakers);
+        half.pump(&self.wakers);
         let result = act(&mut half);
         half.settle();
         let changed = before != (half.machine.poll_timeout(), half.machine.is_over());
         drop(half);
-        if progress || changed {
-            self.wakers.wake_user();
-        }
         if changed {
-            self.wakers.driver.wake();
+            self.wakers.wake_by_ref();
         }
         result
     }
@@ -138,18 +141,15 @@ impl<C: Channel> Half<C> {
         self.channel.as_ref().map_or(0, Channel::buffered)
     }
 
-    /// Takes in all that the channel tells now. Whether that was anything.
-    fn pump(&mut self, wakers: &Arc<Wakers>) -> bool {
+    /// Takes in all that the channel tells now.
+    fn pump(&mut self, wakers: &Arc<Wakers>) {
         let waker = Waker::from(Arc::clone(wakers));
         let mut cx = Context::from_waker(&waker);
-        let mut progress = false;
         while let Some(channel) = &mut self.channel
             && let Poll::Ready(event) = channel.poll(&mut cx)
         {
             self.handle(Input::Channel(event));
-            progress = true;
         }
-        progress
     }
 
     /// Does what the machine wants and counts what it holds.
@@ -198,15 +198,6 @@ impl<C: Channel> Half<C> {
     }
 }
 
-impl<C> Drop for Half<C> {
-    fn drop(&mut self) {
-        self.totals.unread.fetch_sub(self.counted, Relaxed);
-        if self.lingering {
-            self.totals.lingering.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
 /// Keeps a stream going until it is over. Dropped before, it takes the stream along.
 #[derive(Debug)]
 pub(crate) struct Driver<C: Channel> {
@@ -228,12 +219,9 @@ impl<C: Channel> Future for Driver<C> {
         shared.wakers.driver.register(cx.waker());
         loop {
             let mut half = shared.lock();
-            let progress = half.pump(&shared.wakers);
+            half.pump(&shared.wakers);
             let (over, deadline) = (half.machine.is_over(), half.machine.poll_timeout());
             drop(half);
-            if progress {
-                shared.wakers.wake_user();
-            }
             if over {
                 return Poll::Ready(());
             }
@@ -257,6 +245,7 @@ impl<C: Channel> Drop for Driver<C> {
             half.settle();
         }
         drop(half);
+        // A channel that is gone tells nobody.
         self.shared.wakers.wake_user();
     }
 }

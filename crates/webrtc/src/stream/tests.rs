@@ -160,6 +160,7 @@ fn reader_writer_and_driver_are_each_woken() {
     let drive = Waker::from(Arc::clone(&drives));
     assert!(Pin::new(&mut other).poll(&mut Context::from_waker(&drive)).is_pending());
     let before = [&reads, &writes, &drives].map(|counter| counter.0.load(SeqCst));
+    assert_eq!(before, [0; 3], "nothing has happened");
 
     network.release();
     now(ours.write_all(b"x")).unwrap();
@@ -184,6 +185,28 @@ fn lingering_streams_are_bounded() {
     let over = drivers.iter_mut().filter_map(|driver| (!is_pending(driver)).then_some(())).count();
     assert_eq!(over, 5, "the last are not waited for");
     drop(drivers);
+    assert_eq!(totals.lingering(), 0);
+}
+
+#[test]
+fn the_driver_is_woken_by_what_the_user_does() {
+    let Ends { network: _network, _peers, ours: (mut ours, mut driver), theirs: (mut theirs, _other), totals } = ends();
+    let woken = Arc::new(Counter::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let wait = |driver: &mut Driver<Channel>| {
+        assert!(Pin::new(driver).poll(&mut Context::from_waker(&waker)).is_pending());
+        woken.0.load(SeqCst)
+    };
+    now(theirs.write_all(b"unread")).unwrap();
+    let before = wait(&mut driver);
+    assert!(totals.unread() > 0);
+    now(ours.close()).unwrap();
+    assert!(before < woken.0.load(SeqCst), "there is a time limit to keep");
+    let before = wait(&mut driver);
+    drop(ours);
+    assert!(before < woken.0.load(SeqCst), "there is room for one more stream");
+    assert_eq!((totals.unread(), totals.lingering()), (0, 1));
+    drop(driver);
     assert_eq!(totals.lingering(), 0);
 }
 

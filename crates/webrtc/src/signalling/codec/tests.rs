@@ -108,7 +108,8 @@ fn offences_have_names() {
         // Lengths: just too long, far too long, not in the shortest form.
         (vec![0x91, 0x80, 0x01], Malformed::TooLong),
         (vec![0xff; 3], Malformed::TooLong),
-        (vec![0xff; 20], Malformed::Protobuf),
+        (vec![0xff; 20], Malformed::TooLong),
+        (vec![0x81, 0x80, 0x00], Malformed::Protobuf),
         (vec![0x81, 0x00], Malformed::Protobuf),
     ] {
         assert_eq!(decode(&bytes), Err(CodecError::Malformed(error)), "{bytes:02x?}");

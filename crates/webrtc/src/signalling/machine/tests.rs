@@ -3,7 +3,7 @@
 mod pair;
 
 use super::*;
-use crate::signalling::candidate::{MAX_CANDIDATE, Passed};
+use crate::signalling::candidate::{MAX_CANDIDATE, MAX_CANDIDATES, Passed};
 use crate::signalling::sdp::tests::sample;
 use crate::signalling::sdp::{MAX_SDP, SdpError};
 
@@ -229,6 +229,10 @@ fn held_candidates_go_with_the_first_of_the_remote() {
     // A connection that came without ours: they are of no use, least of all after the stream's end.
     let mut side = held().after([Input::RemoteSet, Input::State(State::Connected), Input::InitClosed]);
     assert_eq!(side.late(), []);
+
+    let mut side = held().after([Input::RemoteSet]);
+    let outputs = side.told(Input::State(State::Failed));
+    side.failed(&outputs, HandshakeError::Unreachable);
 
     let answerer = Side::new(Role::Answerer, limits.clone());
     let mut side = answerer.after([offer(), Input::RemoteSet, described("answer")]);
