@@ -2,15 +2,16 @@
 import { Agents, toAgentInfo } from './agents.js'
 import { bounded } from './bounded.js'
 import { Core } from './core.js'
-import { MeshError, isTrap, toMeshError } from './errors.js'
+import { MeshError, invalid, isTrap, toMeshError } from './errors.js'
 import type { MeshEvent, MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 import { Health } from './health.js'
 import { EventHub } from './hub.js'
 import { Messages, type Receipt, type SendOptions } from './messages.js'
 import { JOIN_TIMEOUT_MS, checkCall, checkJoin, type CallOptions, type JoinConfig, type JoinOptions } from './options.js'
+import type { StoredIdentity } from './platform/platform.js'
 import { pump } from './pump.js'
 import { Swarm, type BroadcastOptions } from './swarm.js'
-import { MeshNode, loadWasm, onTrap, prepareWebrtc, wasmFailed } from './wasm.js'
+import { MeshNode, here, loadWasm, onTrap, prepareWebrtc, wasmFailed } from './wasm.js'
 import { WeightsDesk } from './weights-desk.js'
 import { Weights } from './weights.js'
 
@@ -179,6 +180,20 @@ export class Mesh implements MeshEventTarget {
   }
 
   /**
+   * Tells the mesh that this host may have been asleep, or on another network: links that do not show within seconds
+   * that they are alive are made anew, and what waits for its next try is tried now. Pages do this by themselves.
+   *
+   * @example
+   * ```ts
+   * powerMonitor.on('resume', () => mesh.wake()) // Electron
+   * ```
+   */
+  async wake(options: CallOptions = {}): Promise<void> {
+    checkCall(options)
+    return this.#core.call(options, node => node.wake())
+  }
+
+  /**
    * Says goodbye to the mesh and ends everything: calls reject with code `closed`, iterations end, messages that were not
    * read are not acknowledged. Waits at most 5,000 ms, or `timeoutMs`, for the goodbye. Closing twice does no harm.
    *
@@ -210,30 +225,62 @@ export async function openMesh(name: string, options: JoinOptions, hub: EventHub
   const config = checkJoin(name, options)
   const { signal, timeoutMs = JOIN_TIMEOUT_MS, agent } = options
   if (agent !== undefined) toAgentInfo(agent)
-  const node = await openNode(config, { signal, timeoutMs })
+  const { node, release } = await openNode(config, { signal, timeoutMs })
   const mesh = new Mesh(name, new Core(node), hub, config.maxIncomingWeights)
+  const leave = () => void mesh.close()
+  const unwatch = here()?.watchLife?.({ wake: () => void mesh.wake().catch(() => {}), leave })
+  mesh.on('closed', () => {
+    unwatch?.()
+    release()
+  })
   try {
     await joined(mesh, config, { signal, timeoutMs })
     if (agent !== undefined) await mesh.agents.announce(agent, { signal, timeoutMs })
     return mesh
   } catch (error) {
     // The caller is told at once; the goodbye goes on behind.
-    void mesh.close()
+    leave()
     throw error
   }
 }
 
-function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<MeshNode> {
-  const onLate = (node: MeshNode) => void node.close().catch(() => {})
+interface Opened {
+  readonly node: MeshNode
+  // Gives up what the node held beside itself.
+  readonly release: () => void
+}
+
+function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<Opened> {
+  const onLate = ({ node, release }: Opened) => void node.close().catch(() => {}).finally(release)
   const onTimeout = () => new MeshError('timeout', `the wasm core did not start within ${timeoutMs} ms`)
-  const opened = bounded({ signal, timeoutMs, onTimeout, onLate }, async () => {
-    const [traits] = await Promise.all([config.iceServers && prepareWebrtc(), loadWasm()])
-    const { iceServers, ...rest } = config
-    return MeshNode.open({ ...rest, ...(iceServers && traits && { webrtc: { iceServers, ...traits } }) })
-  })
-  return opened.catch(error => {
+  return bounded({ signal, timeoutMs, onTimeout, onLate }, () => open(config)).catch(error => {
     throw toMeshError(error)
   })
+}
+
+async function open({ iceServers, identity, ...config }: JoinConfig): Promise<Opened> {
+  const [kept, traits] = await Promise.all([
+    identity === 'stored' ? storedIdentity(config.mesh) : { identity, release: () => {} },
+    iceServers && prepareWebrtc(),
+    loadWasm(),
+  ])
+  try {
+    const node = await MeshNode.open({
+      ...config,
+      ...(kept.identity && { identity: kept.identity }),
+      ...(iceServers && traits && { webrtc: { iceServers, ...traits } }),
+    })
+    return { node, release: kept.release }
+  } catch (error) {
+    kept.release()
+    throw error
+  }
+}
+
+function storedIdentity(mesh: string): Promise<StoredIdentity> {
+  const stored = here()?.storedIdentity
+  if (stored) return stored(mesh)
+  throw invalid("identity: 'stored' is for browsers. Keep the bytes of generateIdentity() in a file, and give them as identity")
 }
 
 async function joined(mesh: Mesh, config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<void> {

@@ -19,8 +19,11 @@ export interface JoinOptions extends CallOptions {
   relays: string | readonly string[]
   /** An agent to announce as soon as the mesh is joined. */
   agent?: AnnouncedAgent | undefined
-  /** Who this node is: the 32 bytes that {@link generateIdentity} made once. A new one is made when absent. */
-  identity?: Uint8Array | undefined
+  /**
+   * Who this node is: the 32 bytes that {@link generateIdentity} made once, a new one when absent. In browsers `'stored'`
+   * keeps it in IndexedDB, so that a tab is the same node after a reload. Each tab of an origin has one of its own.
+   */
+  identity?: Uint8Array | 'stored' | undefined
   /** Milliseconds to wait until a relay has handed over the member list. Default 10,000. */
   timeoutMs?: number | undefined
   /**
@@ -64,7 +67,11 @@ const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
 const EXAMPLE_RELAY = '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…'
 
 /** @internal What the core needs to join; `iceServers` where WebRTC is wanted. */
-export type JoinConfig = Omit<NodeConfig, 'webrtc'> & { maxIncomingWeights: number; iceServers?: string[] }
+export type JoinConfig = Omit<NodeConfig, 'webrtc' | 'identity'> & {
+  maxIncomingWeights: number
+  iceServers?: string[]
+  identity?: Uint8Array | 'stored'
+}
 
 /** @internal What the core needs to join, from what the user gave. */
 export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
@@ -74,8 +81,9 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
   const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
   checkCall({ signal, timeoutMs })
   checkName('the mesh name', mesh, MAX_MESH_NAME)
-  if (identity !== undefined && !(identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH)) {
-    throw invalid('identity must be a Uint8Array of 32 bytes, as generateIdentity() makes it')
+  const isSeed = identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH
+  if (identity !== undefined && identity !== 'stored' && !isSeed) {
+    throw invalid("identity must be a Uint8Array of 32 bytes, as generateIdentity() makes it, or 'stored'")
   }
   if (!Number.isSafeInteger(maxIncomingWeights) || maxIncomingWeights < 0) {
     throw invalid('maxIncomingWeights must be a whole number of bytes')

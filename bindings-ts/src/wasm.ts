@@ -22,6 +22,11 @@ export function loadWasm(source?: WasmSource): Promise<void> {
   return loading
 }
 
+/** @internal The place this runs in. */
+export function here(): Platform | undefined {
+  return platform
+}
+
 /** @internal What the core is to know of this place's WebRTC. */
 export async function prepareWebrtc(): Promise<WebrtcTraits> {
   return (await platform?.webrtc?.()) ?? { holdCandidates: false }

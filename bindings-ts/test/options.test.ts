@@ -30,8 +30,12 @@ for (const [relays, message] of wrongRelays) {
 
 test('joining: what the core gets', () => {
   const identity = new Uint8Array(32)
-  assert.deepEqual(checkJoin('lab', { relays: relay }), { mesh: 'lab', relays: [relay], maxIncomingWeights: 256 * 1024 * 1024 })
-  assert.deepEqual(checkJoin('lab', { relays: relay, identity, maxIncomingWeights: 0, agent: { id: 'ada' } }), {
+  const defaults = { mesh: 'lab', relays: [relay], maxIncomingWeights: 256 * 1024 * 1024, iceServers: [] }
+  assert.deepEqual(checkJoin('lab', { relays: relay }), defaults)
+  assert.equal(checkJoin('lab', { relays: relay, identity: 'stored' }).identity, 'stored')
+  const iceServers = ['stun:192.0.2.1:3478', 'stun:[2001:db8::1]:3478', 'stun:relay.example']
+  assert.deepEqual(checkJoin('lab', { relays: relay, webrtc: { iceServers } }).iceServers, iceServers)
+  assert.deepEqual(checkJoin('lab', { relays: relay, identity, maxIncomingWeights: 0, agent: { id: 'ada' }, webrtc: false }), {
     mesh: 'lab',
     relays: [relay],
     identity,
@@ -44,6 +48,10 @@ test('joining: what is refused', () => {
   throwsCode('invalid-argument', /mesh name must not be empty/, () => checkJoin('', { relays: relay }))
   throwsCode('invalid-argument', /mesh name must be a string, not undefined/, () => checkJoin(undefined as never, { relays: relay }))
   throwsCode('invalid-argument', /32 bytes/, () => checkJoin('lab', { relays: relay, identity: new Uint8Array(31) }))
+  throwsCode('invalid-argument', /'stored'/, () => checkJoin('lab', { relays: relay, identity: 'mine' as never }))
+  for (const webrtc of ['yes', null, { iceServers: 'stun:x' }, { iceServers: Array(5).fill('stun:x') }, { iceServers: ['http://x'] }]) {
+    throwsCode('invalid-argument', /webrtc/, () => checkJoin('lab', { relays: relay, webrtc: webrtc as never }))
+  }
   throwsCode('invalid-argument', /maxIncomingWeights/, () => checkJoin('lab', { relays: relay, maxIncomingWeights: -1 }))
   throwsCode('invalid-argument', /timeoutMs/, () => checkJoin('lab', { relays: relay, timeoutMs: 0 }))
 })

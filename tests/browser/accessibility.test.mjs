@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import { startWorld } from './lib/world.mjs'
+import { startWorld, withoutWebRtc } from './lib/world.mjs'
 
 const LIMIT = { timeout: 60_000 }
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -13,7 +13,7 @@ for (const colorScheme of ['light', 'dark']) {
   for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
     test(`axe has nothing against the page: ${colorScheme}, ${viewport.width} pixels wide`, LIMIT, async t => {
       const world = await startWorld(t)
-      const options = { colorScheme, viewport, reducedMotion: 'reduce', init: () => delete globalThis.RTCPeerConnection }
+      const options = { colorScheme, viewport, reducedMotion: 'reduce', init: withoutWebRtc }
       const ada = await world.page({ fragment: '#m=lab', ...options })
       await ada.alert.getByText('names no relay').waitFor()
       await check(ada, 'the form')

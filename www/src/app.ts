@@ -29,6 +29,8 @@ export class App {
   phase: 'form' | 'joining' | 'joined' = 'form'
   /** Where the form's mesh and relay come from. */
   source: 'link' | 'relay' | undefined
+  /** STUN servers of that link or relay. */
+  stun: readonly string[] = []
   session: Session | undefined
   trouble: Explanation | undefined
   selected: string | undefined
@@ -72,7 +74,8 @@ export class App {
 
   async join(): Promise<void> {
     const { mesh, relays, name, capabilities } = this.form
-    const ticket: Ticket = { mesh, relays: wordsOf(relays), name: name.trim(), capabilities: wordsOf(capabilities) }
+    const { stun } = this
+    const ticket: Ticket = { mesh, relays: wordsOf(relays), stun, name: name.trim(), capabilities: wordsOf(capabilities) }
     const joining = (this.#joining = new AbortController())
     this.phase = 'joining'
     this.trouble = undefined
@@ -189,7 +192,8 @@ export class App {
     this.#changed()
   }
 
-  #fill({ mesh, relays }: Invitation, source: 'link' | 'relay'): void {
+  #fill({ mesh, relays, stun }: Invitation, source: 'link' | 'relay'): void {
+    this.stun = stun
     Object.assign(this.form, { mesh, relays: relays.join(' ') })
     this.source = source
     this.trouble = undefined

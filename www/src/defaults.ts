@@ -1,4 +1,4 @@
-import { isMeshName, isRelay, type Invitation } from './link.js'
+import { isMeshName, isRelay, stunServers, type Invitation } from './link.js'
 
 const PATIENCE_MS = 3000
 const MAX_BYTES = 64 * 1024
@@ -22,13 +22,13 @@ export async function relayDefaults(base: URL): Promise<Invitation | undefined> 
 /** The mesh and the relay's addresses, those that this page can use, as reached the way the page was. */
 export function readDefaults(answer: unknown, base: URL): Invitation | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined
-  const { mesh, addresses } = answer as { mesh?: unknown; addresses?: unknown }
+  const { mesh, addresses, stun } = answer as { mesh?: unknown; addresses?: unknown; stun?: unknown }
   if (typeof mesh !== 'string' || !isMeshName(mesh) || !Array.isArray(addresses)) return undefined
   const usable = addresses.filter((address): address is string => typeof address === 'string' && isRelay(address))
   const secure = base.protocol === 'https:' ? usable.filter(address => /\/(wss|tls)(\/|$)/.test(address)) : usable
   const same = secure.filter(address => host(address) === base.hostname.replace(/^\[|\]$/g, ''))
   const relays = (same.length > 0 ? same : secure).slice(0, MAX_ADDRESSES)
-  return relays.length === 0 ? undefined : { mesh, relays }
+  return relays.length === 0 ? undefined : { mesh, relays, stun: stunServers(Array.isArray(stun) ? stun : []) }
 }
 
 // /ip4/127.0.0.1/… and /dns/example.org/… begin alike.

@@ -20,7 +20,8 @@ const NEXT: Readonly<Record<ErrorCode, string>> = {
   refused: 'Try again later: the other side has too much under way, or takes none.',
   aborted: '',
   closed: 'Join again.',
-  'relay-unreachable': 'Check the address, and that the relay runs and can be reached from here.',
+  // Its message says what to check.
+  'relay-unreachable': '',
   internal: 'Reload the page. If it happens again, report it.',
 }
 

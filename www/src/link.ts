@@ -1,5 +1,5 @@
 /**
- * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>`, after the address of any copy of this page. What stands behind
+ * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>&s=<STUN server>`, after the address of any copy of this page. What stands behind
  * `#` is not sent to the server that the page comes from.
  *
  * Whoever makes a link decides which relay its reader connects to, so a link only fills in the form; the reader joins.
@@ -9,6 +9,8 @@ export interface Invitation {
   readonly mesh: string
   /** 1 to 8 multiaddrs of relays, by WebSocket. */
   readonly relays: readonly string[]
+  /** Up to 4 STUN servers, as `stun:host:port`. Those of a link that cannot be one are passed over. */
+  readonly stun: readonly string[]
 }
 
 /** What a fragment says: an invitation, or why it is none; `undefined` when it does not try to be one. */
@@ -19,10 +21,11 @@ const MAX_FRAGMENT = 8192
 export const MAX_MESH_NAME = 128
 const MAX_RELAYS = 8
 const MAX_RELAY = 512
+const MAX_STUN = 4
 
 /** The fragment of a link, with its `#`. Slashes and colons stay readable. */
-export function writeLink({ mesh, relays }: Invitation): string {
-  const fields = new URLSearchParams([['m', mesh], ...relays.map(relay => ['r', relay])])
+export function writeLink({ mesh, relays, stun }: Invitation): string {
+  const fields = new URLSearchParams([['m', mesh], ...relays.map(relay => ['r', relay]), ...stun.map(url => ['s', url])])
   return `#${fields.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')}`
 }
 
@@ -40,7 +43,7 @@ export function readLink(fragment: string): Reading {
   if (relays.length > MAX_RELAYS) return { error: `the link names ${relays.length} relays, at most ${MAX_RELAYS} are read` }
   const bad = relays.find(relay => !isRelay(relay))
   if (bad !== undefined) return { error: `the link's relay is no WebSocket address that ends in /p2p/<peer id>: ${clip(bad)}` }
-  return { invitation: { mesh, relays } }
+  return { invitation: { mesh, relays, stun: stunServers(fields.getAll('s')) } }
 }
 
 /** Whether a mesh can have that name. */
@@ -54,5 +57,13 @@ export function isRelay(address: string): boolean {
   if (address.length > MAX_RELAY || !/^(\/[A-Za-z0-9._:%-]+)+$/.test(address)) return false
   return /\/wss?(\/|$)/.test(address) && /\/p2p\/[A-Za-z0-9]{40,128}$/.test(address)
 }
+
+/** Those of a list that can be STUN servers. A mesh works without, so what is wrong is no reason to refuse. */
+export function stunServers(list: readonly unknown[]): string[] {
+  const fits = (url: unknown): url is string => typeof url === 'string' && url.length <= 262 && STUN.test(url)
+  return [...new Set(list.filter(fits))].slice(0, MAX_STUN)
+}
+
+const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
 
 const clip = (text: string) => (text.length > 60 ? `${text.slice(0, 60)}…` : text)

@@ -1,4 +1,4 @@
-import type { LinkInfo, NetworkTopology, PeerAgent } from 'neural-mesh'
+import type { NetworkTopology, PeerAgent } from 'neural-mesh'
 import { nameOf, shortId } from './words.js'
 
 /** How this page reaches a node. `none`: there is no connection now; one is made when there is something to send. */
@@ -21,12 +21,12 @@ export interface Member {
   readonly silent: boolean
 }
 
-// Later versions of the package say why a link is relayed.
-type Link = LinkInfo & { readonly reason?: string }
-
-/** Everybody that is known: this node, its relays, then the others by peer id, so that places change little. */
-export function roster(topology: NetworkTopology, agents: Iterable<PeerAgent>): Member[] {
-  const links = new Map<string, Link>(topology.links.map(link => [link.peerId, link]))
+/**
+ * Everybody that is known: this node, its relays, then the others by peer id, so that places change little. `relays` are
+ * peer ids of relays that this page wants, connected or not.
+ */
+export function roster(topology: NetworkTopology, agents: Iterable<PeerAgent>, relays: Iterable<string> = []): Member[] {
+  const links = new Map(topology.links.map(link => [link.peerId, link]))
   const silent = new Set(topology.peers.filter(peer => peer.status === 'suspect').map(peer => peer.peerId))
   const theirs = new Map<string, PeerAgent[]>()
   for (const agent of agents) {
@@ -35,14 +35,15 @@ export function roster(topology: NetworkTopology, agents: Iterable<PeerAgent>): 
     else theirs.set(agent.peerId, [agent])
   }
   const firstRelay = topology.links.find(link => link.relay)?.peerId
-  const known = [...links.keys(), ...topology.peers.map(peer => peer.peerId), ...theirs.keys()]
+  const wanted = new Set(relays)
+  const known = [...wanted, ...links.keys(), ...topology.peers.map(peer => peer.peerId), ...theirs.keys()]
   const ids = [topology.peerId, ...[...new Set(known)].filter(id => id !== topology.peerId).sort()]
   const members = ids.map(peerId => {
     const agents = theirs.get(peerId) ?? []
     const link = links.get(peerId)
-    const kind = peerId === topology.peerId ? 'self' : link?.relay ? 'relay' : 'member'
+    const kind = peerId === topology.peerId ? 'self' : link?.relay || wanted.has(peerId) ? 'relay' : 'member'
     const way = kind === 'self' ? 'self' : link === undefined ? 'none' : link.relayed ? 'relayed' : 'direct'
-    const via = way === 'relayed' ? (carrier(link!.address) ?? firstRelay) : way === 'none' ? firstRelay : undefined
+    const via = way === 'relayed' ? (carrier(link!.address) ?? firstRelay) : way === 'none' && kind === 'member' ? firstRelay : undefined
     return {
       peerId,
       kind,
@@ -52,7 +53,7 @@ export function roster(topology: NetworkTopology, agents: Iterable<PeerAgent>): 
       silent: silent.has(peerId),
       ...(via !== undefined && { via }),
       ...(link?.rttMs !== undefined && { rttMs: link.rttMs }),
-      ...(typeof link?.reason === 'string' && { reason: link.reason }),
+      ...(link?.reason !== undefined && { reason: link.reason }),
     } satisfies Member
   })
   return members.sort((a, b) => rank(a) - rank(b))

@@ -19,17 +19,22 @@ const REFRESH_MS = 2000
 const GATHER_MS = 50
 /** Files that are sent at once when several are dropped; the others are refused. */
 const MAX_FILES_AT_ONCE = 16
+const LINK_EVENTS = ['peer-connected', 'path-changed', 'peer-disconnected', 'peer-suspected', 'peer-recovered'] as const
 /** Nodes whose words are counted. Past it, counting begins anew. */
 const MAX_PULSES = 1000
 
 /** Joins, and follows what happens until the mesh is closed. `changed` is called after everything that can be seen. */
 export async function openSession(ticket: Ticket, changed: () => void, options: Omit<JoinOptions, 'relays'>): Promise<Session> {
-  const { mesh: name, relays, capabilities } = ticket
-  const mesh = await joinMesh(name, { ...options, relays, agent: { id: ticket.name, type: 'page', capabilities } })
+  const { mesh: name, relays, stun, capabilities } = ticket
+  const agent = { id: ticket.name, type: 'page', capabilities }
+  const mesh = await joinMesh(name, { ...options, relays, agent, webrtc: { iceServers: stun } })
   const session = new Session(mesh, ticket, changed)
   await session.begin()
   return session
 }
+
+// The last part of a relay's address.
+const relayId = (address: string) => address.slice(address.lastIndexOf('/') + 1)
 
 /** A mesh as this page knows it. Everything is bounded: here, or by the package. */
 export class Session {
@@ -61,7 +66,7 @@ export class Session {
     this.#transfers = new Transfers(mesh, transfer => this.#arriving(transfer), changed)
     mesh.on('relay-connected', ({ peerId }) => this.#relay(peerId, true))
     mesh.on('relay-disconnected', ({ peerId }) => this.#relay(peerId, false))
-    for (const type of ['peer-connected', 'peer-disconnected', 'peer-suspected', 'peer-recovered'] as const) {
+    for (const type of LINK_EVENTS) {
       mesh.on(type, () => this.#lookSoon())
     }
     mesh.on('agent-joined', ({ agent }) => this.#agent(agent, `${agent.name} has joined`))
@@ -81,7 +86,7 @@ export class Session {
 
   /** Everybody who is there. */
   get members(): readonly Member[] {
-    return (this.#members ??= this.#topology ? roster(this.#topology, this.agents.values()) : [])
+    return (this.#members ??= this.#topology ? roster(this.#topology, this.agents.values(), this.ticket.relays.map(relayId)) : [])
   }
 
   /** This page's agent. */

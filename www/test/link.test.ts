@@ -8,14 +8,16 @@ const RELAY = `/ip4/127.0.0.1/tcp/4002/ws/p2p/${PEER}`
 test('a link is read as it was written', () => {
   for (const mesh of ['lab', 'a & b = c + d', 'd’été #1 100 %', '<b>', '日本語', 'm=x&r=y', '🐝']) {
     const relays = [RELAY, `/dns/relay.example.org/tcp/443/wss/p2p/${PEER}`]
-    assert.deepEqual(readLink(writeLink({ mesh, relays })), { invitation: { mesh, relays } })
+    const stun = ['stun:192.0.2.1:3478', 'stun:[2001:db8::1]:3478']
+    assert.deepEqual(readLink(writeLink({ mesh, relays, stun })), { invitation: { mesh, relays, stun } })
   }
-  assert.equal(writeLink({ mesh: 'lab', relays: [RELAY] }), `#m=lab&r=${RELAY}`, 'and can be read by people')
+  assert.equal(writeLink({ mesh: 'lab', relays: [RELAY], stun: [] }), `#m=lab&r=${RELAY}`, 'and can be read by people')
 })
 
 test('fields of later versions are passed over, and the order does not matter', () => {
-  assert.deepEqual(readLink(`#i=invite&r=${RELAY}&m=lab&x`), { invitation: { mesh: 'lab', relays: [RELAY] } })
-  assert.deepEqual(readLink(`#m=lab&r=${RELAY}&r=${RELAY}`), { invitation: { mesh: 'lab', relays: [RELAY] } })
+  const invitation = { mesh: 'lab', relays: [RELAY], stun: [] }
+  assert.deepEqual(readLink(`#i=invite&r=${RELAY}&m=lab&x`), { invitation })
+  assert.deepEqual(readLink(`#m=lab&r=${RELAY}&r=${RELAY}`), { invitation })
 })
 
 test('what does not try to be a link is none', () => {
@@ -49,6 +51,12 @@ test('hostile links are refused, with a reason', () => {
     assert.match(reading.error, why)
     assert.ok(reading.error.length < 200)
   }
+})
+
+test('of the STUN servers of a link only some that can be ones are taken', () => {
+  const servers = ['turn:x', 'stun:', 'stun:a b', 'stun:<b>', 'javascript:x', `stun:${'a'.repeat(300)}`, ...Array.from({ length: 9 }, (_, i) => `stun:s${i}`)]
+  const reading = readLink(`#m=lab&r=${RELAY}&${servers.map(url => `s=${encodeURIComponent(url)}`).join('&')}`)
+  assert.deepEqual(reading, { invitation: { mesh: 'lab', relays: [RELAY], stun: ['stun:s0', 'stun:s1', 'stun:s2', 'stun:s3'] } })
 })
 
 test('a broken escape is no crash', () => {

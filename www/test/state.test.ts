@@ -13,8 +13,9 @@ test('relay.json: addresses that this page can use, those on its own way first',
   const address = (host: string, ws = 'ws') => `/${host}/tcp/4002/${ws}/p2p/${PEER}`
   const answer = { mesh: 'lab', peerId: PEER, addresses: [address('ip4/10.0.0.1'), address('ip4/127.0.0.1'), `/ip4/127.0.0.1/tcp/4001/p2p/${PEER}`] }
   const read = (page: string, given: unknown = answer) => readDefaults(given, new URL(page))
-  assert.deepEqual(read('http://127.0.0.1:4003/'), { mesh: 'lab', relays: [address('ip4/127.0.0.1')] })
+  assert.deepEqual(read('http://127.0.0.1:4003/'), { mesh: 'lab', relays: [address('ip4/127.0.0.1')], stun: [] })
   assert.deepEqual(read('http://relay.local/')?.relays, [address('ip4/10.0.0.1'), address('ip4/127.0.0.1')])
+  assert.deepEqual(read('http://relay.local/', { ...answer, stun: ['stun:relay.local:3478', 7, 'x'] })?.stun, ['stun:relay.local:3478'])
   assert.equal(read('https://relay.local/'), undefined, 'a page by https needs /wss')
   const secure = { ...answer, addresses: [address('dns/relay.local', 'wss')] }
   assert.deepEqual(read('https://relay.local/', secure)?.relays, secure.addresses)
@@ -33,17 +34,18 @@ test('the roster joins links, peers and agents', () => {
     links: [link('relay1', { relay: true }), link('relay2', { relay: true }), link('ada'), link('bob', relayed)],
     peers: [{ peerId: 'eve', status: 'suspect', lastHeardMs: 1, agents: 0 }],
   }
-  const members = roster(topology, [agent('x@ada'), agent('y@ada'), agent('z@zed')])
+  const members = roster(topology, [agent('x@ada'), agent('y@ada'), agent('z@zed')], ['relay1', 'relay3'])
   assert.deepEqual(members.map(({ peerId, kind, way, via, silent, name }) => [peerId, kind, way, via, silent, name]), [
     ['self', 'self', 'self', undefined, false, '…self'],
     ['relay1', 'relay', 'direct', undefined, false, '…relay1'],
     ['relay2', 'relay', 'direct', undefined, false, '…relay2'],
+    ['relay3', 'relay', 'none', undefined, false, '…relay3'],
     ['ada', 'member', 'direct', undefined, false, 'x'],
     ['bob', 'member', 'relayed', 'relay2', false, '…bob'],
     ['eve', 'member', 'none', 'relay1', true, '…eve'],
     ['zed', 'member', 'none', 'relay1', false, 'z'],
   ])
-  assert.deepEqual([members[4]!.reason, members[4]!.rttMs, members[3]!.agents.length], ['no-webrtc', 3, 2])
+  assert.deepEqual([members[5]!.reason, members[5]!.rttMs, members[4]!.agents.length], ['no-webrtc', 3, 2])
 })
 
 test('conversations are bounded, and the open one stays', () => {

@@ -10,10 +10,28 @@ export interface WebrtcTraits {
   readonly holdCandidates: boolean
 }
 
+/** @internal What a mesh does when something happens to the page that it lives in. */
+export interface PageLife {
+  /** It may have been asleep, or on another network. */
+  wake: () => void
+  /** It goes for good. */
+  leave: () => void
+}
+
+/** @internal An identity that nobody else of this origin uses until it is released. */
+export interface StoredIdentity {
+  readonly identity: Uint8Array
+  readonly release: () => void
+}
+
 /** @internal What differs between the places this runs in. */
 export interface Platform {
   /** Finds the wasm that is shipped with the package. */
   wasm?: () => WasmSource | Promise<WasmSource>
+  /** Watches the page, until the returned function is called. */
+  watchLife?: (life: PageLife) => () => void
+  /** Gets an identity for a mesh that is kept between visits. */
+  storedIdentity?: (mesh: string) => Promise<StoredIdentity>
   /** Gets what this place has of WebRTC ready. Whether it is there the core finds out itself. */
   webrtc?: () => Promise<WebrtcTraits>
   /** Calls back with every exception that nobody caught, without changing what becomes of it. */

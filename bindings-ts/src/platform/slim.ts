@@ -1,8 +1,10 @@
 import { loadWasm, usePlatform } from '../wasm.js'
 import type { WasmSource } from './platform.js'
+import { watchLife } from './page-life.js'
+import { storedIdentity } from './stored-identity.js'
 import { watchUncaught } from './uncaught.js'
 
-usePlatform({ watchUncaught })
+usePlatform({ watchUncaught, watchLife, storedIdentity })
 
 export * from '../api.js'
 export type { WasmSource }

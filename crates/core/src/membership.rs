@@ -134,6 +134,13 @@ impl Membership {
         }
     }
 
+    /// The host slept, or its network changed: what failed before says nothing any more.
+    pub fn wake(&mut self, now: Now) {
+        for seed in self.seeds.values_mut().filter(|seed| !seed.connected) {
+            *seed = Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
+        }
+    }
+
     /// `node` has given its list.
     pub fn joined(&mut self, node: NodeId, now: Now) {
         if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| seed.connected) {

@@ -217,6 +217,13 @@ impl Node {
         search
     }
 
+    /// The host slept, or its network changed: everything that waits for its next try is tried now.
+    pub fn wake(&mut self, now: Now) {
+        self.membership.wake(now);
+        self.paths.wake(now);
+        self.handle_timeout(now);
+    }
+
     /// Forgets a search.
     pub fn cancel_discover(&mut self, id: SearchId) {
         self.directory.cancel(id);

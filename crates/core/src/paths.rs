@@ -235,6 +235,16 @@ impl Paths {
         path.failure = Some(failure);
     }
 
+    /// The host slept, or its network changed: what failed before says nothing any more.
+    pub fn wake(&mut self, now: Now) {
+        for path in self.paths.values_mut().filter(|path| path.attempt.is_none()) {
+            if path.failure.as_ref().is_some_and(|failure| matches!(failure, Failure::Failed(_))) {
+                (path.next, path.failures, path.failure) = (now.mono, 0, None);
+            }
+        }
+        self.next_tend = now.mono;
+    }
+
     /// `node` could not be dialled.
     pub fn dial_failed(&mut self, node: NodeId, now: Now) {
         self.failed(node, Failure::Failed("cannot be reached".to_owned()), now);

@@ -65,6 +65,7 @@ pub(crate) enum Call {
     Share(Sharing, Reply<Result<Shared, ShareFailed>>),
     Topology(Reply<(Topology, Vec<NodeId>)>),
     Metrics(Reply<Metrics>),
+    Wake(Reply<()>),
     Close(Reply<()>),
 }
 
@@ -223,6 +224,15 @@ impl Handle {
     /// [`Closed`]
     pub async fn metrics(&self) -> Result<Metrics, Closed> {
         self.call(Call::Metrics).await
+    }
+
+    /// The host slept, or its network changed: links have a few seconds to show that they are alive, and what waits for
+    /// its next try is tried now.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn wake(&self) -> Result<(), Closed> {
+        self.call(Call::Wake).await
     }
 
     /// Says goodbye to the mesh and closes all links. Closing a closed node is no error.

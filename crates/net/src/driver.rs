@@ -39,6 +39,7 @@ use crate::{events, gossip};
 
 mod asked;
 mod links;
+mod wake;
 mod wanted;
 
 /// Things that are taken before the core's timers run.
@@ -129,6 +130,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         detours: BTreeMap::new(),
         upgrades: BTreeMap::new(),
         slow: Slow::default(),
+        proof: None,
         reservations: BTreeMap::new(),
         inbound: BTreeMap::new(),
         joining: BTreeMap::new(),
@@ -175,6 +177,8 @@ struct Driver<H: Host> {
     detours: BTreeMap<NodeId, Vec<Multiaddr>>,
     /// Dials that are to replace a relayed connection.
     upgrades: BTreeMap<ConnectionId, NodeId>,
+    /// Links have to show that they are alive.
+    proof: Option<wake::Proof>,
     /// Neighbours that are behind.
     slow: Slow,
     /// Circuit listeners, by relay.
@@ -296,6 +300,7 @@ impl<H: Host> Driver<H> {
             self.drain(now);
         }
         self.retry_congested(now);
+        self.close_unproved(now);
         self.sweep(now);
         self.farewell(now)
     }
@@ -324,7 +329,8 @@ impl<H: Host> Driver<H> {
         let sweep = (!self.waiting.is_empty()).then_some(self.waiting.next_sweep);
         let closing = self.closing.as_ref().map(|closing| closing.end);
         let congested = (!self.congested.is_empty()).then(|| mesh_platform::now().mono + CONGESTED_MS);
-        [core, sweep, closing, congested].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
+        let proof = self.proof.as_ref().map(|proof| proof.until);
+        [core, sweep, closing, congested, proof].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
     }
 
     /// The next thing that is ready, starting behind the source that had something last.

@@ -88,9 +88,8 @@ async fn answer(socket: UdpSocket, quota: Arc<Mutex<Quota>>, metrics: StunMetric
             continue;
         }
         let answer = request.answer(from);
-        // An answer that the system has no room for is lost, as it could be on the way: the client asks again.
-        if socket.try_send_to(&answer.bytes, from).is_ok() {
-            if answer.success { &metrics.answered } else { &metrics.refused }.inc();
-        }
+        if answer.success { &metrics.answered } else { &metrics.refused }.inc();
+        // What the system has no room for is lost, as it could be on the way: the client asks again.
+        let _ = socket.try_send_to(&answer.bytes, from);
     }
 }

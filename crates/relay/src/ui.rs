@@ -31,9 +31,9 @@ const INDEX: &str = "index.html";
 /// Where the build puts files whose names change with their contents.
 const HASHED: &str = "/assets/";
 
-/// What browsers let the page do. The styles of elements are set by its scripts, hence `unsafe-inline` for those.
+/// What browsers let the page do.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; \
-    style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'; media-src 'self' blob:; \
+    style-src 'self'; img-src 'self' data: blob:; font-src 'self'; media-src 'self' blob:; \
     manifest-src 'self'; connect-src * ws: wss: blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const ALWAYS: [(HeaderName, HeaderValue); 4] = [

@@ -188,6 +188,11 @@ impl MeshNode {
         Ok(receipt.into_ts()?)
     }
 
+    /// The host slept, or its network changed.
+    pub async fn wake(&self) -> Result<(), MeshFault> {
+        Ok(self.handle.wake().await?)
+    }
+
     /// What is known of the network around this node.
     pub async fn topology(&self) -> Result<Ts<NetworkTopology>, MeshFault> {
         let (topology, seeds) = self.handle.topology().await?;

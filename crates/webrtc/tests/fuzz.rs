@@ -18,7 +18,7 @@ use rand_core::{Rng, SeedableRng};
 use targets::signalling::{candidate, description};
 
 /// Executions of each target without `FUZZ_EXECUTIONS`: a few seconds for all in a debug build.
-const EXECUTIONS: u64 = 50_000;
+const EXECUTIONS: u64 = 30_000;
 
 #[test]
 fn whatever_comes_in_is_survived() {
@@ -31,6 +31,9 @@ fn whatever_comes_in_is_survived() {
                 scope.spawn(move || execute(target, first, executions));
             }
         });
+        for (name, _) in both {
+            println!("{name}: {executions} executions from seed {first}");
+        }
     }
 }
 
@@ -42,7 +45,6 @@ fn execute((name, run): &targets::Target, first: u64, executions: u64) {
             panic!("{name} broke with FUZZ_SEED={seed} FUZZ_EXECUTIONS=1 and {} bytes of input", input.len());
         }
     }
-    println!("{name}: {executions} executions from seed {first}");
 }
 
 fn setting(name: &str) -> Option<u64> {

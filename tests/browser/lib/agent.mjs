@@ -8,11 +8,11 @@ export class BrowserAgent {
   }
 
   // Joins, and writes down what happens in `log`: { messages, broadcasts, weights, events }.
-  async join(agent) {
+  async join(agent, options) {
     const { mesh, relay } = this.world
     await this.tab.waitForFunction(() => globalThis.neuralMesh !== undefined)
-    this.peerId = await this.tab.evaluate(async ([mesh, relays, agent]) => {
-      const joined = await neuralMesh.joinMesh(mesh, { relays, agent })
+    this.peerId = await this.tab.evaluate(async ([mesh, relays, agent, options]) => {
+      const joined = await neuralMesh.joinMesh(mesh, { relays, agent, ...options })
       const log = { messages: [], broadcasts: [], weights: [], events: [] }
       const kinds = { message: log.messages, broadcast: log.broadcasts, 'weights-received': log.weights }
       const types = ['agent-joined', 'agent-left', 'peer-connected', 'path-changed', 'peer-disconnected', 'peer-suspected']
@@ -20,7 +20,7 @@ export class BrowserAgent {
       for (const type of [...types, ...Object.keys(kinds)]) joined.on(type, event => (kinds[type] ?? log.events).push(event))
       Object.assign(globalThis, { mesh: joined, log })
       return joined.peerId
-    }, [mesh, relay.address, agent])
+    }, [mesh, relay.address, agent, options])
     this.id = `${agent.id}@${this.peerId}`
   }
 

@@ -9,8 +9,10 @@ const FLAGS = [
   ...['--disable-component-update', '--disable-sync'],
 ]
 
-export function launch({ args = [] } = {}) {
+// Playwright turns the back/forward cache off; `bfcache` leaves it as users have it.
+export function launch({ args = [], bfcache = false } = {}) {
   const executablePath = findChromium()
   if (executablePath === undefined) throw new Error('there is no Chromium: node scripts/setup.mjs --browser')
-  return chromium.launch({ executablePath, headless: true, chromiumSandbox: false, args: [...FLAGS, ...args] })
+  const ignoreDefaultArgs = bfcache ? ['--disable-back-forward-cache'] : []
+  return chromium.launch({ executablePath, headless: true, chromiumSandbox: false, args: [...FLAGS, ...args], ignoreDefaultArgs })
 }

@@ -64,6 +64,11 @@ export class MeshPage {
     await Promise.all(ids.flatMap(id => [this.agent(id).waitFor(), this.node(peerOf(id)).waitFor()]))
   }
 
+  // Resolves when that agent is not there any more; who was talked to is still in the list, as one who has left.
+  async misses(id, options) {
+    await this.agent(id).filter({ hasNotText: 'has left' }).waitFor({ state: 'detached', ...options })
+  }
+
   // Resolves when this page has a connection to that node, or has none any more.
   async reaches(peerId, connected, options) {
     const reached = this.tab.locator(`.node[data-peer="${peerId}"]:is([data-way=direct], [data-way=relayed])`)
@@ -91,16 +96,16 @@ export class MeshPage {
     await this.broadcasts.locator('.said[data-mine]', { hasText: text }).filter({ hasText: 'sent' }).waitFor()
   }
 
-  // Drops a file on what `target` finds, as a desktop does.
-  async drop(target, { name, data }) {
+  // Drops a file on what `target` finds, as a desktop does: one of these bytes, or of `size` zeros.
+  async drop(target, { name, data, size }) {
     const transfer = await this.tab.evaluateHandle(
-      ([name, base64]) => {
-        const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
+      ([name, base64, size]) => {
+        const bytes = base64 === undefined ? new Uint8Array(size) : Uint8Array.from(atob(base64), letter => letter.charCodeAt(0))
         const transfer = new DataTransfer()
         transfer.items.add(new File([bytes], name))
         return transfer
       },
-      [name, Buffer.from(data).toString('base64')],
+      [name, data && Buffer.from(data).toString('base64'), size],
     )
     await target.dispatchEvent('dragover', { dataTransfer: transfer })
     await target.dispatchEvent('drop', { dataTransfer: transfer })
@@ -109,6 +114,13 @@ export class MeshPage {
   // Closes the tab as a user does: the page gets to say goodbye.
   close() {
     return this.tab.close({ runBeforeUnload: true })
+  }
+
+  // Ends the tab as a defect of the browser would: the page does not get to say anything.
+  async crash() {
+    const crashed = this.tab.waitForEvent('crash')
+    this.tab.goto('chrome://crash').catch(() => {})
+    await crashed
   }
 }
 

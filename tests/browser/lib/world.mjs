@@ -11,8 +11,11 @@ import { Watch } from './watch.mjs'
 
 export { until } from '../../e2e/lib/until.mjs'
 
-// Starts everything for test `t`. `args` are more flags for Chromium.
-export async function startWorld(t, { mesh = 'browser', args } = {}) {
+// An `init` for tabs where everything has to go through the relay.
+export const withoutWebRtc = () => delete globalThis.RTCPeerConnection
+
+// Starts everything for test `t`. What else is given is for `launch`.
+export async function startWorld(t, { mesh = 'browser', ...browser } = {}) {
   const ends = []
   const e2e = await startMesh({ after: end => ends.push(end) }, { mesh })
   const server = await serve()
@@ -23,7 +26,7 @@ export async function startWorld(t, { mesh = 'browser', args } = {}) {
     for (const end of ends.reverse()) await end()
     assert.deepEqual(world.complaints, [], 'no tab complained')
   })
-  world.browser = await launch({ args })
+  world.browser = await launch(browser)
   return world
 }
 
@@ -79,10 +82,10 @@ class World {
   }
 
   // An agent in a tab without the page: the package as it is, to be used by code of the test. Joined with `agent`.
-  async browserAgent(agent, options) {
+  async browserAgent(agent, { join, ...options } = {}) {
     const { tab, watch } = await this.tab('/test/agent.html', options)
     const browserAgent = new BrowserAgent(this, tab, watch)
-    await browserAgent.join(agent)
+    await browserAgent.join(agent, join)
     return browserAgent
   }
 

@@ -10,7 +10,7 @@ import { dropTarget } from './drop.js'
 import { file } from './file.js'
 import { icon } from './icons.js'
 import { said } from './said.js'
-import { wayAndTime } from './ways.js'
+import { reasonOf, wayAndTime } from './ways.js'
 
 /** The agent that was chosen, and what was said and passed between us. */
 export function conversation(app: App, session: Session): TemplateResult {
@@ -42,13 +42,14 @@ export function conversation(app: App, session: Session): TemplateResult {
 function head(session: Session, id: string): TemplateResult {
   const agent = session.agents.get(id)
   const member = session.members.find(({ peerId }) => peerId === peerOf(id))
+  const reason = member && reasonOf(member)
   return html`<div class="head">
     ${avatar(id)}
     <div class="who">
       <h2 id="conversation-title"><bdi>${nameOf(id)}</bdi></h2>
       <p class="facts">
         ${agent?.type === undefined ? nothing : html`<bdi>${agent.type}</bdi> · `}${member ? wayAndTime(member) : 'has left'}
-        ${member?.reason === undefined ? nothing : html`<bdi>(${member.reason})</bdi>`}
+        ${reason === undefined ? nothing : html`<bdi>(${reason})</bdi>`}
       </p>
       <p class="facts"><code>${peerOf(id)}</code></p>
       ${agent ? chips(agent.capabilities, 32) : nothing}

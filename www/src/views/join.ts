@@ -1,4 +1,4 @@
-import { html, type TemplateResult } from 'lit-html'
+import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App, Form } from '../app.js'
 import { MAX_MESH_NAME } from '../link.js'
 
@@ -36,7 +36,7 @@ export function joinForm(app: App): TemplateResult {
       </fieldset>
       <div class="buttons">
         <button class="primary" type="submit" ?disabled=${joining}>${joining ? 'Connecting…' : 'Join'}</button>
-        ${joining ? html`<button type="button" @click=${() => app.cancel()}>Cancel</button>` : ''}
+        ${joining ? html`<button type="button" @click=${() => app.cancel()}>Cancel</button>` : nothing}
       </div>
     </form>
   </section>`
@@ -56,7 +56,7 @@ interface Limits {
 }
 
 function field(form: Form, key: keyof Form, label: string, hint: string, limits: Limits): TemplateResult {
-  const { maxlength, pattern = '[^\\u0000]*', placeholder = '', required = false } = limits
+  const { maxlength, pattern, placeholder = '', required = false } = limits
   const input = (event: Event) => (form[key] = (event.target as HTMLInputElement).value)
   return html`<div class="field">
     <label for=${`join-${key}`}>${label}</label>
@@ -67,7 +67,7 @@ function field(form: Form, key: keyof Form, label: string, hint: string, limits:
       spellcheck="false"
       placeholder=${placeholder}
       maxlength=${maxlength}
-      pattern=${pattern}
+      pattern=${pattern ?? nothing}
       ?required=${required}
       .value=${form[key]}
       @input=${input}

@@ -77,8 +77,8 @@ function trouble(app: App): TemplateResult {
 
 function webrtcNotice({ webrtc }: App): TemplateResult | typeof nothing {
   if (webrtc) return nothing
-  return html`<div class="notice" role="note">
+  return html`<aside class="notice" aria-label="Notice">
     ${icon('info')}
     <p>WebRTC is not available here: everything goes through the relay.</p>
-  </div>`
+  </aside>`
 }

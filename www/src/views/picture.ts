@@ -8,13 +8,13 @@ import type { Member } from '../roster.js'
 import type { Session } from '../session.js'
 import { clip, count, toneOf } from '../words.js'
 import { dropTarget } from './drop.js'
-import { addressee, timeOf, wayAndTime } from './ways.js'
+import { addressee, reasonOf, timeOf, wayAndTime, wayOf } from './ways.js'
 
 // Nodes that are drawn; the table has more.
 const MAX_DRAWN = 160
 const MAX_LABEL = 16
-// Lines to others are bent, so that they do not run through the relay.
-const BEND = 0.12
+// Lines to others are bent, so that they do not run through the relay; those straight up to the left, where its name is not.
+const BEND = 0.2
 
 // The picture is drawn as large as there is room, so that its letters are as large as all others.
 let size: Size = { width: 600, height: 400 }
@@ -76,9 +76,10 @@ function link(member: Member, session: Session, { places }: Layout): SVGTemplate
   if (member.kind === 'self') return nothing
   const self = places.get(session.mesh.peerId)!
   const direct = member.way === 'direct'
+  if (member.kind === 'relay' && member.way === 'none') return nothing
   const from = direct || member.kind === 'relay' ? self : places.get(member.via ?? '')
   if (!from) return nothing
-  const bend = direct && member.kind === 'member' ? (to.x < self.x ? -BEND : BEND) : 0
+  const bend = direct && member.kind === 'member' ? (to.x < self.x + 1 ? -BEND : BEND) : 0
   return svg`<path data-way=${member.way} data-kind=${member.kind} d=${line(from, to, bend)} />`
 }
 
@@ -102,7 +103,7 @@ function node(app: App, session: Session, member: Member, { places, labels }: La
     @dragleave=${leave}
     @drop=${to === undefined ? undefined : drop}
   >
-    <title>${[member.name, wayAndTime(member), member.reason].filter(Boolean).join(', ')}</title>
+    <title>${[member.name, wayAndTime(member), reasonOf(member)].filter(Boolean).join(', ')}</title>
     ${pulse(session.pulses.get(member.peerId), place)}
     ${chosen ? svg`<circle class="halo" r=${place.r + 5} />` : nothing}
     ${member.kind === 'relay' ? relayShape(place) : memberShape(member, place)}
@@ -128,7 +129,7 @@ function pulse(times: number | undefined, { r }: Place): unknown {
 
 function label(member: Member, { r }: Place, labels: Layout['labels']): SVGTemplateResult | typeof nothing {
   if (member.kind === 'self') return writing(clip(member.name, MAX_LABEL), 'you', r)
-  if (member.kind === 'relay') return svg`<g class="aside">${writing('relay', timeOf(member), -8, r + 8)}</g>`
+  if (member.kind === 'relay') return svg`<g class="aside">${writing(wayOf(member), timeOf(member), -8, r + 8)}</g>`
   if (labels === 'none') return nothing
   return writing(clip(member.name, MAX_LABEL), labels === 'full' && shown(member) ? wayAndTime(member) : '', r)
 }

@@ -4,7 +4,7 @@ import type { App } from '../app.js'
 import type { Member } from '../roster.js'
 import type { Session } from '../session.js'
 import { millis, shortId } from '../words.js'
-import { addressee, wayOf } from './ways.js'
+import { addressee, reasonOf, wayOf } from './ways.js'
 
 const MAX_ROWS = 500
 
@@ -30,7 +30,8 @@ export function table(app: App, session: Session): TemplateResult {
 }
 
 function row(app: App, member: Member): TemplateResult {
-  const { peerId, agents, rttMs, reason } = member
+  const { peerId, agents, rttMs } = member
+  const reason = reasonOf(member)
   const to = addressee(member)
   const id = html`<span class="peer" title=${peerId}>${shortId(peerId)}</span>`
   return html`<tr data-peer=${peerId} data-way=${member.way}>

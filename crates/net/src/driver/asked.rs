@@ -47,6 +47,10 @@ impl<H: Host> Driver<H> {
             Call::Metrics(reply) => {
                 let _ = reply.send(self.node.metrics());
             }
+            Call::Wake(reply) => {
+                self.wake(now);
+                let _ = reply.send(());
+            }
             Call::Close(reply) => {
                 if self.closing.is_none() {
                     self.node.leave(now);

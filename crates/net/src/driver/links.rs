@@ -31,6 +31,8 @@ pub(super) struct Connection {
     relayed: bool,
     address: Multiaddr,
     pings_lost: u32,
+    /// When a ping was last answered, or the connection came up.
+    pub(super) answered: Mono,
 }
 
 /// The relays' addresses, by node.
@@ -169,7 +171,7 @@ impl<H: Host> Driver<H> {
                 let Some(connections) = self.links.get_mut(&node) else { return };
                 let direct = connections.values().any(|connection| !connection.relayed);
                 let Some(connection) = connections.get_mut(&id) else { return };
-                connection.pings_lost = 0;
+                (connection.pings_lost, connection.answered) = (0, now.mono);
                 // The link is as fast as its best connection.
                 if !connection.relayed || !direct {
                     self.node.handle(Input::RoundTrip { peer: node, millis }, now);
@@ -199,6 +201,7 @@ impl<H: Host> Driver<H> {
             relayed: endpoint.is_relayed(),
             address: endpoint.get_remote_address().clone(),
             pings_lost: 0,
+            answered: now.mono,
         };
         self.detours.remove(&node);
         self.upgrades.remove(&id);

@@ -68,6 +68,21 @@ fn reservations_and_circuits_are_counted() {
 }
 
 #[test]
+fn bytes_in_circuits_and_stun_are_counted() {
+    let (_recorder, exporter) = exporter();
+    let stun = exporter.stun();
+    let text = scrape(&exporter);
+    has(&text, "# TYPE mesh_relay_relayed_bytes counter");
+    has(&text, "mesh_relay_relayed_bytes_total 0");
+    has(&text, "mesh_relay_stun_datagrams_total{outcome=\"answered\"} 0");
+    exporter.relayed_bytes().inc_by(1_500);
+    stun.limited.inc();
+    let text = scrape(&exporter);
+    has(&text, "mesh_relay_relayed_bytes_total 1500");
+    has(&text, "mesh_relay_stun_datagrams_total{outcome=\"limited\"} 1");
+}
+
+#[test]
 fn what_nobody_counts_is_not_shown() {
     let (_recorder, exporter) = exporter();
     let text = scrape(&exporter);

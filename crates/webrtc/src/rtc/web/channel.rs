@@ -11,7 +11,7 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::Closure;
 
-use super::super::{ChannelEvent, HIGH_WATER, LOW_WATER, MAX_UNREAD, RtcError};
+use super::super::{ChannelEvent, HIGH_WATER, LOW_WATER, MAX_UNREAD, MESSAGE_OVERHEAD, RtcError};
 use super::inbox::Inbox;
 use super::{failed, js};
 
@@ -106,7 +106,7 @@ impl Shared {
         };
         // Some implementations tell of messages first.
         self.opened(channel);
-        let unread = self.unread.get() + buffer.byte_length() as usize;
+        let unread = self.unread.get() + buffer.byte_length() as usize + MESSAGE_OVERHEAD;
         if unread > MAX_UNREAD {
             let _ = channel.close_channel();
             self.closed.set(true);
@@ -151,7 +151,7 @@ impl super::super::Channel for Channel {
         let shared = &self.0.shared;
         let event = futures::ready!(shared.inbox.poll(cx));
         if let ChannelEvent::Message(message) = &event {
-            shared.unread.set(shared.unread.get() - message.len());
+            shared.unread.set(shared.unread.get() - message.len() - MESSAGE_OVERHEAD);
         }
         Poll::Ready(event)
     }
