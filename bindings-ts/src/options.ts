@@ -39,8 +39,9 @@ export interface JoinOptions extends CallOptions {
 /** How direct connections are made. */
 export interface WebrtcOptions {
   /**
-   * STUN servers, at most four, as `stun:host:port`: they tell nodes behind a NAT their public address. Relays run one.
-   * Default none: direct connections then need both nodes in one network, or one with a public address.
+   * STUN servers, at most four, as `stun:host:port`: they tell nodes behind a NAT their public address. By default those
+   * that the relays run, at port 3478 of their hosts; nobody else's. With `[]` none: direct connections then need both
+   * nodes in one network, or one with a public address.
    */
   iceServers?: readonly string[] | undefined
 }
@@ -62,6 +63,7 @@ const MAX_MESH_NAME = 128
 const IDENTITY_LENGTH = 32
 // Browsers take longer to find their addresses, and some complain, with five or more.
 const MAX_ICE_SERVERS = 4
+const STUN_PORT = 3478
 const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
 
 const EXAMPLE_RELAY = '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…'
@@ -88,26 +90,38 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
   if (!Number.isSafeInteger(maxIncomingWeights) || maxIncomingWeights < 0) {
     throw invalid('maxIncomingWeights must be a whole number of bytes')
   }
-  const iceServers = checkWebrtc(webrtc)
+  const addresses = checkRelays(relays)
+  const iceServers = checkWebrtc(webrtc, addresses)
   return {
     mesh,
-    relays: checkRelays(relays),
+    relays: addresses,
     maxIncomingWeights,
     ...(identity && { identity }),
     ...(iceServers && { iceServers }),
   }
 }
 
-function checkWebrtc(webrtc: unknown): string[] | undefined {
+function checkWebrtc(webrtc: unknown, relays: readonly string[]): string[] | undefined {
   if (webrtc === false) return undefined
-  if (webrtc === true) return []
-  if (typeof webrtc !== 'object' || webrtc === null) throw invalid('webrtc must be true, false, or { iceServers }')
-  const { iceServers = [] } = webrtc as WebrtcOptions
+  if (webrtc !== true && (typeof webrtc !== 'object' || webrtc === null)) {
+    throw invalid('webrtc must be true, false, or { iceServers }')
+  }
+  const { iceServers = stunOf(relays) } = webrtc === true ? {} : (webrtc as WebrtcOptions)
   const fits = (url: unknown) => typeof url === 'string' && STUN.test(url)
   if (!Array.isArray(iceServers) || iceServers.length > MAX_ICE_SERVERS || !iceServers.every(fits)) {
     throw invalid(`webrtc.iceServers must be at most ${MAX_ICE_SERVERS} strings such as 'stun:192.0.2.1:3478'`)
   }
   return [...iceServers]
+}
+
+// Two of them: one that answers is enough. What runs on this machine tells nobody a public address.
+function stunOf(relays: readonly string[]): string[] {
+  const hosts = relays.map(relay => /^\/(ip4|ip6|dns|dns4|dns6)\/([^/]+)\//.exec(relay)?.slice(1) ?? [])
+  const urls = hosts.flatMap(([kind, host]) => {
+    if (host === undefined || host === 'localhost' || host === '::1' || host.startsWith('127.')) return []
+    return [`stun:${kind === 'ip6' ? `[${host}]` : host}:${STUN_PORT}`]
+  })
+  return [...new Set(urls.filter(url => STUN.test(url)))].slice(0, 2)
 }
 
 /** @internal Relay addresses, looked at closely enough that a wrong one is told at once and not by a time-out. */

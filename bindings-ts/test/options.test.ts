@@ -33,6 +33,8 @@ test('joining: what the core gets', () => {
   const defaults = { mesh: 'lab', relays: [relay], maxIncomingWeights: 256 * 1024 * 1024, iceServers: [] }
   assert.deepEqual(checkJoin('lab', { relays: relay }), defaults)
   assert.equal(checkJoin('lab', { relays: relay, identity: 'stored' }).identity, 'stored')
+  const far = ['/dns4/relay.example/tcp/443/wss', '/ip6/2001:db8::1/tcp/4002/ws', '/ip4/192.0.2.1/tcp/4002/ws'].map(at => at + relay.slice(relay.indexOf('/p2p/')))
+  assert.deepEqual(checkJoin('lab', { relays: [relay, ...far] }).iceServers, ['stun:relay.example:3478', 'stun:[2001:db8::1]:3478'])
   const iceServers = ['stun:192.0.2.1:3478', 'stun:[2001:db8::1]:3478', 'stun:relay.example']
   assert.deepEqual(checkJoin('lab', { relays: relay, webrtc: { iceServers } }).iceServers, iceServers)
   assert.deepEqual(checkJoin('lab', { relays: relay, identity, maxIncomingWeights: 0, agent: { id: 'ada' }, webrtc: false }), {

@@ -37,6 +37,36 @@ test('two browsers connect directly, and talk while the relay is gone', LIMIT, a
   await ada.until(() => log.messages.some(message => message.payload === 'hello from a newcomer'))
 })
 
+test('a browser and a Node agent connect directly', LIMIT, async t => {
+  const world = await startWorld(t)
+  const nora = await world.nodeAgent('nora', { webrtc: true })
+  const ada = await world.browserAgent({ id: 'ada' })
+  await direct(ada, nora)
+  const { bytes, digest } = await shareWeights(ada, nora, 1_000_000)
+  assert.equal(bytes, 1_000_000)
+  const arrived = await nora.run(({ log, until }) => until(() => log.weights[0]?.checksum))
+  assert.equal(arrived, hex(digest))
+  await nora.run(({ mesh }, to) => mesh.send(to, 'and back'), ada.id)
+  await ada.until(() => log.messages.some(message => message.payload === 'and back'))
+})
+
+test('where WebRTC is forbidden everything goes through the relay, and the topology says why', LIMIT, async t => {
+  const world = await startWorld(t)
+  const ada = await world.browserAgent({ id: 'ada' }, { init: () => void delete globalThis.RTCPeerConnection })
+  const bob = await world.browserAgent({ id: 'bob' })
+  const before = await relayedBytes(world)
+  const { digest } = await shareWeights(ada, bob, 1_000_000)
+  assert.equal(await arrivedDigest(bob), digest)
+  assert.ok((await relayedBytes(world)) - before >= 1_000_000)
+  await bob.run(to => mesh.send(to, 'hello').then(() => mesh.broadcast('to all')), ada.id)
+  await ada.until(() => log.messages.length > 0 && log.broadcasts.length > 0)
+  const reason = (one, other) => one.run(async peerId => {
+    return (await mesh.health.topology()).links.find(link => link.peerId === peerId)?.reason
+  }, other.peerId)
+  assert.equal(await reason(ada, bob), 'no-webrtc-here')
+  assert.equal(await reason(bob, ada), 'no-webrtc-there')
+})
+
 // Payload that the relay has carried between others.
 function relayedBytes(world) {
   return world.relay.metric('mesh_relay_relayed_bytes_total')
@@ -72,4 +102,9 @@ function shareWeights(from, to, size) {
 async function arrivedDigest(agent) {
   await agent.until(() => log.weights.length > 0)
   return agent.run(async () => new Uint8Array(await crypto.subtle.digest('SHA-256', log.weights[0].data)).join())
+}
+
+// A digest that came as numbers, as the package writes it.
+function hex(numbers) {
+  return Buffer.from(numbers.split(',').map(Number)).toString('hex')
 }

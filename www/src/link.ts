@@ -1,6 +1,6 @@
 /**
- * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>&s=<STUN server>`, after the address of any copy of this page. What stands behind
- * `#` is not sent to the server that the page comes from.
+ * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>&s=<STUN server>`, after the address of any copy of this page.
+ * What stands behind `#` is not sent to the server that the page comes from.
  *
  * Whoever makes a link decides which relay its reader connects to, so a link only fills in the form; the reader joins.
  */
@@ -40,9 +40,11 @@ export function readLink(fragment: string): Reading {
   if (!isMeshName(mesh)) return { error: 'the link has no usable name of a mesh' }
   const relays = [...new Set(fields.getAll('r'))]
   if (relays.length === 0) return { error: 'the link names no relay' }
-  if (relays.length > MAX_RELAYS) return { error: `the link names ${relays.length} relays, at most ${MAX_RELAYS} are read` }
+  if (relays.length > MAX_RELAYS) return { error: `the link names more than ${MAX_RELAYS} relays` }
   const bad = relays.find(relay => !isRelay(relay))
-  if (bad !== undefined) return { error: `the link's relay is no WebSocket address that ends in /p2p/<peer id>: ${clip(bad)}` }
+  if (bad !== undefined) {
+    return { error: `the link's relay is no WebSocket address that ends in /p2p/<peer id>: ${clip(bad)}` }
+  }
   return { invitation: { mesh, relays, stun: stunServers(fields.getAll('s')) } }
 }
 

@@ -45,8 +45,9 @@ function linger(): void {
 
 const app = new App(changed)
 addEventListener('hashchange', () => app.readLink())
-addEventListener('pagehide', () => app.goodbye())
-addEventListener('pagehide', linger)
+// A page that the browser keeps for the way back is only asleep.
+addEventListener('pagehide', ({ persisted }) => persisted || app.goodbye())
+addEventListener('pagehide', ({ persisted }) => persisted || linger())
 // A file that misses its goal must not replace the page.
 for (const type of ['dragover', 'drop'] as const) addEventListener(type, event => event.preventDefault())
 draw()

@@ -43,7 +43,8 @@ export function roster(topology: NetworkTopology, agents: Iterable<PeerAgent>, r
     const link = links.get(peerId)
     const kind = peerId === topology.peerId ? 'self' : link?.relay || wanted.has(peerId) ? 'relay' : 'member'
     const way = kind === 'self' ? 'self' : link === undefined ? 'none' : link.relayed ? 'relayed' : 'direct'
-    const via = way === 'relayed' ? (carrier(link!.address) ?? firstRelay) : way === 'none' && kind === 'member' ? firstRelay : undefined
+    const mayCome = way === 'none' && kind === 'member'
+    const via = way === 'relayed' ? (carrier(link!.address) ?? firstRelay) : mayCome ? firstRelay : undefined
     return {
       peerId,
       kind,

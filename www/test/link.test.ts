@@ -42,7 +42,7 @@ test('hostile links are refused, with a reason', () => {
     [`#m=lab&r=${RELAY}%20${RELAY}`, /no WebSocket address/],
     [`#m=lab&r=${RELAY}%3Cscript%3E`, /no WebSocket address/],
     [`#m=lab&r=/dns/${'a'.repeat(600)}/ws/p2p/${PEER}`, /no WebSocket address/],
-    [`#m=lab&${Array.from({ length: 9 }, (_, i) => `r=/ip4/127.0.0.${i}/tcp/1/ws/p2p/${PEER}`).join('&')}`, /at most 8/],
+    [`#m=lab&${Array.from({ length: 9 }, (_, i) => `r=/ip4/127.0.0.${i}/tcp/1/ws/p2p/${PEER}`).join('&')}`, /more than 8/],
     [`#m=lab&r=${RELAY}&x=${'y'.repeat(9000)}`, /too long/],
   ]
   for (const [fragment, why] of refused) {

@@ -64,7 +64,12 @@ function searchBox(app: App): TemplateResult {
       .value=${app.search.text}
       @input=${input}
     />
-    <button class="icon-only" title="Ask the mesh who can do this" aria-label="Ask the mesh who can do this" ?disabled=${app.search.busy}>
+    <button
+      class="icon-only"
+      title="Ask the mesh who can do this"
+      aria-label="Ask the mesh who can do this"
+      ?disabled=${app.search.busy}
+    >
       ${icon('search')}
     </button>
   </form>`
@@ -93,7 +98,9 @@ function agentRow(app: App, session: Session, { id, agent }: Row): TemplateResul
       ${avatar(id)}
       <span class="who">
         <span class="line"><bdi class="name">${nameOf(id)}</bdi><span class="peer">${shortId(peerOf(id))}</span></span>
-        ${agent ? chips(agent.capabilities, MAX_CHIPS) : html`<span class="peer">${id.includes('@') ? 'has left' : 'node'}</span>`}
+        ${agent
+          ? chips(agent.capabilities, MAX_CHIPS)
+          : html`<span class="peer">${id.includes('@') ? 'has left' : 'node'}</span>`}
       </span>
       ${unread > 0 ? html`<span class="unread">${unread}<span class="unseen"> unread</span></span>` : nothing}
     </button>

@@ -20,7 +20,15 @@ export function composer(id: string, label: string, send: (text: string) => unkn
     ;(event.currentTarget as HTMLTextAreaElement).form?.requestSubmit()
   }
   return html`<form class="composer" @submit=${submit}>
-    <textarea name="text" id=${id} rows="1" maxlength=${MAX_TEXT} aria-label=${label} placeholder=${label} @keydown=${keydown}></textarea>
+    <textarea
+      name="text"
+      id=${id}
+      rows="1"
+      maxlength=${MAX_TEXT}
+      aria-label=${label}
+      placeholder=${label}
+      @keydown=${keydown}
+    ></textarea>
     ${more}
     <button class="primary icon-only" aria-label="Send">${icon('send')}</button>
   </form>`

@@ -8,11 +8,15 @@ export function file(transfer: Transfer): TemplateResult {
   const { mine, at, url, name = 'A file', total, checksum } = transfer
   return html`<article class="said file" ?data-mine=${mine}>
     <div class="bubble">
-      <p class="text">${icon('file')}<bdi class="name">${name}</bdi> <span class="peer">${total > 0 ? bytes(total) : ''}</span></p>
+      <p class="text">
+        ${icon('file')}<bdi class="name">${name}</bdi> <span class="peer">${total > 0 ? bytes(total) : ''}</span>
+      </p>
       ${going(transfer)}
       ${url === undefined
         ? nothing
-        : html`<a class="button" href=${url} download=${name} title=${`SHA-256 ${checksum ?? ''}`}>${icon('download')}Download</a>`}
+        : html`<a class="button" href=${url} download=${name} title=${`SHA-256 ${checksum ?? ''}`}>
+            ${icon('download')}Download
+          </a>`}
       <p class="fate"><time>${clock(at)}</time>${fate(transfer)}</p>
     </div>
   </article>`

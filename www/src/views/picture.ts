@@ -67,7 +67,8 @@ function summary(members: readonly Member[]): string {
     .filter(([n]) => n > 0)
     .map(([n, words]) => `${n} ${words}`)
   const relays = count(members.filter(({ kind }) => kind === 'relay').length, 'relay')
-  return `Picture of the mesh: this page, ${relays}, ${count(others.length, 'other node')}${parts.length > 0 ? `: ${parts.join(', ')}` : ''}`
+  const how = parts.length > 0 ? `: ${parts.join(', ')}` : ''
+  return `Picture of the mesh: this page, ${relays}, ${count(others.length, 'other node')}${how}`
 }
 
 // A direct connection leads from this page to the other; a relayed one, and the one to come, from the relay to it.
@@ -119,8 +120,12 @@ function memberShape({ name, peerId, agents }: Member, { r }: Place): SVGTemplat
   const letter = [...name.replace('…', '')][0] ?? '?'
   return svg`<circle class="shape" r=${r} data-tone=${toneOf(peerId)} />
     ${r >= 12 ? svg`<text class="letter" dy=".36em">${agents.length > 0 ? letter.toUpperCase() : '·'}</text>` : nothing}
-    ${agents.length > 1 && r >= 12 ? svg`<g transform="translate(${r * 0.72} ${-r * 0.72})"><circle class="badge" r="8" /><text class="many" dy=".36em">${agents.length}</text></g>` : nothing}`
+    ${agents.length > 1 && r >= 12 ? badge(agents.length, r * 0.72) : nothing}`
 }
+
+const badge = (many: number, aside: number) => svg`<g transform="translate(${aside} ${-aside})">
+    <circle class="badge" r="8" /><text class="many" dy=".36em">${many}</text>
+  </g>`
 
 // Shown once for each thing that this node has said.
 function pulse(times: number | undefined, { r }: Place): unknown {
@@ -138,4 +143,5 @@ function label(member: Member, { r }: Place, labels: Layout['labels']): SVGTempl
 const shown = ({ way, silent }: Member) => silent || way !== 'none'
 
 const writing = (name: string, below: string, r: number, x = 0) =>
-  svg`<text class="name" x=${x} y=${r + 15}>${name}</text>${below === '' || below === name ? nothing : svg`<text class="below" x=${x} y=${r + 29}>${below}</text>`}`
+  svg`<text class="name" x=${x} y=${r + 15}>${name}</text>
+    ${below === '' ? nothing : svg`<text class="below" x=${x} y=${r + 29}>${below}</text>`}`
