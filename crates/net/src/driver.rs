@@ -38,6 +38,7 @@ use crate::transport::{self, Built, TransportError};
 use crate::{events, gossip};
 
 mod asked;
+mod dials;
 mod links;
 mod wake;
 mod wanted;
@@ -127,7 +128,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         node,
         seeds,
         links: BTreeMap::new(),
-        detours: BTreeMap::new(),
+        dials: dials::Dials::default(),
         upgrades: BTreeMap::new(),
         slow: Slow::default(),
         proof: None,
@@ -173,8 +174,8 @@ struct Driver<H: Host> {
     seeds: BTreeMap<NodeId, Vec<Multiaddr>>,
     /// Connections, by node. The swarm may have several to one.
     links: BTreeMap<NodeId, BTreeMap<ConnectionId, links::Connection>>,
-    /// Addresses through relays of nodes that are being dialled directly, for when that fails. No more than are dialled.
-    detours: BTreeMap<NodeId, Vec<Multiaddr>>,
+    /// Attempts to reach nodes. No more than the core asks for.
+    dials: dials::Dials,
     /// Dials that are to replace a relayed connection.
     upgrades: BTreeMap<ConnectionId, NodeId>,
     /// Links have to show that they are alive.
@@ -301,6 +302,7 @@ impl<H: Host> Driver<H> {
         }
         self.retry_congested(now);
         self.close_unproved(now);
+        self.take_detours(now);
         self.sweep(now);
         self.farewell(now)
     }
@@ -330,7 +332,7 @@ impl<H: Host> Driver<H> {
         let closing = self.closing.as_ref().map(|closing| closing.end);
         let congested = (!self.congested.is_empty()).then(|| mesh_platform::now().mono + CONGESTED_MS);
         let proof = self.proof.as_ref().map(|proof| proof.until);
-        [core, sweep, closing, congested, proof].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
+        [core, sweep, closing, congested, proof, self.dials.due()].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
     }
 
     /// The next thing that is ready, starting behind the source that had something last.

@@ -131,6 +131,24 @@ async fn where_no_way_leads_across_the_relay_carries_everything_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_nobody_answers_at_is_not_waited_for() {
+    // Connections to it come up, and then there is silence.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port()).parse().unwrap();
+    let hub = Member::hub("astray", "hub", &[]).await;
+    let alice = Member::leaf("astray", "alice", &[hub.tcp()], Reach::Tcp).await;
+    let bob = Member::astray("astray", "bob", &[hub.tcp()], address).await;
+    alice.announce("ada", &[]).await;
+    bob.announce("bert", &[]).await;
+    let bert = mesh_proto::AgentId { name: common::member::agent_name("bert"), node: bob.node() };
+    alice.until("hears of bert", |journal| journal.agents.contains_key(&bert).then_some(())).await;
+    let started = common::millis();
+    alice.send(&bob, "hello").await;
+    let took = common::millis() - started;
+    assert!(took < 5_000, "{took} ms; the silent one is given up after 10 s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_no_webrtc_is_reached_through_the_relay() {
     let network = Network::new();
     let hub = Member::hub("mixed", "hub", &[]).await;

@@ -1,18 +1,15 @@
-//! Links: listening, dialling, reservations, and what the swarm says of connections.
+//! Links: listening, reservations, and what the swarm says of connections.
 
 use futures::StreamExt as _;
 use futures::future::abortable;
 use libp2p::core::ConnectedPoint;
 use libp2p::kad;
 use libp2p::multiaddr::Protocol;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{DialError, NetworkBehaviour};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Stream, identify, ping};
-use mesh_core::paths::Failure;
 use mesh_proto::protocol;
 use mesh_webrtc::address::is_direct_webrtc;
-use mesh_webrtc::rtc::RtcError;
-use mesh_webrtc::{Error as WebrtcError, HandshakeError};
 
 use super::*;
 use crate::streams::Inbound;
@@ -28,8 +25,8 @@ const MAX_PINGS_LOST: u32 = 3;
 
 /// One of the connections to a peer.
 pub(super) struct Connection {
-    relayed: bool,
-    address: Multiaddr,
+    pub(super) relayed: bool,
+    pub(super) address: Multiaddr,
     pings_lost: u32,
     /// When a ping was last answered, or the connection came up.
     pub(super) answered: Mono,
@@ -203,7 +200,7 @@ impl<H: Host> Driver<H> {
             pings_lost: 0,
             answered: now.mono,
         };
-        self.detours.remove(&node);
+        self.dials.remove(&node);
         self.upgrades.remove(&id);
         self.links.entry(node).or_default().insert(id, connection);
         self.linked(node, now);
@@ -233,92 +230,6 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    fn not_dialled(&mut self, peer: PeerId, error: &DialError, now: Now) {
-        tracing::debug!(%peer, %error, "not dialled");
-        let Some(node) = node_of(&peer) else { return };
-        if self.links.contains_key(&node) {
-            self.detours.remove(&node);
-            return;
-        }
-        // Somebody is dialling already, and this is not about that.
-        if matches!(error, DialError::DialPeerConditionFalse(_)) {
-            return;
-        }
-        match self.detours.remove(&node) {
-            Some(addresses) => self.dial_at(peer, addresses, now),
-            None => self.node.handle(Input::DialFailed { peer: node }, now),
-        }
-    }
-
-    /// Dials `node` where it says it is and where we were told it is; if nobody answers there, through relays.
-    pub(super) fn dial(&mut self, node: NodeId, addresses: &[String], now: Now) {
-        let Some(peer) = peer_of(&node) else {
-            return self.node.handle(Input::DialFailed { peer: node }, now);
-        };
-        let told = self.seeds.get(&node).into_iter().flatten().cloned();
-        let said = addresses.iter().filter_map(|address| address.parse().ok());
-        let said = said.filter(|address| !is_direct_webrtc(address));
-        let addresses = said.chain(told).map(|address: Multiaddr| with_peer(address, peer));
-        let (mut relayed, direct): (Vec<_>, Vec<_>) = distinct(addresses).into_iter().partition(is_relayed);
-        if !self.seeds.contains_key(&node) {
-            relayed = distinct(relayed.into_iter().chain(self.circuits(peer)));
-        }
-        if direct.is_empty() {
-            self.dial_at(peer, relayed, now);
-        } else {
-            self.detours.insert(node, relayed);
-            self.dial_at(peer, direct, now);
-        }
-    }
-
-    fn dial_at(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Now) {
-        let dial = DialOpts::peer_id(peer)
-            .addresses(addresses)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .extend_addresses_through_behaviour()
-            // From the port that it listens on, two that dial each other at once would get a single TCP connection with
-            // a dialler at both ends, which libp2p gives up.
-            .allocate_new_port()
-            .build();
-        if let Err(error) = self.swarm.dial(dial) {
-            self.not_dialled(peer, &error, now);
-        }
-    }
-
-    /// Makes a direct connection, signalled over the relayed one.
-    pub(super) fn upgrade(&mut self, node: NodeId, now: Now) {
-        let Some(peer) = peer_of(&node) else { return };
-        let dial = DialOpts::peer_id(peer)
-            .addresses(vec![mesh_webrtc::address::bare(peer)])
-            // There is a connection, and that is the point.
-            .condition(PeerCondition::Always)
-            .build();
-        let id = dial.connection_id();
-        match self.swarm.dial(dial) {
-            Ok(()) => drop(self.upgrades.insert(id, node)),
-            Err(error) => self.not_upgraded(node, &error, now),
-        }
-    }
-
-    fn not_upgraded(&mut self, node: NodeId, error: &DialError, now: Now) {
-        tracing::debug!(?node, %error, "not upgraded");
-        // What the transport says, its behaviour has told with its reason.
-        if !matches!(error, DialError::Transport(_)) {
-            let failure = Failure::Failed(error.to_string());
-            self.node.handle(Input::UpgradeFailed { peer: node, failure }, now);
-        }
-    }
-
-    fn on_webrtc(&mut self, event: mesh_webrtc::Event, now: Now) {
-        let (peer, failure) = match event {
-            mesh_webrtc::Event::Unsupported { peer } => (peer, Failure::Unsupported),
-            mesh_webrtc::Event::Failed { peer, error, inbound: _ } => (peer, failure_of(&error)),
-        };
-        if let Some(node) = node_of(&peer) {
-            self.node.handle(Input::UpgradeFailed { peer: node, failure }, now);
-        }
-    }
-
     /// Closes the relayed connections to `node`, if a direct one is there to take their place.
     pub(super) fn close_relayed(&mut self, node: &NodeId) {
         let Some(connections) = self.links.get(node) else { return };
@@ -328,15 +239,6 @@ impl<H: Host> Driver<H> {
         for (id, _) in connections.iter().filter(|(_, connection)| connection.relayed) {
             self.swarm.close_connection(*id);
         }
-    }
-
-    /// Addresses of `peer` through the relays that we have a link to.
-    fn circuits(&self, peer: PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
-        self.seeds.keys().filter_map(move |seed| {
-            let connection = self.links.get(seed)?.values().find(|connection| !connection.relayed)?;
-            let relay = with_peer(connection.address.clone(), peer_of(seed)?);
-            Some(relay.with(Protocol::P2pCircuit).with(Protocol::P2p(peer)))
-        })
     }
 
     /// Reserves a place on `node`, so that others reach us through it.
@@ -413,32 +315,14 @@ impl<H: Host> Driver<H> {
     }
 }
 
-fn failure_of(error: &WebrtcError) -> Failure {
-    match error {
-        WebrtcError::Unsupported => Failure::Unsupported,
-        WebrtcError::Handshake(HandshakeError::Rtc(RtcError::Absent(_))) => Failure::Absent,
-        WebrtcError::Busy
-        | WebrtcError::NotConnected
-        | WebrtcError::Relay
-        | WebrtcError::Stream
-        | WebrtcError::Handshake(_)
-        | WebrtcError::Gone
-        | WebrtcError::NoListening => Failure::Failed(error.to_string()),
-    }
-}
-
-fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
+pub(super) fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
     match address.iter().last() {
         Some(Protocol::P2p(_)) => address,
         Some(_) | None => address.with(Protocol::P2p(peer)),
     }
 }
 
-fn is_relayed(address: &Multiaddr) -> bool {
-    address.iter().any(|part| part == Protocol::P2pCircuit)
-}
-
-fn distinct(addresses: impl Iterator<Item = Multiaddr>) -> Vec<Multiaddr> {
+pub(super) fn distinct(addresses: impl Iterator<Item = Multiaddr>) -> Vec<Multiaddr> {
     let mut distinct = Vec::new();
     for address in addresses {
         if !distinct.contains(&address) {

@@ -116,6 +116,17 @@ impl Member {
         Self::start(name, config, NoHost).await
     }
 
+    /// A leaf that says it is reached at `address`, and is reached through its relays only.
+    pub(crate) async fn astray(mesh: &str, name: &'static str, hubs: &[Multiaddr], address: Multiaddr) -> Self {
+        let identity = Identity::generate().expect("the system has randomness");
+        let config = Config {
+            relays: hubs.to_vec(),
+            external: vec![address],
+            ..Config::new(identity, mesh).expect("a valid name")
+        };
+        Self::start(name, config, NoHost).await
+    }
+
     /// A leaf that has WebRTC.
     pub(crate) async fn able(mesh: &str, name: &'static str, hubs: &[Multiaddr], rtc: Rtc) -> Self {
         let identity = Identity::generate().expect("the system has randomness");

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Everything else is no request and is never answered, above all no response and no indication: two responders can not
-//! keep each other busy. An answer is at most [`MAX_GROWTH`] bytes longer than its request.
+//! keep each other busy. An answer is at most 24 bytes longer than its request.
 
 use std::net::{IpAddr, SocketAddr};
 
