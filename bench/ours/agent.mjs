@@ -1,5 +1,5 @@
 import { joinMesh } from 'neural-mesh'
-import { PROBE, makeBody } from '../src/arrivals.mjs'
+import { PROBE, makeBody } from '../src/bodies.mjs'
 import { commands } from '../src/commands.mjs'
 import { now, sleep } from '../src/clock.mjs'
 import { serve } from '../src/serve.mjs'

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { PROBE, readBody } from './bodies.mjs'
 import { now } from './clock.mjs'
 
 /**
@@ -60,29 +60,4 @@ export class Arrivals {
       if (done()) finish(true)
     })
   }
-}
-
-/** A body that only finds out whether the way is open. */
-export const PROBE = 0
-/** A body that counts. */
-export const COUNTED = 1
-
-/**
- * @param {number} size bytes, at least 5
- * @param {number} kind PROBE or COUNTED
- * @param {number} sequence
- * @returns {Uint8Array}
- */
-export function makeBody(size, kind, sequence) {
-  const body = new Uint8Array(randomBytes(size))
-  body[0] = kind
-  new DataView(body.buffer).setUint32(1, sequence)
-  return body
-}
-
-/**
- * @param {Uint8Array} body
- */
-function readBody(body) {
-  return { kind: body[0], sequence: new DataView(body.buffer, body.byteOffset, body.byteLength).getUint32(1) }
 }

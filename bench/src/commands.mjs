@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto'
-import { Arrivals, COUNTED, PROBE, makeBody } from './arrivals.mjs'
+import { Arrivals } from './arrivals.mjs'
+import { COUNTED, PROBE, makeBody } from './bodies.mjs'
 import { now, sleep } from './clock.mjs'
 import { block } from './firewall.mjs'
+import { roundTrips, roundTripsUnderLoad, transfer } from './measure.mjs'
 
 /** @typedef {import('./driver.mjs').Driver} Driver */
 
@@ -30,42 +31,9 @@ export function commands(driver) {
     drops: () => driver.drops(),
     memory: () => process.memoryUsage().rss / 2 ** 20,
 
-    async transfer({ to, bytes }) {
-      const body = randomBytes(bytes)
-      const start = now()
-      await driver.transfer(to, body)
-      return now() - start
-    },
-
-    async roundTrips({ to, size, warmUp, count }) {
-      const samples = []
-      for (let i = 0; i < warmUp + count; i++) {
-        const took = await timedSend(driver, to, makeBody(size, PROBE, i))
-        if (i >= warmUp) samples.push(took)
-      }
-      return samples
-    },
-
-    /** Small messages at a fixed pace, late or not, while `transfers` transfers follow each other. */
-    async roundTripsUnderLoad({ to, size, everyMs, transfers, bytes }) {
-      /** @type {Promise<number>[]} */
-      const sends = []
-      let flowing = true
-      const bulk = (async () => {
-        for (let i = 0; i < transfers; i++) await driver.transfer(to, randomBytes(bytes))
-      })().finally(() => {
-        flowing = false
-      })
-      bulk.catch(() => {})
-      while (flowing) {
-        const send = timedSend(driver, to, makeBody(size, PROBE, sends.length))
-        send.catch(() => {})
-        sends.push(send)
-        await sleep(everyMs)
-      }
-      await bulk
-      return Promise.all(sends)
-    },
+    transfer: args => transfer(driver, args),
+    roundTrips: args => roundTrips(driver, args),
+    roundTripsUnderLoad: args => roundTripsUnderLoad(driver, args),
 
     /** All messages at once; resolves when each has succeeded or failed. */
     async burstOfMessages({ to, size, count }) {
@@ -127,18 +95,6 @@ export function commands(driver) {
       return now()
     },
   }
-}
-
-/**
- * @param {Driver} driver
- * @param {string} to
- * @param {Uint8Array} body
- * @returns {Promise<number>}
- */
-async function timedSend(driver, to, body) {
-  const start = now()
-  await driver.send(to, body)
-  return now() - start
 }
 
 /**

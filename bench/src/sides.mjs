@@ -58,6 +58,8 @@ export function ours({ relayFile = builtRelay() }) {
         '--mesh',
         'bench',
         '--no-mdns',
+        '--stun',
+        'off',
         '--key',
         join(folder, 'key'),
         '--listen',

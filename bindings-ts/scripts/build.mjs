@@ -12,4 +12,6 @@ if (!existsSync(inPackage('src/generated/mesh_wasm_bg.wasm'))) {
 rmSync(inPackage('dist'), { recursive: true, force: true })
 tsc('tsconfig.json')
 tsc('tsconfig.node.json')
+// The compiler does not copy declarations that are written by hand.
+cpSync(inPackage('src/platform/mesh-wasm.d.ts'), inPackage('dist/platform/mesh-wasm.d.ts'))
 cpSync(inPackage('src/generated'), inPackage('dist/generated'), { recursive: true })

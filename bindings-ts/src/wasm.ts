@@ -48,15 +48,19 @@ export function wasmFailed(error: MeshError): void {
 export { MeshNode }
 
 async function load(given: WasmSource | undefined): Promise<void> {
-  const source = given ?? (await platform?.wasm?.())
-  if (source === undefined) {
-    throw invalid('neural-mesh/slim brings no wasm core: await initialize(wasm) first, with the file neural-mesh/mesh.wasm')
-  }
+  let source = given
   try {
+    source ??= await platform?.wasm?.()
+    if (source === undefined) {
+      throw invalid('neural-mesh/slim brings no wasm core: await initialize(wasm) first, with the file neural-mesh/mesh.wasm')
+    }
     await init({ module_or_path: source as BufferSource | URL | Response | WebAssembly.Module })
   } catch (cause) {
+    if (MeshError.isInstance(cause)) throw cause
+    // Most often a bundler has not brought the file along, which its address shows.
+    const from = typeof source === 'string' || source instanceof URL ? ` from ${source}` : ''
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new MeshError('internal', `the wasm core could not be loaded: ${reason}`, { cause })
+    throw new MeshError('internal', `the wasm core could not be loaded${from}: ${reason}`, { cause })
   }
   platform?.watchUncaught(error => {
     if (isTrap(error)) for (const listener of [...trapListeners]) listener(error)

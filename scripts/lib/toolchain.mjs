@@ -11,7 +11,7 @@ import { ask } from './run.mjs'
 
 export const wasmTarget = 'wasm32-unknown-unknown'
 export const minimumRust = '1.88.0' // rust-version in Cargo.toml
-export const minimumNode = '20.0.0'
+export const minimumNode = '20.19.0'
 
 // One target directory whatever the caller's environment says: relay.mjs and the tests look for the relay there.
 export const nativeEnv = { CARGO_TARGET_DIR: at('target') }

@@ -104,6 +104,18 @@ test('a page that comes back from the back/forward cache is in the mesh again wi
   }
 })
 
+test('the page joins again when it is reloaded or come back to, as the same node', LIMIT, async t => {
+  const world = await startWorld(t)
+  const nora = await world.nodeAgent('nora')
+  const page = await world.joinedPage('ada')
+  await knows(nora, [`ada@${page.peerId}`])
+  for (const [n, again] of [() => page.tab.reload(), () => page.tab.goto('about:blank').then(() => page.tab.goBack())].entries()) {
+    await again()
+    await page.messages.waitFor()
+    await nora.run(({ mesh }, to, text) => mesh.send(to, text, { timeoutMs: 30_000 }), `ada@${page.peerId}`, `welcome back ${n}`)
+  }
+})
+
 async function open(world, context) {
   const tab = await context.newPage()
   await tab.goto(`${world.server.origin}/test/agent.html`)

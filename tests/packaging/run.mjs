@@ -101,7 +101,7 @@ function installed() {
 }
 
 async function startRelay() {
-  const args = ['--json', '--mesh', 'packaging', '--key', join(scratch, 'relay.key'), '--no-mdns']
+  const args = ['--json', '--mesh', 'packaging', '--key', join(scratch, 'relay.key'), '--no-mdns', '--stun', 'off']
   const relay = start(scratch, relayBinary(), [...args, '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', '127.0.0.1:0'])
   let address
   for (;;) {

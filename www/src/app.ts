@@ -2,7 +2,7 @@ import { relayDefaults } from './defaults.js'
 import { explain, type Explanation } from './explain.js'
 import { readLink, writeLink, type Invitation } from './link.js'
 import { openSession, type Session, type Ticket } from './session.js'
-import { loadSettings, saveSettings } from './settings.js'
+import { loadSettings, rememberJoined, saveSettings, wasJoined } from './settings.js'
 import { count, wordsOf } from './words.js'
 
 /** What stands in the form. */
@@ -52,9 +52,13 @@ export class App {
     if (theme !== undefined) document.documentElement.dataset['theme'] = theme
   }
 
-  /** Fills in the form: from the link that was followed, else from the relay that serves this page. */
+  /**
+   * Fills in the form: from the link that was followed, else from the relay that serves this page. A tab that was joined
+   * when it was reloaded joins again.
+   */
   async prepare(): Promise<void> {
     this.readLink()
+    if (wasJoined() && this.source === 'link') return this.join()
     if (this.source !== undefined) return
     const defaults = await relayDefaults(new URL(document.baseURI))
     if (defaults === undefined || this.phase !== 'form' || this.form.mesh !== '' || this.form.relays !== '') return
@@ -85,6 +89,7 @@ export class App {
       this.phase = 'joined'
       saveSettings({ name: ticket.name, capabilities })
       history.replaceState(undefined, '', writeLink(ticket))
+      rememberJoined(true)
     } catch (error) {
       this.phase = 'form'
       if (!joining.signal.aborted) this.trouble = this.#hinted(explain(error), ticket)
@@ -97,13 +102,8 @@ export class App {
   }
 
   async leave(): Promise<void> {
+    rememberJoined(false)
     await this.session?.close()
-  }
-
-  /** The page is being closed: there is time for a goodbye, not for its answer. */
-  goodbye(): void {
-    this.#joining?.abort()
-    void this.session?.close()
   }
 
   select(id: string): void {

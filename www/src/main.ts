@@ -7,9 +7,6 @@ import './style/page.css'
 import './style/mesh.css'
 import './style/talk.css'
 
-/** Milliseconds that closing the page may take longer, so that its goodbye gets out. */
-const GOODBYE_MS = 25
-
 // One state, one view of it: whatever happens, the page is drawn from the state at the next frame.
 const root = document.getElementById('app')!
 let drawing = false
@@ -36,18 +33,8 @@ function draw(): void {
   message?.closest('section')?.scrollIntoView({ block: 'nearest' })
 }
 
-// Between two listeners the core gets to write its goodbye. It is lost now and then when the tab is gone before the
-// browser's network process has taken it; without it, others see only after some 15 s of silence that we have left.
-function linger(): void {
-  const until = performance.now() + GOODBYE_MS
-  while (app.session && !app.session.over && performance.now() < until);
-}
-
 const app = new App(changed)
 addEventListener('hashchange', () => app.readLink())
-// A page that the browser keeps for the way back is only asleep.
-addEventListener('pagehide', ({ persisted }) => persisted || app.goodbye())
-addEventListener('pagehide', ({ persisted }) => persisted || linger())
 // A file that misses its goal must not replace the page.
 for (const type of ['dragover', 'drop'] as const) addEventListener(type, event => event.preventDefault())
 draw()

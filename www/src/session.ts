@@ -27,7 +27,9 @@ const MAX_PULSES = 1000
 export async function openSession(ticket: Ticket, changed: () => void, options: Omit<JoinOptions, 'relays'>): Promise<Session> {
   const { mesh: name, relays, stun, capabilities } = ticket
   const agent = { id: ticket.name, type: 'page', capabilities }
-  const mesh = await joinMesh(name, { ...options, relays, agent, webrtc: { iceServers: stun } })
+  // The same node after a reload, where the browser can keep it.
+  const identity = navigator.locks && globalThis.indexedDB ? 'stored' : undefined
+  const mesh = await joinMesh(name, { ...options, relays, agent, identity, ...(stun.length > 0 && { webrtc: { iceServers: stun } }) })
   const session = new Session(mesh, ticket, changed)
   await session.begin()
   return session

@@ -27,3 +27,21 @@ export function saveSettings(settings: Settings): void {
     // Then not.
   }
 }
+
+/** Remembers for this tab, over reloads, whether it is joined. Its address tells where. */
+export function rememberJoined(joined: boolean): void {
+  try {
+    if (joined) sessionStorage.setItem(KEY, 'joined')
+    else sessionStorage.removeItem(KEY)
+  } catch {
+    // Then it asks again.
+  }
+}
+
+export function wasJoined(): boolean {
+  try {
+    return sessionStorage.getItem(KEY) === 'joined'
+  } catch {
+    return false
+  }
+}

@@ -381,10 +381,9 @@ impl Node {
 
     /// Why the link to `node` is relayed. One that does not say that it does direct connections has no hurry to be asked.
     fn why(&self, node: &NodeId) -> Option<Why> {
-        match self.paths.why(node)? {
-            Why::Upgrading if self.directory.is_upgradable(node) == Some(false) => Some(Why::There),
-            why => Some(why),
-        }
+        let why = self.paths.why(node)?;
+        let unable = why == Why::Upgrading && self.directory.is_upgradable(node) == Some(false);
+        Some(if unable { Why::There } else { why })
     }
 
     /// Whether `node` is one of the seeds.

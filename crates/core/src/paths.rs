@@ -18,6 +18,9 @@ use crate::time::{Mono, Now};
 /// Milliseconds between two looks for companions.
 const TEND_MS: u64 = 1_000;
 
+/// Milliseconds from a goodbye to the end of the connections: a node that closes has one second for its last answers.
+const FAREWELL_MS: u64 = 2_000;
+
 /// Companions that are dialled in one look.
 const MAX_DIALS: usize = 3;
 
@@ -81,6 +84,8 @@ pub enum Output {
     Upgrade(NodeId),
     /// Close the relayed connections to this member, if there is a direct one.
     CloseRelayed(NodeId),
+    /// Close all connections to this member, which has said goodbye, if it has not come back since.
+    Disconnect(NodeId),
 }
 
 /// Why an upgrade failed.
@@ -139,6 +144,8 @@ struct Link {
     since: Mono,
     /// When relayed connections beside a direct one are closed.
     close: Option<Mono>,
+    /// When all connections are closed, after a goodbye.
+    end: Option<Mono>,
 }
 
 /// The paths to other members.
@@ -184,19 +191,20 @@ impl Paths {
         let path = self.paths.entry(node).or_insert_with(|| Path::new(now.mono));
         let before = path.link;
         let since = before.filter(|link| link.relayed == relayed).map_or(now.mono, |link| link.since);
+        let end = before.and_then(|link| link.end);
         if before.is_none() {
             // The dial is over.
             path.attempt = None;
         }
         if relayed {
-            path.link = Some(Link { relayed, since, close: None });
+            path.link = Some(Link { relayed, since, close: None, end });
             // The lower id begins. The other does when nothing has come of that.
             if theirs && before.is_none() {
                 path.next = path.next.max(now.mono + attempt_ms);
             }
         } else {
             (path.attempt, path.failure) = (None, None);
-            path.link = Some(Link { relayed, since, close: Some(now.mono + grace_ms) });
+            path.link = Some(Link { relayed, since, close: Some(now.mono + grace_ms), end });
         }
     }
 
@@ -213,6 +221,14 @@ impl Paths {
             }
             Some(link) if !link.relayed => (path.failures, path.next) = (0, now.mono),
             Some(_) | None => {}
+        }
+    }
+
+    /// `node` has said goodbye. What it still has to say may take a moment; then a page that went away without closing its
+    /// connections holds ours for half a minute.
+    pub fn left(&mut self, node: &NodeId, now: Now) {
+        if let Some(link) = self.paths.get_mut(node).and_then(|path| path.link.as_mut()) {
+            link.end = Some(now.mono + FAREWELL_MS);
         }
     }
 
@@ -259,6 +275,11 @@ impl Paths {
             {
                 self.outputs.push_back(Output::CloseRelayed(*node));
             }
+            if let Some(link) = &mut path.link
+                && link.end.take_if(|due| *due <= now.mono).is_some()
+            {
+                self.outputs.push_back(Output::Disconnect(*node));
+            }
             if path.attempt.is_some_and(|until| until <= now.mono) {
                 late.push(*node);
             }
@@ -281,7 +302,8 @@ impl Paths {
         let of_path = |path: &Path| {
             let relayed = path.link.is_some_and(|link| link.relayed);
             let upgrade = (room && relayed && path.attempt.is_none()).then_some(path.next);
-            [path.link.and_then(|link| link.close), path.attempt, upgrade].into_iter().flatten().min()
+            let (close, end) = path.link.map_or((None, None), |link| (link.close, link.end));
+            [close, end, path.attempt, upgrade].into_iter().flatten().min()
         };
         let tend = able.then_some(self.next_tend);
         self.paths.values().filter_map(of_path).chain(tend).min()

@@ -89,7 +89,6 @@ impl<R: Rtc> libp2p::Transport for Transport<R> {
         // `None`: the behaviour is gone, and nobody comes any more.
         let Poll::Ready(Some(lent)) = self.inbound.poll_next_unpin(cx) else { return Poll::Pending };
         let (rtc, limits, mut asks) = (self.rtc.clone(), self.limits.clone(), self.asks.clone());
-        let send_back_addr = address::bare(lent.peer);
         let upgrade = async move {
             let peer = lent.peer;
             let result = accept(lent, rtc, limits).await;
@@ -101,7 +100,9 @@ impl<R: Rtc> libp2p::Transport for Transport<R> {
             upgrade: upgrade.boxed(),
             // Not the circuit's: the connection would count as relayed.
             local_addr: address::local(),
-            send_back_addr,
+            // Nobody knows it, and identify would tell the remote what stands here. js-libp2p 3.3.11 takes none; at one
+            // without an IP address, `/webrtc/p2p/<remote>` for example, it drops all that identify has told.
+            send_back_addr: Multiaddr::empty(),
         })
     }
 }

@@ -19,7 +19,7 @@ export interface Relay {
 export async function startRelay (mesh: string): Promise<Relay> {
   const binary = await findBinary()
   const folder = await mkdtemp(join(tmpdir(), 'neural-mesh-digits-'))
-  const args = ['--json', '--mesh', mesh, '--key', join(folder, 'key'), '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', '127.0.0.1:0', '--no-mdns']
+  const args = ['--json', '--mesh', mesh, '--key', join(folder, 'key'), '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', '127.0.0.1:0', '--no-mdns', '--stun', 'off']
 
   let ready: (address: string) => void
   const address = new Promise<string>(resolve => { ready = resolve })

@@ -8,7 +8,7 @@ export class Relay {
   // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again.
   static async start({ dir, mesh, key = 'relay.key', port = 0 }) {
     const addresses = ['--listen', `/ip4/127.0.0.1/tcp/${port}/ws`, '--http', '127.0.0.1:0']
-    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, '--no-mdns']
+    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, '--no-mdns', '--stun', 'off']
     const program = Program.spawn(relayBinary(), args, { cwd: dir })
     const relay = new Relay(program)
     try {

@@ -88,7 +88,10 @@ impl Node {
 
     fn directory_says(&mut self, event: directory::Event, now: Now) {
         match &event {
-            directory::Event::NodeLeft(node) => self.health.forget(node),
+            directory::Event::NodeLeft(node) => {
+                self.health.forget(node);
+                self.paths.left(node, now);
+            }
             directory::Event::Found { id, .. } => {
                 if let Some(waiting) = self.searching.remove(id) {
                     return self.looked_for(waiting, now);
@@ -173,6 +176,8 @@ impl Node {
                 self.outputs.push_back(Output::Upgrade { peer });
             }
             paths::Output::CloseRelayed(peer) => self.outputs.push_back(Output::CloseRelayed { peer }),
+            paths::Output::Disconnect(peer) if self.directory.lists(&peer) => {}
+            paths::Output::Disconnect(peer) => self.outputs.push_back(Output::Disconnect { peer }),
         }
     }
 

@@ -129,6 +129,11 @@ pub enum Output {
         /// Whom.
         peer: NodeId,
     },
+    /// Close all connections to `peer`.
+    Disconnect {
+        /// To whom.
+        peer: NodeId,
+    },
     /// Reserve a place on this relay.
     Reserve {
         /// The relay.

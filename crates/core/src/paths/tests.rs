@@ -179,7 +179,7 @@ fn companions_make_one_mesh() {
             let dials = wants_of(&mut paths, &nodes, now);
             edges.extend(dials.iter().map(|dial| match dial {
                 Output::Dial(to) => (*node, *to),
-                Output::Upgrade(_) | Output::CloseRelayed(_) => panic!("{dial:?}"),
+                Output::Upgrade(_) | Output::CloseRelayed(_) | Output::Disconnect(_) => panic!("{dial:?}"),
             }));
         }
     }
@@ -209,4 +209,16 @@ fn what_is_over_is_forgotten() {
     }
     wants(&mut paths, 400_000);
     assert_eq!(paths.paths.len(), 0);
+}
+
+#[test]
+fn who_said_goodbye_is_let_go() {
+    let mut paths = new(able());
+    paths.linked(HIGHER, false, at(0));
+    wants(&mut paths, 3_000);
+    paths.left(&HIGHER, at(5_000));
+    paths.left(&LOWER, at(5_000));
+    assert_eq!(wants(&mut paths, 6_999), []);
+    assert_eq!(wants(&mut paths, 7_000), [Output::Disconnect(HIGHER)]);
+    assert_eq!(wants(&mut paths, 8_000), [], "once");
 }

@@ -448,6 +448,7 @@ impl World {
                     self.send(to, n, Input::UpgradeFailed { peer, failure: Failure::Unsupported });
                 }
             }
+            Output::Disconnect { peer } => self.unlink(n, self.places[&peer]),
             Output::Reserve { .. } | Output::CloseRelayed { .. } => {}
             Output::Transfer(command) => panic!("nobody shares weights here: {command:?}"),
         }

@@ -14,6 +14,11 @@ impl<H: Host> Driver<H> {
             Output::Dial { peer, addresses } => self.dial(peer, &addresses, now),
             Output::Reserve { peer } => self.reserve(peer),
             Output::Upgrade { peer } => self.upgrade(peer, now),
+            Output::Disconnect { peer } => {
+                if let Some(peer) = peer_of(&peer) {
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
+            }
             Output::CloseRelayed { peer } => self.close_relayed(&peer),
             Output::Publish { topic, wire } => self.publish(topic, wire, now),
             Output::Verdict { ticket, verdict } => self.validated(ticket, verdict),

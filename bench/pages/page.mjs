@@ -1,0 +1,55 @@
+import { PROBE, makeBody } from '../src/bodies.mjs'
+import { roundTripsUnderLoad, transfer } from '../src/measure.mjs'
+
+/**
+ * What a side must be able to do in a page; see `Driver` in ../src/driver.mjs, whose meaning this has.
+ *
+ * @typedef {object} PageDriver
+ * @property {(options: import('../src/driver.mjs').JoinOptions) => Promise<string>} join
+ * @property {(to: string) => Promise<void>} connect resolves when there is a direct connection, and everything takes it
+ * @property {(to: string, body: Uint8Array) => Promise<void>} send
+ * @property {(to: string, body: Uint8Array<ArrayBuffer>) => Promise<void>} transfer
+ * @property {(to: string) => Promise<void>} [reach]
+ *   Resolves when a message was answered, on whatever way. Where it is missing there is none but the direct one.
+ * @property {(signal: any) => Promise<void>} [hear] what the other page has told by `benchSignal`
+ */
+
+const SMALL = 100
+
+/** @type {Record<string, () => Promise<{ create: () => PageDriver }>>} */
+const sides = {
+  ours: () => import('./ours.mjs'),
+  raw: () => import('./raw.mjs'),
+  theirs: () => import('./theirs.mjs'),
+}
+
+const { create } = await sides[new URLSearchParams(location.search).get('side') ?? '']()
+const driver = create()
+let joinCalledAt = 0
+let joinedAt = 0
+
+/** @type {Record<string, (args: any) => unknown>} */
+const commands = {
+  async join(options) {
+    joinCalledAt = performance.now()
+    const address = await driver.join(options)
+    joinedAt = performance.now()
+    return { address }
+  },
+
+  /** Right after `join`: milliseconds from having joined, or from the call to join, to what happened. */
+  async meet({ to }) {
+    const connected = driver.connect(to)
+    const reached = driver.reach?.(to) ?? connected.then(() => driver.send(to, makeBody(SMALL, PROBE, 0)))
+    const [directAt, echoAt] = await Promise.all([connected, reached].map(done => done.then(() => performance.now())))
+    return { direct: directAt - joinedAt, echo: echoAt - joinedAt, fromJoin: directAt - joinCalledAt }
+  },
+
+  transfer: args => transfer(driver, args),
+  roundTripsUnderLoad: args => roundTripsUnderLoad(driver, args),
+  hear: signal => driver.hear?.(signal),
+}
+
+Object.assign(globalThis, {
+  bench: { call: (/** @type {string} */ command, /** @type {any} */ args) => commands[command](args) },
+})
