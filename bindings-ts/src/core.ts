@@ -20,6 +20,7 @@ const PROBE_MS = 2000
 export class Core {
   readonly peerId: string
   readonly meshId: string
+  readonly listening: readonly string[]
   /** Peers and relays that are connected. */
   readonly links = new Set<string>()
   /** Called once when closing begins: nothing that comes in can be acknowledged from now on. */
@@ -36,6 +37,7 @@ export class Core {
     this.#node = node
     this.peerId = node.peerId
     this.meshId = node.meshId
+    this.listening = node.listening
   }
 
   /** Whether calls are still taken. */

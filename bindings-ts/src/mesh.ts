@@ -57,6 +57,8 @@ export class Mesh implements MeshEventTarget {
   readonly peerId: string
   /** The mesh's id: a hash, in hex, that its name determines. */
   readonly meshId: string
+  /** Where it listens itself, ready to be given to others as a relay's address would be: {@link JoinOptions.listen}. */
+  readonly listening: readonly string[]
   /** The mesh's name. */
   readonly name: string
   /** Announce and find agents. */
@@ -86,6 +88,7 @@ export class Mesh implements MeshEventTarget {
     this.name = name
     this.peerId = core.peerId
     this.meshId = core.meshId
+    this.listening = core.listening
     this.agents = new Agents(core)
     this.messages = new Messages(core, hub)
     this.swarm = new Swarm(core, hub)

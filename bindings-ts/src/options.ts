@@ -27,6 +27,11 @@ export interface JoinOptions extends CallOptions {
   /** Milliseconds to wait until a relay has handed over the member list. Default 10,000. */
   timeoutMs?: number | undefined
   /**
+   * In Node.js: one or more multiaddrs to listen on for WebSockets, such as `/ip4/0.0.0.0/tcp/0/ws`, port 0 for any that
+   * is free. Others that can reach it connect straight to it, without WebRTC. {@link Mesh.listening} tells the addresses.
+   */
+  listen?: string | readonly string[] | undefined
+  /**
    * Direct connections to other agents, by WebRTC: by default wherever there is WebRTC, which is in browsers, and in
    * Node.js with `node-datachannel` installed. `false` for none: everything then goes through relays, and others do not
    * learn this node's IP addresses.
@@ -63,6 +68,7 @@ const MAX_MESH_NAME = 128
 const IDENTITY_LENGTH = 32
 // Browsers take longer to find their addresses, and some complain, with five or more.
 const MAX_ICE_SERVERS = 4
+const LISTEN = /^\/ip[46]\/[0-9a-f:.]+\/tcp\/\d{1,5}\/ws$/i
 const STUN_PORT = 3478
 const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
 
@@ -80,7 +86,7 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
   if (typeof options !== 'object' || options === null) {
     throw invalid(`options are missing: joinMesh('${String(mesh)}', { relays: '${EXAMPLE_RELAY}' })`)
   }
-  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
+  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, listen = [], maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
   checkCall({ signal, timeoutMs })
   checkName('the mesh name', mesh, MAX_MESH_NAME)
   const isSeed = identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH
@@ -96,9 +102,17 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
     mesh,
     relays: addresses,
     maxIncomingWeights,
+    ...(listen.length > 0 && { listen: checkListen(listen) }),
     ...(identity && { identity }),
     ...(iceServers && { iceServers }),
   }
+}
+
+function checkListen(listen: unknown): string[] {
+  const list = typeof listen === 'string' ? [listen] : listen
+  const fits = (address: unknown) => typeof address === 'string' && LISTEN.test(address)
+  if (Array.isArray(list) && list.every(fits)) return [...new Set(list as string[])]
+  throw invalid("listen must be multiaddrs of WebSockets to listen on, such as '/ip4/0.0.0.0/tcp/0/ws'")
 }
 
 function checkWebrtc(webrtc: unknown, relays: readonly string[]): string[] | undefined {

@@ -8,6 +8,7 @@ import { peerId } from './tools.js'
 export class FakeNode {
   readonly peerId = peerId
   readonly meshId = 'ab'.repeat(32)
+  readonly listening: string[] = []
   readonly taken: (receipt: number) => void = receipt => this.receipts.push(receipt)
   readonly receipts: number[] = []
   freed = 0

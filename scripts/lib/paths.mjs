@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '')
 
+/** @param {string[]} parts */
 export const at = (...parts) => resolve(root, ...parts)
 
 export const exe = process.platform === 'win32' ? '.exe' : ''

@@ -111,7 +111,7 @@ test('the page joins again when it is reloaded or come back to, as the same node
   await knows(nora, [`ada@${page.peerId}`])
   for (const [n, again] of [() => page.tab.reload(), () => page.tab.goto('about:blank').then(() => page.tab.goBack())].entries()) {
     await again()
-    await page.messages.waitFor()
+    await page.node(page.peerId).waitFor()
     await nora.run(({ mesh }, to, text) => mesh.send(to, text, { timeoutMs: 30_000 }), `ada@${page.peerId}`, `welcome back ${n}`)
   }
 })

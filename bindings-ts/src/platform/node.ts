@@ -2,10 +2,9 @@ import { readFile } from 'node:fs/promises'
 import type { ClientRequestArgs } from 'node:http'
 import WebSocket from 'ws'
 import { usePlatform } from '../wasm.js'
+import { MAX_SOCKET_MESSAGE } from './limits-node.js'
+import { provideListening } from './listen-node.js'
 import { webrtc } from './webrtc-node.js'
-
-// Largest WebSocket message taken from a relay. One carries what the relay flushes at once, a few frames of 64 KiB.
-const MAX_SOCKET_MESSAGE = 4 * 1024 * 1024
 
 // Everything on this socket is encrypted and does not compress.
 class Socket extends WebSocket {
@@ -32,6 +31,7 @@ function zero(mask: Buffer): void {
 const socket = Symbol.for('neural-mesh.WebSocket')
 if (!(socket in globalThis)) Object.defineProperty(globalThis, socket, { value: Socket, configurable: true, writable: true })
 
+provideListening()
 usePlatform({
   wasm: () => readFile(new URL('../generated/mesh_wasm_bg.wasm', import.meta.url)),
   webrtc,

@@ -42,6 +42,7 @@ pub fn generate_identity() -> Result<Vec<u8>, MeshFault> {
 pub struct MeshNode {
     handle: Handle,
     peer_id: String,
+    listening: Vec<String>,
     events: Mutex<EventStream>,
     receipts: Receipts,
 }
@@ -50,7 +51,7 @@ pub struct MeshNode {
 impl MeshNode {
     /// Starts a node. Its relays are dialled in the background, for as long as it runs.
     pub async fn open(config: Ts<NodeConfig>) -> Result<MeshNode, MeshFault> {
-        let NodeConfig { mesh, relays, identity, max_incoming_weights, webrtc } = config.to_rust()?;
+        let NodeConfig { mesh, relays, identity, max_incoming_weights, listen, webrtc } = config.to_rust()?;
         let identity = match identity {
             Some(seed) => {
                 let seed = seed.as_slice().try_into();
@@ -59,19 +60,16 @@ impl MeshNode {
             None => Identity::generate().map_err(|error| MeshFault::new(ErrorCode::Internal, error))?,
         };
         let mut config = Config::new(identity, &mesh)?;
-        for relay in relays {
-            let address: Result<Multiaddr, _> = relay.parse();
-            config
-                .relays
-                .push(address.map_err(|error| MeshFault::invalid(format!("'{relay}' is not a multiaddr: {error}")))?);
-        }
+        config.relays = multiaddrs(relays)?;
+        config.listen = multiaddrs(listen)?;
         if let Some(max) = max_incoming_weights {
             config.core.weights.receiving = weights::ReceivingConfig::up_to(max);
         }
         let rtc = webrtc::set_up(webrtc, &mut config);
-        let Running { handle, events, .. } = mesh_net::start(config, WithRtc(rtc)).await?;
+        let Running { handle, events, listening } = mesh_net::start(config, WithRtc(rtc)).await?;
         Ok(Self {
             peer_id: peer_text(&handle.node()),
+            listening: listening.iter().map(ToString::to_string).collect(),
             handle,
             events: Mutex::new(events),
             receipts: Receipts::default(),
@@ -82,6 +80,12 @@ impl MeshNode {
     #[wasm_bindgen(getter, js_name = peerId)]
     pub fn peer_id(&self) -> String {
         self.peer_id.clone()
+    }
+
+    /// Where it listens itself, with its peer id.
+    #[wasm_bindgen(getter)]
+    pub fn listening(&self) -> Vec<String> {
+        self.listening.clone()
     }
 
     /// Its mesh's id, hex.
@@ -253,4 +257,12 @@ fn camel_case(name: &str, separator: char) -> String {
         name.push_str(letters.as_str());
         name
     })
+}
+
+fn multiaddrs(texts: Vec<String>) -> Result<Vec<Multiaddr>, MeshFault> {
+    let parse = |text: String| {
+        let address: Result<Multiaddr, _> = text.parse();
+        address.map_err(|error| MeshFault::invalid(format!("'{text}' is not a multiaddr: {error}")))
+    };
+    texts.into_iter().map(parse).collect()
 }

@@ -26,6 +26,10 @@ pub struct NodeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[tsify(optional)]
     pub max_incoming_weights: Option<u64>,
+    /// Multiaddrs to listen on, where the host can: `/ip4/0.0.0.0/tcp/0/ws`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[tsify(optional)]
+    pub listen: Vec<String>,
     /// Direct connections to other leaves; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[tsify(optional)]

@@ -10,6 +10,7 @@ const FLAGS = [
 ]
 
 // Playwright turns the back/forward cache off; `bfcache` leaves it as users have it.
+/** @param {{ args?: string[], bfcache?: boolean }} [options] */
 export function launch({ args = [], bfcache = false } = {}) {
   const executablePath = findChromium()
   if (executablePath === undefined) throw new Error('there is no Chromium: node scripts/setup.mjs --browser')

@@ -95,12 +95,13 @@ class Agent extends Program {
     return this.#call({ source: code.toString(), args })
   }
 
-  // Joins. `via` a proxy, it is the only way out. `listen: false` takes no messages, broadcasts and weights. Without
+  // Joins. `via` a proxy, it is the only way out. `listen: false` takes no messages, broadcasts and weights. It listens for
+  // others `listenOn` some address. Without
   // `webrtc: true` everything goes through the relay, which is what most tests are about.
-  async join(world, names, { via, listen, webrtc = false, ...options } = {}) {
+  async join(world, names, { via, listen, listenOn = [], webrtc = false, ...options } = {}) {
     const agents = [names].flat().map(agent => (typeof agent === 'string' ? { id: agent } : agent))
     const relays = via ? world.relay.addressBy(via.port) : world.relay.address
-    const join = { mesh: world.mesh, agents, options: { relays, webrtc, ...options }, onlyPort: via?.port, listen }
+    const join = { mesh: world.mesh, agents, options: { relays, webrtc, listen: listenOn, ...options }, onlyPort: via?.port, listen }
     const { peerId, meshId } = await this.#call({ join })
     this.peerId = peerId
     this.meshId = meshId

@@ -1,7 +1,9 @@
 //! WebSocket as a libp2p transport, over the socket class that the host gives.
 //!
 //! Our own because `libp2p-websocket-websys` needs a window, notices a closed socket only with the next write, and takes
-//! more than 1 MiB of unread input for an attack (docs/adr/0003). It dials and does not listen.
+//! more than 1 MiB of unread input for an attack (docs/adr/0003). It listens where the host knows how to.
+
+mod listener;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,7 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use futures::channel::oneshot;
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::{BoxFuture, FutureExt as _, Ready};
 use futures::{AsyncRead, AsyncWrite};
 use js_sys::{Array, ArrayBuffer, Function, Reflect, Symbol, Uint8Array};
 use libp2p::Multiaddr;
@@ -20,6 +22,8 @@ use libp2p::multiaddr::Protocol;
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::{Closure, JsCast, JsValue};
 use web_sys::{BinaryType, Event, MessageEvent, WebSocket};
+
+use listener::Listeners;
 
 /// Bytes that may wait in the socket before writing pauses. The socket tells nobody when it has room again, so it is
 /// looked at every [`POLL_MS`] while it is full; small enough not to delay what comes behind it.
@@ -32,22 +36,22 @@ const POLL_MS: u64 = 1;
 /// remote far below this, and past it the connection is given up.
 const MAX_UNREAD: usize = 64 * 1024 * 1024;
 
-/// Dials `/ws` and `/wss` addresses.
+/// Dials `/ws` and `/wss` addresses, and listens on `/ws` ones.
 #[derive(Default)]
-pub(super) struct Transport(());
+pub(super) struct Transport(Listeners);
 
 impl libp2p::core::Transport for Transport {
     type Output = Connection;
     type Error = io::Error;
-    type ListenerUpgrade = futures::future::Pending<Result<Connection, io::Error>>;
+    type ListenerUpgrade = Ready<Result<Connection, io::Error>>;
     type Dial = BoxFuture<'static, Result<Connection, io::Error>>;
 
-    fn listen_on(&mut self, _: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
-        Err(TransportError::MultiaddrNotSupported(address))
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        self.0.add(id, address)
     }
 
-    fn remove_listener(&mut self, _: ListenerId) -> bool {
-        false
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.0.remove(id)
     }
 
     fn dial(&mut self, address: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
@@ -57,8 +61,11 @@ impl libp2p::core::Transport for Transport {
         }
     }
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
-        Poll::Pending
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
+        self.0.poll(cx)
     }
 }
 
