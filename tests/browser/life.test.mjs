@@ -69,6 +69,29 @@ test('a tab that was frozen while the relay was restarted is back within 10 s of
   assert.ok(took < BACK_MS, `reached after ${took} ms`)
 })
 
+test('a hidden tab, whose timers run once a minute, is heard and hears', LIMIT, async t => {
+  const world = await startWorld(t)
+  const ada = await world.browserAgent({ id: 'ada' }, { init: throttleTimers })
+  const nora = await world.nodeAgent('nora')
+  await knows(nora, [ada.id])
+  const began = performance.now()
+  // Longer than a silent node goes unsuspected.
+  while (performance.now() - began < 12_000) {
+    await nora.run(({ mesh }, to) => mesh.send(to, 'are you there?', { timeoutMs: 5_000 }), ada.id)
+    await ada.run(() => mesh.broadcast('I am'))
+    await nora.run(({ log, state, until }) => until(() => log.broadcasts.length > (state.heard ?? 0), { limitMs: 5_000 }).then(() => (state.heard = log.broadcasts.length)))
+    await nora.run(() => new Promise(resolve => setTimeout(resolve, 3_000)))
+  }
+  const events = await nora.run(({ log }) => log.events.map(event => event.type))
+  assert.ok(!events.includes('peer-suspected'), 'it is never suspected')
+})
+
+// What Chromium does to a tab that was hidden for five minutes. It stays visible in a test.
+function throttleTimers() {
+  const { setTimeout: real } = globalThis
+  globalThis.setTimeout = (callback, delay, ...args) => real(callback, Math.max(delay ?? 0, 60_000 - (performance.now() % 60_000)), ...args)
+}
+
 test('a tab that was offline is back within 10 s of being online', LIMIT, async t => {
   const world = await startWorld(t)
   const ada = await world.browserAgent({ id: 'ada' }, AWAY)

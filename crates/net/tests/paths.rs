@@ -93,7 +93,7 @@ async fn weights_go_on_over_the_relay_when_the_direct_link_is_lost() {
     bob.announce("bert", &[]).await;
     alice.until_relayed(&bob, false).await;
 
-    let bytes: bytes::Bytes = (0..4_000_000u32).map(|n| (n * 31 >> 3) as u8).collect::<Vec<_>>().into();
+    let bytes: bytes::Bytes = (0..4_000_000u32).map(|n| ((n * 31) >> 3) as u8).collect::<Vec<_>>().into();
     network.ice(Ice::Never);
     let share = alice.handle.share(Target::Node(bob.node()), weights_info(&bytes), bytes.clone(), 60_000);
     let cut = async {
@@ -128,6 +128,39 @@ async fn where_no_way_leads_across_the_relay_carries_everything_and_says_why() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_died_while_the_host_slept_is_given_up_soon_after_it_woke() {
+    let network = Network::new();
+    let hub = Member::hub("asleep", "hub", &[]).await;
+    let rtc = network.rtc();
+    let alice = Member::able("asleep", "alice", &[hub.tcp()], rtc.clone()).await;
+    let bob = Member::able("asleep", "bob", &[hub.tcp()], network.rtc()).await;
+    alice.announce("ada", &[]).await;
+    bob.announce("bert", &[]).await;
+    alice.until_relayed(&bob, false).await;
+    // The first ping has been answered: the next is due in 3 s.
+    within("a round trip is measured", async {
+        while alice.round_trip(&bob).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let hubs = |member: &Member| member.journal().seeds.len();
+    let before = hubs(&alice);
+
+    // Nothing tells of it: the link is not down, there is just no answer any more.
+    rtc.interrupt();
+    network.ice(Ice::Fails);
+    let started = common::millis();
+    alice.handle.wake().await.unwrap();
+    // Sent over the dead link, and delivered over the relay.
+    alice.send(&bob, "good morning").await;
+    let took = common::millis() - started;
+    assert!(took < 9_000, "{took} ms; left alone, it is given up after 10 s");
+    assert_eq!(alice.relayed(&bob).await, Some(true));
+    assert_eq!(hubs(&alice), before, "a link that answers is kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,7 +35,7 @@ impl<H: Host> Driver<H> {
             return;
         }
         for (id, connection) in self.links.values().flatten() {
-            if connection.answered < since {
+            if connection.answered <= since {
                 tracing::debug!(?id, "silent since the host woke up");
                 self.swarm.close_connection(*id);
             }

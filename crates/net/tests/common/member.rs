@@ -231,6 +231,12 @@ impl Member {
         topology.links.get(&peer.node()).map(|(link, _)| link.relayed)
     }
 
+    /// The last round trip to `peer`, in milliseconds.
+    pub(crate) async fn round_trip(&self, peer: &Member) -> Option<u64> {
+        let (topology, _) = self.handle.topology().await.expect("runs");
+        topology.links.get(&peer.node()).and_then(|(link, _)| link.rtt_ms)
+    }
+
     /// Why the link to `peer` is relayed.
     pub(crate) async fn why(&self, peer: &Member) -> Option<String> {
         let (topology, _) = self.handle.topology().await.expect("runs");

@@ -141,9 +141,8 @@ impl Listener {
                 Ok(server) => {
                     let port = server.port();
                     let hosts = server.hosts().into_iter().filter_map(|host| host.parse::<IpAddr>().ok());
-                    let told = hosts.map(|ip| {
-                        TransportEvent::NewAddress { listener_id, listen_addr: address_of(ip, port) }
-                    });
+                    let told =
+                        hosts.map(|ip| TransportEvent::NewAddress { listener_id, listen_addr: address_of(ip, port) });
                     let told = told.collect();
                     self.state = State::Open { server, port };
                     Poll::Ready(told)
@@ -156,7 +155,8 @@ impl Listener {
             State::Open { port, .. } => {
                 let local_addr = address_of(self.address, *port);
                 // The sender lives in a closure that lives here.
-                let Some((connection, send_back_addr)) = futures::ready!(Pin::new(&mut self.sockets).poll_next(cx)) else {
+                let Some((connection, send_back_addr)) = futures::ready!(Pin::new(&mut self.sockets).poll_next(cx))
+                else {
                     return Poll::Pending;
                 };
                 let upgrade = ready(Ok(connection));
