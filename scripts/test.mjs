@@ -25,6 +25,8 @@ const builds = [
 const page = build('www', () => withLock(buildWww))
 const browser = { ...build('chromium', setupBrowser), name: 'chromium' }
 
+const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
+
 const parts = [
   {
     name: 'gates',
@@ -41,7 +43,7 @@ const parts = [
   tests('digits', 'npm', ['test', '--silent', '-w', 'examples/digits'], { minutes: 10 }),
   tests('bench', 'npm', ['test', '--silent', '-w', 'bench'], { minutes: 10 }),
   tests('scripts', process.execPath, ['--test', 'scripts/test/lib.test.mjs'], { minutes: 5 }),
-  tests('packaging', process.execPath, ['--test', '--test-concurrency=1', 'tests/packaging/run.mjs'], { minutes: 10 }),
+  { needs: [browser], ...tests('packaging', process.execPath, ['--test', '--test-concurrency=1', ...packaging], { minutes: 10 }) },
   ...(values.ci ? ciParts : []),
 ]
 

@@ -228,12 +228,15 @@ export async function openMesh(name: string, options: JoinOptions, hub: EventHub
   const config = checkJoin(name, options)
   const { signal, timeoutMs = JOIN_TIMEOUT_MS, agent } = options
   if (agent !== undefined) toAgentInfo(agent)
+  if (config.mdns && here()?.answerMdns === undefined) throw invalid('mdns is for Node.js: here is nothing that could listen for others')
   const { node, release } = await openNode(config, { signal, timeoutMs })
   const mesh = new Mesh(name, new Core(node), hub, config.maxIncomingWeights)
   const leave = () => void mesh.close()
   const unwatch = here()?.watchLife?.({ wake: () => void mesh.wake().catch(() => {}), leave })
+  const hush = config.mdns ? here()?.answerMdns?.(mesh.listening) : undefined
   mesh.on('closed', () => {
     unwatch?.()
+    hush?.()
     release()
   })
   try {
@@ -261,7 +264,7 @@ function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promi
   })
 }
 
-async function open({ iceServers, identity, ...config }: JoinConfig): Promise<Opened> {
+async function open({ iceServers, identity, mdns: _, ...config }: JoinConfig): Promise<Opened> {
   const [kept, traits] = await Promise.all([
     identity === 'stored' ? storedIdentity(config.mesh) : { identity, release: () => {} },
     iceServers && prepareWebrtc(),

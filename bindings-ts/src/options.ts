@@ -32,9 +32,15 @@ export interface JoinOptions extends CallOptions {
    */
   listen?: string | readonly string[] | undefined
   /**
+   * In Node.js, together with `listen`: whether others on the local network find this node by mDNS, which relays do and
+   * libp2p's peers. They learn its peer id and its IPv4 addresses, except loopback. Where there is no multicast, or the port
+   * cannot be had, there is a process warning `NEURAL_MESH_NO_MDNS` and all else works. Default `false`.
+   */
+  mdns?: boolean | undefined
+  /**
    * Direct connections to other agents, by WebRTC: by default wherever there is WebRTC, which is in browsers, and in
-   * Node.js with `node-datachannel` installed. `false` for none: everything then goes through relays, and others do not
-   * learn this node's IP addresses.
+   * Node.js with `node-datachannel` installed. `false` for none: what this node has to say then goes through relays,
+   * and ICE tells nobody its IP addresses.
    */
   webrtc?: boolean | WebrtcOptions | undefined
   /** Bytes of the largest weights accepted from others, both as transferred and uncompressed. Default 256 MiB. */
@@ -74,10 +80,11 @@ const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
 
 const EXAMPLE_RELAY = '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…'
 
-/** @internal What the core needs to join; `iceServers` where WebRTC is wanted. */
+/** @internal What the core and its platform need to join; `iceServers` where WebRTC is wanted. */
 export type JoinConfig = Omit<NodeConfig, 'webrtc' | 'identity'> & {
   maxIncomingWeights: number
   iceServers?: string[]
+  mdns?: true
   identity?: Uint8Array | 'stored'
 }
 
@@ -86,7 +93,7 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
   if (typeof options !== 'object' || options === null) {
     throw invalid(`options are missing: joinMesh('${String(mesh)}', { relays: '${EXAMPLE_RELAY}' })`)
   }
-  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, listen = [], maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
+  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, listen = [], mdns = false, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
   checkCall({ signal, timeoutMs })
   checkName('the mesh name', mesh, MAX_MESH_NAME)
   const isSeed = identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH
@@ -96,6 +103,10 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
   if (!Number.isSafeInteger(maxIncomingWeights) || maxIncomingWeights < 0) {
     throw invalid('maxIncomingWeights must be a whole number of bytes')
   }
+  if (typeof mdns !== 'boolean') throw invalid('mdns must be true or false')
+  if (mdns && listen.length === 0) {
+    throw invalid("mdns tells others where this node listens, so it needs listen, such as '/ip4/0.0.0.0/tcp/0/ws'")
+  }
   const addresses = checkRelays(relays)
   const iceServers = checkWebrtc(webrtc, addresses)
   return {
@@ -103,6 +114,7 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
     relays: addresses,
     maxIncomingWeights,
     ...(listen.length > 0 && { listen: checkListen(listen) }),
+    ...(mdns && { mdns }),
     ...(identity && { identity }),
     ...(iceServers && { iceServers }),
   }
@@ -116,7 +128,11 @@ function checkListen(listen: unknown): string[] {
 }
 
 function checkWebrtc(webrtc: unknown, relays: readonly string[]): string[] | undefined {
-  if (webrtc === false) return undefined
+  if (webrtc === false) {
+    const direct = relays.find(isWebrtcDirect)
+    if (direct !== undefined && relays.every(isWebrtcDirect)) throw invalid(`relay '${direct}' is reached by WebRTC, which webrtc: false turns off`)
+    return undefined
+  }
   if (webrtc !== true && (typeof webrtc !== 'object' || webrtc === null)) {
     throw invalid('webrtc must be true, false, or { iceServers }')
   }
@@ -156,8 +172,18 @@ function checkRelay(relay: unknown): string {
   if (!address.startsWith('/')) throw wrong('is not a multiaddr: it does not begin with /')
   if (!address.includes('/p2p/')) throw wrong('has no /p2p/<peer id>, so the relay could not be authenticated')
   if (!/\/p2p\/[A-Za-z0-9]{40,}$/.test(address)) throw wrong('does not end in /p2p/<peer id>')
-  if (!/\/wss?(\/|$)/.test(address)) throw wrong('has no /ws or /wss: browsers and Node.js join by WebSocket')
+  if (isWebrtcDirect(address)) {
+    if (WEBRTC_DIRECT.test(address)) return address
+    throw wrong('is not /ip4 or /ip6, then /udp/PORT/webrtc-direct/certhash/HASH/p2p/<peer id>')
+  }
+  if (!/\/wss?(\/|$)/.test(address)) throw wrong('has neither /ws nor /wss nor /webrtc-direct, by which browsers and Node.js join')
   return address
+}
+
+const WEBRTC_DIRECT = /^\/ip[46]\/[^/]+\/udp\/\d{1,5}\/webrtc-direct(\/certhash\/u[A-Za-z0-9_-]+)+\/p2p\/[A-Za-z0-9]+$/
+
+function isWebrtcDirect(relay: string): boolean {
+  return relay.includes('/webrtc-direct/')
 }
 
 /** @internal The options that every method has. */

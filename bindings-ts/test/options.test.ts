@@ -10,6 +10,13 @@ test('relays: one or many, trimmed, each once', () => {
   assert.deepEqual(checkRelays([secure, `/dns4/relay.example/tcp/443/wss/p2p/${peerId}`]).length, 2)
 })
 
+test('relays by /webrtc-direct need WebRTC', () => {
+  const direct = [`/ip4/192.0.2.1/udp/4004/webrtc-direct/certhash/uEiAA-_/p2p/${peerId}`, `/ip6/::1/udp/4004/webrtc-direct/certhash/uEiAA/p2p/${peerId}`]
+  assert.deepEqual(checkRelays(direct), direct)
+  throwsCode('invalid-argument', /reached by WebRTC, which webrtc: false turns off/, () => checkJoin('lab', { relays: direct, webrtc: false }))
+  assert.equal(checkJoin('lab', { relays: [...direct, relay], webrtc: false }).relays.length, 3)
+})
+
 const wrongRelays: [unknown, RegExp][] = [
   [undefined, /relays is missing/],
   [[], /relays is missing/],
@@ -20,7 +27,9 @@ const wrongRelays: [unknown, RegExp][] = [
   ['/ip4/127.0.0.1/tcp/4001/ws', /has no \/p2p\//],
   [`/ip4/127.0.0.1/tcp/4001/ws/p2p/${peerId}/p2p-circuit`, /does not end in \/p2p\//],
   ['/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3', /does not end in \/p2p\//],
-  [`/ip4/127.0.0.1/tcp/4001/p2p/${peerId}`, /has no \/ws or \/wss/],
+  [`/ip4/127.0.0.1/tcp/4001/p2p/${peerId}`, /has neither \/ws nor \/wss nor \/webrtc-direct/],
+  [`/ip4/127.0.0.1/udp/4004/webrtc-direct/p2p/${peerId}`, /certhash\/HASH/],
+  [`/dns4/relay.example/udp/4004/webrtc-direct/certhash/uEiAA/p2p/${peerId}`, /not \/ip4 or \/ip6/],
 ]
 for (const [relays, message] of wrongRelays) {
   test(`relays ${JSON.stringify(relays)} are refused with ${message}`, () => {
@@ -43,6 +52,9 @@ test('joining: what the core gets', () => {
     identity,
     maxIncomingWeights: 0,
   })
+  const listen = '/ip4/0.0.0.0/tcp/0/ws'
+  assert.deepEqual(checkJoin('lab', { relays: relay, listen, mdns: true }), { ...defaults, listen: [listen], mdns: true })
+  assert.deepEqual(checkJoin('lab', { relays: relay, listen, mdns: false }), { ...defaults, listen: [listen] })
 })
 
 test('joining: what is refused', () => {
@@ -51,6 +63,10 @@ test('joining: what is refused', () => {
   throwsCode('invalid-argument', /mesh name must be a string, not undefined/, () => checkJoin(undefined as never, { relays: relay }))
   throwsCode('invalid-argument', /32 bytes/, () => checkJoin('lab', { relays: relay, identity: new Uint8Array(31) }))
   throwsCode('invalid-argument', /'stored'/, () => checkJoin('lab', { relays: relay, identity: 'mine' as never }))
+  throwsCode('invalid-argument', /mdns must be true or false/, () => checkJoin('lab', { relays: relay, mdns: 'yes' as never }))
+  for (const listen of [undefined, '', []]) {
+    throwsCode('invalid-argument', /mdns .* needs listen/, () => checkJoin('lab', { relays: relay, listen, mdns: true }))
+  }
   for (const webrtc of ['yes', null, { iceServers: 'stun:x' }, { iceServers: Array(5).fill('stun:x') }, { iceServers: ['http://x'] }]) {
     throwsCode('invalid-argument', /webrtc/, () => checkJoin('lab', { relays: relay, webrtc: webrtc as never }))
   }

@@ -10,7 +10,7 @@ import { at, exe } from './paths.mjs'
 import { ask } from './run.mjs'
 
 export const wasmTarget = 'wasm32-unknown-unknown'
-export const minimumRust = '1.88.0' // rust-version in Cargo.toml
+export const minimumRust = '1.89.0' // rust-version in Cargo.toml
 export const minimumNode = '20.19.0'
 
 // One target directory whatever the caller's environment says: relay.mjs and the tests look for the relay there.

@@ -1,30 +1,27 @@
 // The package as its users get it: packed, inspected, installed from the tarball into a project outside this repository,
-// type-checked there, and used there by two processes that meet through a real relay.
-// Run by `npm test -- packaging`, after the builds.
+// type-checked there, and used there by two processes that meet through a real relay. What browsers do with it is in
+// pages.mjs. Run by `npm test -- packaging`, after the builds.
 
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative, sep } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
-import { promisify } from 'node:util'
 import { at } from '../../scripts/lib/paths.mjs'
 import { relayBinary } from '../../scripts/lib/relay.mjs'
+import { consume, pack, tsc } from './lib/pack.mjs'
 import { checkTarball } from './tarball.mjs'
 
 const MAX_TARBALL = 6 * 1024 * 1024 // bytes
-const exec = promisify(execFile)
 const running = []
 let scratch, tarball, consumer
 
 before(async () => {
   scratch = realpathSync(mkdtempSync(join(tmpdir(), 'neural-mesh-packaging-')))
-  tarball = await pack()
-  consumer = join(scratch, 'node-esm')
-  cpSync(at('tests/packaging/node-esm'), consumer, { recursive: true })
-  await npm(consumer, 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball)
+  tarball = await pack(scratch)
+  consumer = await consume('node-esm', tarball, scratch)
 })
 
 after(() => {
@@ -57,16 +54,17 @@ test('the package depends on nothing of this repository', () => {
   assert.ok(realpathSync(join(consumer, 'node_modules/neural-mesh')).startsWith(scratch + sep))
 })
 
-test('a TypeScript project type-checks against it', async () => {
-  // The compiler and Node's types are the test's own tools, not the package's.
+test('a TypeScript project type-checks against it, by the rules of Node.js', async () => {
+  // Node's types are the test's own, not the package's.
   mkdirSync(join(consumer, 'node_modules/@types'), { recursive: true })
   for (const name of ['@types/node', 'undici-types']) {
     const target = join(consumer, 'node_modules', name)
     rmSync(target, { recursive: true, force: true })
     symlinkSync(at('node_modules', name), target)
   }
-  const tsc = at('node_modules/typescript/bin/tsc')
-  await node(consumer, [tsc, '--project', '.', '--preserveSymlinks'], 120_000)
+  for (const rules of ['nodenext', 'node16']) {
+    await tsc(consumer, '--project', '.', '--preserveSymlinks', '--module', rules, '--moduleResolution', rules)
+  }
 })
 
 test('two processes exchange a message through a relay', { timeout: 120_000 }, async () => {
@@ -82,14 +80,6 @@ test('two processes exchange a message through a relay', { timeout: 120_000 }, a
   assert.equal(await ada.exit, 0)
   assert.equal(await bob.exit, 0, 'close() leaves nothing that keeps the process alive')
 })
-
-// Resolves to the path of the tarball.
-async function pack() {
-  const { stdout } = await npm(at('bindings-ts'), 'pack', '--json', '--ignore-scripts', '--pack-destination', scratch)
-  const result = JSON.parse(stdout)
-  const [{ filename }] = Array.isArray(result) ? result : Object.values(result)
-  return join(scratch, filename.replace('@', '').replace('/', '-'))
-}
 
 // The package.json and the files of the package as installed, that is: as unpacked.
 function installed() {
@@ -128,15 +118,4 @@ function start(cwd, command, args) {
     return value
   }
   return { line, exit }
-}
-
-function npm(cwd, ...args) {
-  return exec('npm', args, { cwd, maxBuffer: 64 << 20, timeout: 180_000, shell: process.platform === 'win32' })
-}
-
-// Runs node; a failure carries what it printed.
-async function node(cwd, args, timeout) {
-  await exec(process.execPath, args, { cwd, timeout }).catch(error => {
-    throw new Error(`${error.stdout}${error.stderr}` || error.message)
-  })
 }

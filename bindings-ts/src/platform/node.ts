@@ -4,6 +4,7 @@ import WebSocket from 'ws'
 import { usePlatform } from '../wasm.js'
 import { MAX_SOCKET_MESSAGE } from './limits-node.js'
 import { provideListening } from './listen-node.js'
+import { answerMdns } from './mdns-node.js'
 import { webrtc } from './webrtc-node.js'
 
 // Everything on this socket is encrypted and does not compress.
@@ -35,5 +36,6 @@ provideListening()
 usePlatform({
   wasm: () => readFile(new URL('../generated/mesh_wasm_bg.wasm', import.meta.url)),
   webrtc,
+  answerMdns,
   watchUncaught: callback => void process.on('uncaughtExceptionMonitor', callback),
 })

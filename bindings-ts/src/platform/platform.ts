@@ -34,6 +34,8 @@ export interface Platform {
   storedIdentity?: (mesh: string) => Promise<StoredIdentity>
   /** Gets what this place has of WebRTC ready. Whether it is there the core finds out itself. */
   webrtc?: () => Promise<WebrtcTraits>
+  /** Tells the local network where this node listens, until the returned function is called. */
+  answerMdns?: (listening: readonly string[]) => () => void
   /** Calls back with every exception that nobody caught, without changing what becomes of it. */
   watchUncaught: (callback: (error: unknown) => void) => void
 }

@@ -8,7 +8,7 @@ use libp2p::core::muxing::StreamMuxerBox;
 use mesh_proto::{MeshId, NameError};
 
 use crate::identity::Identity;
-use crate::transport::Tls;
+use crate::transport::{Direct, Tls};
 
 /// What a node does for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub external: Vec<Multiaddr>,
     /// The certificate of its secure WebSocket listeners (`/wss`, `/tls/ws`), which need one.
     pub tls: Option<Tls>,
+    /// The certificate of its `/webrtc-direct` listeners, which need one.
+    pub direct: Option<Direct>,
     /// What the program puts around each connection.
     pub around: Option<Around>,
     /// Patience and bounds of WebRTC handshakes, where the program has WebRTC.
@@ -60,6 +62,7 @@ impl Config {
             listen: Vec::new(),
             external: Vec::new(),
             tls: None,
+            direct: None,
             around: None,
             webrtc: mesh_webrtc::Config::default(),
             role: Role::default(),

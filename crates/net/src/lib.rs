@@ -29,4 +29,4 @@ pub use identity::{Identity, node_of, peer_of};
 pub use libp2p::{Multiaddr, PeerId};
 pub use mesh_platform::now;
 pub use mesh_webrtc::rtc::Absent as NoRtc;
-pub use transport::{Tls, TlsError, TransportError};
+pub use transport::{Direct, DirectError, Tls, TlsError, TransportError};

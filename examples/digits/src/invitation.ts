@@ -1,4 +1,4 @@
-/** How somebody else joins: printed by --stay, ready to be pasted. */
+/** How somebody else joins: printed by --stay, ready to be opened or pasted. */
 import { ROOT } from './relay.js'
 
 /** No character in it means anything to a shell between double quotes. */
@@ -10,11 +10,12 @@ export function program (mesh: string, relay: string): string[] {
   ]
 }
 
-export function invitation (mesh: string, relay: string): string[] {
+export function invitation (mesh: string, relay: string, page: string | undefined): string[] {
   return [
     '',
     `The mesh "${mesh}" stays up at ${relay}`,
     '',
+    ...(page === undefined ? [] : [`Join it in a browser: ${page}`, '']),
     'Join it from another terminal with three lines of code; ada answers a hello:',
     '',
     `cd ${JSON.stringify(ROOT)}`,

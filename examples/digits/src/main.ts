@@ -3,8 +3,8 @@
  *
  * Starts a relay and three agents as processes of their own, writes what they report into one transcript, and
  * checks what it claims. Exit code 0: every claim holds; 1: one does not, or something broke or took longer than
- * {@link TIME_LIMIT}; 128 + n: stopped by signal n. With --stay the mesh then stays up for others to join until
- * Ctrl-C, which is the expected end and gives exit code 0.
+ * {@link TIME_LIMIT}; 128 + n: stopped by signal n. With --stay the mesh then stays up for others to join, by a page or by
+ * code, until Ctrl-C, which is the expected end and gives exit code 0.
  */
 import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -27,12 +27,18 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 class Conductor {
   readonly #transcript = new Transcript()
   readonly #agents: AgentProcess[] = []
+  readonly #page: boolean
   #relay: Relay | undefined
   #staying = false
   #stopped = false
   #abandon: (reason: Error) => void = () => {}
   /** Rejects when a process dies, an agent fails or time is up. Never resolves. */
   readonly #broken = new Promise<never>((_, reject) => { this.#abandon = reject })
+
+  /** With `page`, the relay serves a page to join by. */
+  constructor ({ page }: { page: boolean }) {
+    this.#page = page
+  }
 
   /** Resolves with whether every claim holds. */
   async perform (): Promise<boolean> {
@@ -49,7 +55,8 @@ class Conductor {
   /** Keeps the mesh up. Rejects when a process dies. */
   async stay (): Promise<never> {
     this.#staying = true
-    for (const line of invitation(MESH, await this.#relay!.address)) this.#transcript.line(line)
+    const { address, page } = this.#relay!
+    for (const line of invitation(MESH, await address, page())) this.#transcript.line(line)
     return this.#broken
   }
 
@@ -105,7 +112,7 @@ class Conductor {
   }
 
   async #startRelay (): Promise<string> {
-    const relay = await startRelay(MESH)
+    const relay = await startRelay(MESH, { page: this.#page })
     if (this.#stopped) relay.child.kill()
     this.#relay = relay
     relay.child.died.catch(this.#abandon)
@@ -143,13 +150,14 @@ async function main (args: string[]): Promise<number> {
     console.error(`Unknown argument "${unknown}". Usage: node dist/main.js [--stay]`)
     return 2
   }
-  const conductor = new Conductor()
+  const stay = args.includes('--stay')
+  const conductor = new Conductor({ page: stay })
   process.once('exit', () => conductor.kill())
   const signalled = signal()
   let staying = false
   const run = async (): Promise<number> => {
     if (!await conductor.perform()) return 1
-    if (!args.includes('--stay')) return 0
+    if (!stay) return 0
     staying = true
     return conductor.stay()
   }

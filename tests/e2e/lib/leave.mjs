@@ -31,6 +31,11 @@ const ways = {
     await mesh.close()
     console.log((await codes).join(' '))
   },
+  // It listens, and answers on the local network.
+  async mdns() {
+    const mesh = await joinMesh(name, { relays, agent: { id: 'ada' }, listen: '/ip4/0.0.0.0/tcp/0/ws', mdns: true })
+    await mesh.close()
+  },
   // Two that are connected directly.
   async direct() {
     const [ada, bob] = await Promise.all(['ada', 'bob'].map(id => joinMesh(name, { relays, agent: { id } })))

@@ -12,9 +12,9 @@ export { until } from './until.mjs'
 
 const PROGRAM = fileURLToPath(new URL('agent.mjs', import.meta.url))
 
-// Starts a relay for test `t`.
-export async function startMesh(t, { mesh = 'e2e' } = {}) {
-  const world = new World(mesh)
+// Starts a relay for test `t`. `listen`: its further listeners.
+export async function startMesh(t, { mesh = 'e2e', listen = [] } = {}) {
+  const world = new World(mesh, listen)
   t.after(() => world.end())
   await world.startRelay()
   return world
@@ -24,13 +24,14 @@ class World {
   dir = realpathSync(mkdtempSync(join(tmpdir(), 'neural-mesh-e2e-')))
   #ends = []
 
-  constructor(mesh) {
+  constructor(mesh, listen) {
     this.mesh = mesh
+    this.listen = listen
   }
 
   // Starts the relay, or starts it again after it was killed: with the same key, on the same port.
   async startRelay() {
-    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, port: this.relay?.port })
+    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, port: this.relay?.port, listen: this.listen })
     this.#ends.push(() => relay.end())
     this.relay = relay
   }

@@ -5,10 +5,11 @@ import { relayBinary } from '../../../scripts/lib/relay.mjs'
 import { Program } from './program.mjs'
 
 export class Relay {
-  // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again.
-  static async start({ dir, mesh, key = 'relay.key', port = 0 }) {
+  // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again. With `mdns` it looks
+  // for peers on the local network.
+  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false }) {
     const addresses = ['--listen', `/ip4/127.0.0.1/tcp/${port}/ws`, '--http', '127.0.0.1:0']
-    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, '--no-mdns', '--stun', 'off']
+    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, ...(mdns ? [] : ['--no-mdns']), '--stun', 'off']
     const program = Program.spawn(relayBinary(), args, { cwd: dir })
     const relay = new Relay(program)
     try {
@@ -19,6 +20,9 @@ export class Relay {
     }
     return relay
   }
+
+  // All of its addresses; `address` is that of its WebSocket.
+  addresses = []
 
   constructor(program) {
     this.program = program
@@ -33,10 +37,11 @@ export class Relay {
         throw new Error(`the relay ended (${signal ?? code}) before it was ready: ${this.program.stderr}`)
       }
       const { event, address, peerId } = JSON.parse(value)
-      if (event === 'listening') this.address = address
+      if (event === 'listening') this.addresses.push(address)
       if (event === 'http') this.http = address
       if (event === 'ready') {
         this.peerId = peerId
+        this.address = this.addresses.find(address => address.includes('/ws/'))
         this.port = Number(/\/tcp\/(\d+)\//.exec(this.address)[1])
         return
       }

@@ -5,9 +5,9 @@ export async function meet(joinMesh, { mesh: name, relays, agent }) {
   const mesh = await joinMesh(name, { relays, agent: { id: agent } })
   try {
     const [echo] = await mesh.agents.find({ capabilities: ['echo'] }, { limit: 1, timeoutMs: 10_000 })
-    await mesh.send(echo.id, `hello from ${agent}`)
+    await mesh.send(echo.id, 'hello')
     const link = await settled(mesh, echo.peerId)
-    await mesh.send(echo.id, { agent, relayed: link.relayed })
+    await mesh.send(echo.id, { relayed: link.relayed })
     const replies = []
     for await (const { payload } of mesh.messages.inbox()) if (replies.push(payload) === 2) break
     return { link, replies }
@@ -16,13 +16,13 @@ export async function meet(joinMesh, { mesh: name, relays, agent }) {
   }
 }
 
-// Resolves to the connection to that node, once nothing better will come.
+// Resolves to the connection to that node once it is direct, or known to stay relayed.
 function settled(mesh, peerId) {
-  const link = async () => (await mesh.health.topology()).links.find(link => link.peerId === peerId)
   return new Promise((resolve, reject) => {
     const look = async () => {
-      const now = await link()
-      if (now && (!now.relayed || now.reason !== 'upgrading')) resolve(now)
+      const { links } = await mesh.health.topology()
+      const link = links.find(link => link.peerId === peerId)
+      if (link && (!link.relayed || link.reason !== 'upgrading')) resolve(link)
     }
     mesh.on('path-changed', () => look().catch(reject))
     look().catch(reject)

@@ -3,6 +3,7 @@
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use mesh_core::Offence;
 use mesh_core::paths::Failure;
 use mesh_webrtc::address::is_direct_webrtc;
 use mesh_webrtc::rtc::RtcError;
@@ -14,6 +15,9 @@ use super::*;
 /// Milliseconds that the addresses of a node itself have before the way through relays is tried as well. An address that
 /// nobody answers at costs a dial's time-out, one that answers a few round trips.
 const HEAD_START_MS: u64 = 500;
+
+/// Characters of a reason that are kept: it may hold what an implementation of WebRTC makes of the remote's SDP.
+const MAX_REASON: usize = 200;
 
 /// Attempts to reach a node.
 #[derive(Default)]
@@ -140,7 +144,12 @@ impl<H: Host> Driver<H> {
     pub(super) fn on_webrtc(&mut self, event: mesh_webrtc::Event, now: Now) {
         let (peer, failure) = match event {
             mesh_webrtc::Event::Unsupported { peer } => (peer, Failure::Unsupported),
-            mesh_webrtc::Event::Failed { peer, error, inbound: _ } => (peer, failure_of(&error)),
+            mesh_webrtc::Event::Failed { peer, error, inbound: _ } => {
+                if let Some(from) = node_of(&peer).filter(|_| error.is_offence()) {
+                    self.node.handle(Input::Offence { from, offence: Offence::OutOfPlace }, now);
+                }
+                (peer, failure_of(&error))
+            }
         };
         if let Some(node) = node_of(&peer) {
             self.node.handle(Input::UpgradeFailed { peer: node, failure }, now);
@@ -171,6 +180,6 @@ fn failure_of(error: &WebrtcError) -> Failure {
         | WebrtcError::Stream
         | WebrtcError::Handshake(_)
         | WebrtcError::Gone
-        | WebrtcError::NoListening => Failure::Failed(error.to_string()),
+        | WebrtcError::NoListening => Failure::Failed(error.to_string().chars().take(MAX_REASON).collect()),
     }
 }

@@ -1,6 +1,0 @@
-export default {
-  mode: 'production',
-  context: import.meta.dirname,
-  entry: './main.js',
-  output: { path: `${import.meta.dirname}/dist` },
-}
