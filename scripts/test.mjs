@@ -23,6 +23,8 @@ const builds = [
   build('bindings-ts', () => withLock(buildTs)),
 ]
 const page = build('www', () => withLock(buildWww))
+// It bundles with what the set-up installs, so it is loaded after that.
+const interop = build('interop', async () => withLock((await import('../tests/interop/build.mjs')).buildInterop))
 const browser = { ...build('chromium', setupBrowser), name: 'chromium' }
 
 const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
@@ -40,6 +42,7 @@ const parts = [
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),
   tests('www', 'npm', ['test', '--silent', '-w', 'www'], { minutes: 5 }),
   { needs: [page, browser], ...tests('browser', 'npm', ['test', '--silent', '-w', 'tests/browser'], { minutes: 20 }) },
+  { needs: [interop, browser], ...tests('interop', 'npm', ['test', '--silent', '-w', 'tests/interop'], { minutes: 15 }) },
   tests('digits', 'npm', ['test', '--silent', '-w', 'examples/digits'], { minutes: 10 }),
   tests('bench', 'npm', ['test', '--silent', '-w', 'bench'], { minutes: 10 }),
   tests('scripts', process.execPath, ['--test', 'scripts/test/lib.test.mjs'], { minutes: 5 }),

@@ -110,13 +110,17 @@ fn many_exchanges_leave_nothing_behind() {
 }
 
 #[test]
-fn the_init_channel_is_no_stream_and_is_closed() {
+fn the_init_channel_is_no_stream_and_is_for_the_remote_to_close() {
     let (mut pool, network, mut peer, side) = raw();
-    let _init = peer.create_channel("init").unwrap();
-    let _stream = peer.create_channel("another label").unwrap();
+    let init = peer.create_channel("init").unwrap();
+    let stream = peer.create_channel("another label").unwrap();
     pool.run_until(side.accept()).unwrap();
     assert!(side.with(|muxer| muxer.poll_inbound_unpin(&mut noop())).is_pending());
-    assert_eq!(network.channels(), 0, "the accepted one was dropped");
+    pool.run_until_stalled();
+    assert_eq!(network.channels(), 4, "the accepted one was dropped, and the remote is to close both");
+    drop((init, stream));
+    pool.run_until_stalled();
+    assert_eq!(network.channels(), 0);
 }
 
 #[test]

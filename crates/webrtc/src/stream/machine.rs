@@ -29,6 +29,9 @@ pub const FIN_ACK_WAIT: Duration = Duration::from_secs(10);
 /// each of their streams holds its channel for so long.
 pub const LAST_WAIT: Duration = Duration::from_secs(2);
 
+/// How long the remote gets to close the channel once it was sent a `RESET`. js-libp2p does so at once.
+pub const RESET_WAIT: Duration = Duration::from_secs(2);
+
 /// What a [`Machine`] is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -97,6 +100,8 @@ enum Sending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Live(Receiving, Sending),
+    /// Our `RESET` is out; why. The remote is to close the channel.
+    Left(Option<StreamError>),
     /// Nothing more is said or heard; why, if it did not end well.
     Over(Option<StreamError>),
 }
@@ -129,6 +134,8 @@ pub struct Machine {
     paused: bool,
     /// Whether the remote's `FIN` has come.
     ended: bool,
+    /// Whether bytes have come that nobody reads any more.
+    defied: bool,
     /// What was not read, no part of it empty.
     unread: VecDeque<Bytes>,
     /// What that counts.
@@ -145,6 +152,7 @@ impl Default for Machine {
             open: false,
             paused: false,
             ended: false,
+            defied: false,
             unread: VecDeque::new(),
             weight: 0,
             deadline: None,
@@ -206,10 +214,12 @@ impl Machine {
             return Poll::Ready(Ok(count));
         }
         match &self.state {
-            State::Over(Some(StreamError::Overflow)) => Poll::Ready(Err(StreamError::Overflow)),
-            State::Live(..) | State::Over(_) if self.ended => Poll::Ready(Ok(0)),
+            State::Left(Some(StreamError::Overflow)) | State::Over(Some(StreamError::Overflow)) => {
+                Poll::Ready(Err(StreamError::Overflow))
+            }
+            State::Live(..) | State::Left(_) | State::Over(_) if self.ended => Poll::Ready(Ok(0)),
             State::Live(..) => Poll::Pending,
-            State::Over(error) => Poll::Ready(Err(error.clone().unwrap_or(StreamError::Lost))),
+            State::Left(error) | State::Over(error) => Poll::Ready(Err(error.clone().unwrap_or(StreamError::Lost))),
         }
     }
 
@@ -223,7 +233,9 @@ impl Machine {
             State::Live(_, Sending::Open) => {}
             State::Live(_, Sending::Stopped) => return Poll::Ready(Err(StreamError::Stopped)),
             State::Live(_, Sending::Finishing | Sending::Finished) => return Poll::Ready(Err(StreamError::Finished)),
-            State::Over(error) => return Poll::Ready(Err(error.clone().unwrap_or(StreamError::Finished))),
+            State::Left(error) | State::Over(error) => {
+                return Poll::Ready(Err(error.clone().unwrap_or(StreamError::Finished)));
+            }
         }
         // The buffer may have emptied in the moment before it was found too full; then nothing tells that it is low.
         self.paused &= buffered > LOW_WATER;
@@ -256,7 +268,7 @@ impl Machine {
     pub fn error(&self) -> Option<&StreamError> {
         match &self.state {
             State::Live(..) => None,
-            State::Over(error) => error.as_ref(),
+            State::Left(error) | State::Over(error) => error.as_ref(),
         }
     }
 
@@ -281,10 +293,11 @@ impl Machine {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a protocol is one visible match")]
     fn step(&mut self, event: Event, now: Duration) {
         use Receiving::{Ended, Unwanted};
         use Sending::{Finished, Finishing, Stopped};
-        use State::{Live, Over};
+        use State::{Left, Live, Over};
 
         let state = std::mem::replace(&mut self.state, Over(None));
         self.state = match (state, event) {
@@ -301,10 +314,15 @@ impl Machine {
             (Live(Receiving::Open, sending), Event::Data(bytes)) => {
                 self.weight += bytes.len() + MESSAGE_OVERHEAD;
                 self.unread.push_back(bytes);
-                if self.weight > MAX_UNREAD { self.overflow() } else { Live(Receiving::Open, sending) }
+                if self.weight > MAX_UNREAD { self.overflow(now) } else { Live(Receiving::Open, sending) }
             }
-            // spec: after STOP_SENDING "incoming data is being discarded". After FIN there is none.
-            (Live(receiving @ (Unwanted | Ended), sending), Event::Data(_)) => Live(receiving, sending),
+            // spec: after STOP_SENDING "incoming data is being discarded".
+            (Live(Unwanted, sending), Event::Data(_)) => {
+                self.defied = true;
+                Live(Unwanted, sending)
+            }
+            // spec: after FIN there is none.
+            (Live(Ended, sending), Event::Data(_)) => Live(Ended, sending),
 
             // spec: a FIN SHOULD be answered with FIN_ACK, and with both FIN and FIN_ACK received the channel may go.
             (Live(Receiving::Open | Unwanted, Finished), Event::Flag(Flag::Fin)) => {
@@ -327,7 +345,10 @@ impl Machine {
             (Live(Ended, sending), Event::Flag(Flag::Fin)) => Live(Ended, sending),
 
             // spec: "the write half counts as closed on FIN_ACK".
-            (Live(Ended | Unwanted, Finishing), Event::Flag(Flag::FinAck)) => self.leave(None),
+            (Live(Ended, Finishing), Event::Flag(Flag::FinAck)) => self.leave(None),
+            // ours: js-libp2p writes on after STOP_SENDING.
+            (Live(Unwanted, Finishing), Event::Flag(Flag::FinAck)) if self.defied => self.reset(None, now),
+            (Live(Unwanted, Finishing), Event::Flag(Flag::FinAck)) => self.leave(None),
             (Live(Receiving::Open, Finishing), Event::Flag(Flag::FinAck)) => {
                 self.deadline = None;
                 Live(Receiving::Open, Finished)
@@ -346,11 +367,8 @@ impl Machine {
             // spec: both halves are given up.
             (Live(..), Event::Flag(Flag::Reset)) => self.leave(Some(StreamError::Reset)),
             // ours
-            (Live(..), Event::Malformed(error)) => {
-                self.say(Flag::Reset);
-                self.leave(Some(StreamError::Malformed(error)))
-            }
-            (Live(..), Event::Overflow) => self.overflow(),
+            (Live(..), Event::Malformed(error)) => self.reset(Some(StreamError::Malformed(error)), now),
+            (Live(..), Event::Overflow) => self.overflow(now),
             // js: the remote closes once it has seen the end of both halves, without us perhaps.
             (Live(Ended, Finishing | Finished), Event::Closed) => self.lose(None),
             (Live(..), Event::Closed) => self.lose(Some(StreamError::Lost)),
@@ -369,10 +387,7 @@ impl Machine {
             (Live(receiving, sending @ (Finishing | Finished)), Event::Finish) => Live(receiving, sending),
 
             // js: what is dropped without having been closed is reset.
-            (Live(_, Sending::Open), Event::Drop) => {
-                self.say(Flag::Reset);
-                self.leave(None)
-            }
+            (Live(_, Sending::Open), Event::Drop) => self.reset(None, now),
             // spec: but not in answer to STOP_SENDING. Our half ends well, and so does the other.
             (Live(Receiving::Open | Unwanted, Stopped), Event::Drop) => {
                 self.say(Flag::Fin);
@@ -392,25 +407,43 @@ impl Machine {
             }
             (Live(Receiving::Open, Finished), Event::Drop) => {
                 self.say(Flag::StopSending);
-                self.leave(None)
+                self.reset(None, now)
             }
             (Live(receiving @ (Ended | Unwanted), sending @ (Finishing | Finished)), Event::Drop) => {
                 Live(receiving, sending)
             }
 
             // spec: closing without FIN_ACK is allowed. But not while the remote may still write.
-            (Live(Ended | Unwanted, Finishing), Event::Due) => self.leave(None),
+            (Live(Ended, Finishing), Event::Due) => self.leave(None),
+            (Live(Unwanted, Finishing), Event::Due) => self.reset(None, now),
             (Live(Receiving::Open, Finishing), Event::Due) => Live(Receiving::Open, Finished),
             (Live(receiving, sending @ (Sending::Open | Stopped | Finished)), Event::Due) => Live(receiving, sending),
+
+            // ours: see `reset`.
+            (Left(error), Event::Closed) => self.lose(error),
+            (Left(error), Event::Flag(Flag::Reset) | Event::Due) => self.leave(error),
+            (Left(error), _) => Left(error),
 
             (Over(error), _) => Over(error),
         };
     }
 
-    fn overflow(&mut self) -> State {
+    fn overflow(&mut self, now: Duration) -> State {
         self.discard();
+        self.reset(Some(StreamError::Overflow), now)
+    }
+
+    /// Tells the remote, and leaves it to the remote to close the channel. Were it closed here right away,
+    ///
+    /// * a remote with node-datachannel would lose what is under way to it, the `RESET` and bytes before it
+    ///   (murat-dogan/node-datachannel#375), and js-libp2p takes a channel that closes for the end of the stream;
+    /// * a remote that writes would hear of it only when SCTP has agreed on it, up to seconds later. Chromium keeps 16 MiB
+    ///   of what comes until then; past that the channel's id is free at once, and the next channel of that id gets what
+    ///   was meant for this one.
+    fn reset(&mut self, error: Option<StreamError>, now: Duration) -> State {
         self.say(Flag::Reset);
-        self.leave(Some(StreamError::Overflow))
+        self.deadline = Some(now + RESET_WAIT);
+        State::Left(error)
     }
 
     fn say(&mut self, flag: Flag) {

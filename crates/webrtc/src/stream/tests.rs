@@ -102,10 +102,11 @@ fn what_is_dropped_unclosed_is_reset() {
     let Ends { network, _peers, ours: (mut ours, mut driver), theirs: (mut theirs, _other), .. } = ends();
     now(ours.write_all(b"some")).unwrap();
     drop(ours);
-    assert!(!is_pending(&mut driver));
+    assert!(is_pending(&mut driver), "the remote is to close the channel");
     let mut heard = Vec::new();
     assert_eq!(now(theirs.read_to_end(&mut heard)).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(heard, b"some");
+    assert!(!is_pending(&mut driver));
     assert_eq!(now(theirs.flush()).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(now(theirs.close()).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(network.channels(), 0);

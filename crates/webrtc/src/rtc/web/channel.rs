@@ -108,8 +108,7 @@ impl Shared {
         self.opened(channel);
         let unread = self.unread.get() + buffer.byte_length() as usize + MESSAGE_OVERHEAD;
         if unread > MAX_UNREAD {
-            let _ = channel.close_channel();
-            self.closed.set(true);
+            // Not closed yet: the remote is to be told, which takes less long than closing does.
             return self.inbox.end_at_once(ChannelEvent::Overflow);
         }
         self.unread.set(unread);
