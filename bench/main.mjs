@@ -3,11 +3,12 @@ import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { environment, load } from './src/environment.mjs'
-import { runScenario } from './src/runner.mjs'
+import { chromiumVersion } from './src/pages.mjs'
+import { runScenario, sidesOf } from './src/runner.mjs'
 import { newEnoughNode } from './src/runtime.mjs'
 import { scenarios } from './src/scenarios.mjs'
-import { ours, theirs } from './src/sides.mjs'
-import { table } from './src/table.mjs'
+import { ours, raw, theirs } from './src/sides.mjs'
+import { tables } from './src/table.mjs'
 
 const HELP = `Measures neural-mesh and js-libp2p on the same scenarios, in turns, on this machine.
 
@@ -15,7 +16,7 @@ const HELP = `Measures neural-mesh and js-libp2p on the same scenarios, in turns
 
   --rounds N        rounds of each scenario on each side (default 5)
   --only SCENARIO   only this one; may be repeated or a comma-separated list
-  --side SIDE       only ours or only theirs
+  --side SIDE       only ours, only theirs, or only raw: data channels with nothing on top, in direct-*
   --quick           one round, without the slow scenarios
   --json FILE       write every value to FILE as well
   --relay FILE      our relay binary (default target/release/mesh-relay, else target/debug/mesh-relay)
@@ -24,7 +25,7 @@ const HELP = `Measures neural-mesh and js-libp2p on the same scenarios, in turns
 
 What is measured, and how to read the ratios: bench/README.md`
 
-const NOTES = `Ratio: ours / theirs, medians. Under 1 is good where lower is better, over 1 where higher is.
+const NOTES = `Ratio: ours / the other, medians. Under 1 is good where lower is better, over 1 where higher is.
 Both ends and the relay share the cores of one machine and talk over loopback, so this is CPU cost and protocol design,
 not distance. Ratios under 1.3 either way are ties. The direct message is an acknowledged \`send\` for neural-mesh and an
 echo on one stream that is kept open for js-libp2p, which is its best case. Its connection monitor is on,
@@ -32,6 +33,8 @@ as by default: it cuts busy peers off in the burst. bench/README.md has the rest
 
 /** npm starts scripts in the package's folder; paths are meant from where the person is. */
 const BASE = process.env.INIT_CWD ?? '.'
+
+/** @typedef {import('./src/scenarios.mjs').Scenario} Scenario */
 
 const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`)
 
@@ -49,7 +52,7 @@ async function main(args) {
   if (options.help) return print(HELP)
   if (options.list)
     return print(
-      scenarios.map(({ id, rows }) => `${id.padEnd(14)}${rows.map(({ label }) => label).join('; ')}`).join('\n'),
+      scenarios.map(({ id, rows }) => `${id.padEnd(16)}${rows.map(({ label }) => label).join('; ')}`).join('\n'),
     )
 
   const interrupt = new AbortController()
@@ -57,10 +60,12 @@ async function main(args) {
     process.once(name, () => interrupt.abort(new Error(name)))
 
   const { node, version } = await newEnoughNode(say)
-  const sides = [ours({ relayFile: options.relay && resolve(BASE, options.relay) }), theirs({ node })].filter(
+  const sides = [ours({ relayFile: options.relay && resolve(BASE, options.relay) }), raw(), theirs({ node })].filter(
     ({ id }) => options.side === undefined || id === options.side,
   )
   const about = environment({ nodeVersion: version, sides })
+  const inPages = options.scenarios.some((/** @type {Scenario} */ scenario) => sidesOf(scenario).includes('raw'))
+  if (inPages) about.Chromium = await chromiumVersion()
   const loadAtStart = load()
   const results = []
   try {
@@ -81,7 +86,7 @@ async function main(args) {
       .map(([name, value]) => `${name}: ${value}`)
       .join('\n'),
   )
-  print(`\n${table(options.scenarios, results)}\n\n${NOTES}`)
+  print(`\n${tables(options.scenarios, results)}\n\n${NOTES}`)
   if (options.json !== undefined)
     await writeFile(resolve(BASE, options.json), `${JSON.stringify({ environment: about, results }, null, 2)}\n`)
   return interrupt.signal.aborted ? 130 : 0
@@ -114,8 +119,8 @@ function parse(args) {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   if (!Number.isInteger(rounds) || rounds < 1)
     return `--rounds must be a whole number of at least 1, not ${values.rounds}`
-  if (values.side !== undefined && !['ours', 'theirs'].includes(values.side))
-    return `--side must be ours or theirs, not ${values.side}`
+  if (values.side !== undefined && !['ours', 'raw', 'theirs'].includes(values.side))
+    return `--side must be ours, raw or theirs, not ${values.side}`
   const only = values.only?.flatMap((/** @type {string} */ list) => list.split(','))
   const unknown = only?.find((/** @type {string} */ id) => !scenarios.some(scenario => scenario.id === id))
   if (unknown !== undefined) return `--only ${unknown}: there are ${scenarios.map(({ id }) => id).join(', ')}`

@@ -1,5 +1,5 @@
 import { PROBE, makeBody } from '../src/bodies.mjs'
-import { roundTripsUnderLoad, transfer } from '../src/measure.mjs'
+import { roundTrips, roundTripsUnderLoad, transfer } from '../src/measure.mjs'
 
 /**
  * What a side must be able to do in a page; see `Driver` in ../src/driver.mjs, whose meaning this has.
@@ -46,6 +46,7 @@ const commands = {
   },
 
   transfer: args => transfer(driver, args),
+  roundTrips: args => roundTrips(driver, args),
   roundTripsUnderLoad: args => roundTripsUnderLoad(driver, args),
   hear: signal => driver.hear?.(signal),
 }

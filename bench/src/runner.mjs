@@ -17,7 +17,7 @@ import { World } from './world.mjs'
 
 /**
  * Runs one scenario on each side in turn, as many rounds as asked. The side that goes first changes with the round, so
- * that what the machine does meanwhile falls on both.
+ * that what the machine does meanwhile falls on all.
  *
  * @param {Scenario} scenario
  * @param {Side[]} sides
@@ -25,7 +25,7 @@ import { World } from './world.mjs'
  * @returns {Promise<Result[]>}
  */
 export async function runScenario(scenario, sides, { node, rounds, say, signal }) {
-  const asked = sides.filter(side => side.id === 'ours' || scenario.oursOnly === undefined)
+  const asked = sides.filter(side => sidesOf(scenario).includes(side.id))
   /** @type {Map<Side, Result>} */
   const results = new Map(
     asked.map(side => [side, { scenario: scenario.id, side: side.id, rounds: [], failures: [], notes: [] }]),
@@ -37,7 +37,7 @@ export async function runScenario(scenario, sides, { node, rounds, say, signal }
   })
   const count = Math.min(rounds, scenario.maxRounds ?? rounds)
   for (let round = 0; round < count; round++) {
-    for (const side of round % 2 === 0 ? used : used.toReversed()) {
+    for (const side of turned(used, round)) {
       signal.throwIfAborted()
       const result = /** @type {Result} */ (results.get(side))
       const title = `${scenario.id} ${round + 1}/${count} ${side.label} (load ${loadavg()[0].toFixed(1)})`
@@ -59,6 +59,24 @@ export async function runScenario(scenario, sides, { node, rounds, say, signal }
 }
 
 /**
+ * @param {Pick<Scenario, 'oursOnly' | 'sides'>} scenario
+ * @returns {Side['id'][]} who is measured in it, in the order of the table
+ */
+export function sidesOf({ oursOnly, sides = ['ours', 'theirs'] }) {
+  return oursOnly === undefined ? sides : ['ours']
+}
+
+/**
+ * @template T
+ * @param {T[]} list
+ * @param {number} by
+ * @returns {T[]} the same, beginning with another one
+ */
+export function turned(list, by) {
+  return list.map((_, i) => list[(i + by) % list.length])
+}
+
+/**
  * @param {Scenario} scenario
  * @param {Side} side
  * @param {string} node
@@ -67,18 +85,18 @@ export async function runScenario(scenario, sides, { node, rounds, say, signal }
  */
 async function runOnce(scenario, side, node, signal) {
   const processes = new Processes()
+  const world = new World(side, processes, node)
   let stop = () => {}
   const aborted = new Promise((_resolve, reject) => {
     stop = () => reject(signal.reason)
     signal.addEventListener('abort', stop)
   })
   try {
-    const world = new World(side, processes, node)
     const run = withLimit(scenario.run(world), scenario.limitMs, 'time limit')
     const values = await Promise.race([run, /** @type {Promise<never>} */ (aborted)])
     return { values, notes: world.notes }
   } finally {
     signal.removeEventListener('abort', stop)
-    await processes.end()
+    await Promise.all([world.end(), processes.end()])
   }
 }

@@ -1,5 +1,6 @@
 import { sleep } from './clock.mjs'
 import { cut } from './cut.mjs'
+import { direct } from './direct.mjs'
 import { GOSSIP_BYTES, SETTLE_MS, openGossip } from './gossip.mjs'
 import { row } from './row.mjs'
 import { quantile } from './stats.mjs'
@@ -14,6 +15,7 @@ import { quantile } from './stats.mjs'
  * @property {boolean} [slow] left out by --quick
  * @property {number} [maxRounds]
  * @property {string} [oursOnly] why there is nothing to compare with
+ * @property {import('./sides.mjs').Side['id'][]} [sides] who is measured, by default ours and theirs
  * @property {(world: World) => Promise<Record<string, number>>} run resolves to one value a row
  */
 
@@ -241,6 +243,7 @@ export const scenarios = [
       return { known: knownAt - joined.joinedAt + joined.joinMs }
     },
   },
+  ...direct,
 ]
 
 /**

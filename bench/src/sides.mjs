@@ -12,12 +12,13 @@ const ROOT = dirname(dirname(fileURLToPath(new URL('.', import.meta.url))))
 /** @typedef {import('./processes.mjs').Processes} Processes */
 
 /**
- * One of the two libraries: how its relay and its agents are started. Beyond this the scenarios know no difference.
+ * One of what is compared: how its relay and its agents are started. Beyond this the scenarios know no difference.
  *
  * @typedef {object} Side
- * @property {'ours' | 'theirs'} id
+ * @property {'ours' | 'raw' | 'theirs'} id as in the name of its module in `pages/`
  * @property {string} label
  * @property {string} agentFile
+ * @property {false} [relayed] false: it has no relay
  * @property {() => string | undefined} missing why it cannot run here
  * @property {() => Record<string, string>} versions
  * @property {(processes: Processes, options?: RelayOptions) => Promise<string>} startRelay resolves to its multiaddr
@@ -82,6 +83,7 @@ export function theirs({ node }) {
   const packages = [
     'libp2p',
     '@libp2p/websockets',
+    '@libp2p/webrtc',
     '@libp2p/circuit-relay-v2',
     '@libp2p/gossipsub',
     '@libp2p/noise',
@@ -97,6 +99,25 @@ export function theirs({ node }) {
     async startRelay(processes, options = {}) {
       const relay = processes.fork(node, join(BENCH, 'theirs/relay.mjs'))
       return (await relay.call('start', options)).address
+    },
+  }
+}
+
+/**
+ * A data channel with nothing on top of it, between pages.
+ *
+ * @returns {Side}
+ */
+export function raw() {
+  return {
+    id: 'raw',
+    label: 'raw channel',
+    agentFile: '',
+    relayed: false,
+    missing: () => undefined,
+    versions: () => ({}),
+    startRelay() {
+      throw new Error('there is no relay')
     },
   }
 }

@@ -1,3 +1,4 @@
+import { sidesOf } from './runner.mjs'
 import { summary } from './stats.mjs'
 
 /** @typedef {import('./runner.mjs').Result} Result */
@@ -5,29 +6,48 @@ import { summary } from './stats.mjs'
 
 const MAX_REASON = 80
 
+/** @type {Record<import('./sides.mjs').Side['id'], string>} */
+const LABELS = { ours: 'neural-mesh', raw: 'raw channel', theirs: 'js-libp2p' }
+
 /**
- * A Markdown table: a line for each measured value with the medians of both sides, their spread, and the ratio of the
- * medians, ours by theirs.
+ * A table for what has the same sides.
  *
  * @param {Scenario[]} scenarios
  * @param {Result[]} results
  * @returns {string}
  */
+export function tables(scenarios, results) {
+  const [more, usual] = [true, false].map(raw =>
+    scenarios.filter(scenario => sidesOf(scenario).includes('raw') === raw),
+  )
+  return [usual, more]
+    .filter(list => list.length > 0)
+    .map(list => table(list, results))
+    .join('\n\n')
+}
+
+/**
+ * A Markdown table: a line for each measured value with the medians of all sides, their spread, and the ratios of the
+ * medians, ours by each other's.
+ *
+ * @param {Scenario[]} scenarios of the same sides, or of ours only
+ * @param {Result[]} results
+ * @returns {string}
+ */
 export function table(scenarios, results) {
-  const lines = [['scenario', 'unit', 'better', 'neural-mesh', 'min - max', 'js-libp2p', 'min - max', 'ratio']]
+  const others = sidesOf(scenarios.find(({ oursOnly }) => oursOnly === undefined) ?? { sides: ['ours', 'theirs'] }).slice(1)
+  const head = ['scenario', 'unit', 'better', LABELS.ours, 'min - max']
+  const lines = [[...head, ...others.flatMap(side => [LABELS[side], 'min - max', 'ratio'])]]
   for (const scenario of scenarios) {
-    const [ours, theirs] = ['ours', 'theirs'].map(side =>
-      results.find(result => result.scenario === scenario.id && result.side === side),
-    )
+    const of = (/** @type {string} */ side) =>
+      results.find(result => result.scenario === scenario.id && result.side === side)
+    const ours = of('ours')
     for (const { id, label, unit, better } of scenario.rows) {
-      lines.push([
-        label,
-        unit,
-        better,
-        ...cells(ours, id),
-        ...cells(theirs, id, scenario.oursOnly),
-        ratio(ours, theirs, id),
-      ])
+      const cellsOfOthers = others.flatMap(side => {
+        const theirs = of(side)
+        return [...cells(theirs, id, scenario.oursOnly), ratio(ours, theirs, id)]
+      })
+      lines.push([label, unit, better, ...cells(ours, id), ...cellsOfOthers])
     }
   }
   return render(lines)

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { now } from './clock.mjs'
+import { Pages } from './pages.mjs'
 
 const BARE = fileURLToPath(new URL('bare.mjs', import.meta.url))
 
@@ -17,6 +18,7 @@ const BARE = fileURLToPath(new URL('bare.mjs', import.meta.url))
 export class World {
   /** @type {string[]} what a value alone does not tell */
   notes = []
+  #pages = new Pages()
 
   /**
    * @param {import('./sides.mjs').Side} side
@@ -65,6 +67,26 @@ export class World {
     }
     const [first, ...rest] = agents
     return { relay, first, others: rest }
+  }
+
+  /**
+   * Two pages that have joined, the second after the first, and that are connected to each other directly.
+   *
+   * @returns {Promise<{ page: import('./pages.mjs').Page, to: string, met: { direct: number, echo: number, fromJoin: number } }>}
+   *   page: the second; to: the first's address; met: how long it took, milliseconds
+   */
+  async pair() {
+    const relay = this.side.relayed === false ? '' : await this.startRelay()
+    const [first, second] = await this.#pages.open(this.side.id, 2)
+    const { address } = await first.call('join', { relay, name: 'first' })
+    await second.call('join', { relay, name: 'second' })
+    const met = await second.call('meet', { to: address })
+    return { page: second, to: address, met }
+  }
+
+  /** Closes what is no process. */
+  end() {
+    return this.#pages.end()
   }
 
   /** RSS in MiB of a Node.js process that loaded nothing. */

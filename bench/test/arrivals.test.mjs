@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Arrivals, COUNTED, PROBE, makeBody } from '../src/arrivals.mjs'
+import { Arrivals } from '../src/arrivals.mjs'
+import { COUNTED, PROBE, makeBody } from '../src/bodies.mjs'
 
 const LIMIT = { limitMs: 10_000 }
 

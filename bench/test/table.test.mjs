@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { row } from '../src/row.mjs'
-import { table } from '../src/table.mjs'
+import { table, tables } from '../src/table.mjs'
 
 const run = async () => ({})
 
@@ -59,4 +59,22 @@ test('no ratio to zero, and a reason where there is nothing to compare with', ()
   const zero = { scenario: 'a', side: /** @type {const} */ ('theirs'), rounds: [{ x: 0 }], failures: [], notes: [] }
   const [both] = cellsOf(table([scenario], [{ ...zero, side: 'ours' }, zero]))
   assert.equal(both[7], '')
+})
+
+test('what has a raw channel beside it has a table of its own, with a ratio to each', () => {
+  const rows = [row('x', 'the x', 'ms')]
+  const usual = { id: 'a', rows, limitMs: 1, run }
+  /** @type {import('../src/scenarios.mjs').Scenario} */
+  const direct = { id: 'b', rows, limitMs: 1, sides: ['ours', 'raw', 'theirs'], run }
+  const results = /** @type {const} */ (['ours', 'raw', 'theirs']).map((side, i) => ({
+    scenario: 'b',
+    side,
+    rounds: [{ x: [30, 20, 60][i] }],
+    failures: [],
+    notes: [],
+  }))
+  const [first, second] = tables([direct, usual], results).split('\n\n')
+  assert.deepEqual(cellsOf(first), [['the x', 'ms', 'lower', 'not run', '', 'not run', '', '']])
+  assert.deepEqual(cellsOf(second), [['the x', 'ms', 'lower', '30', '', '20', '', '1.5', '60', '', '0.5']])
+  assert.equal(tables([usual], []).split('\n\n').length, 1)
 })

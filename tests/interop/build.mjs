@@ -2,7 +2,6 @@
 // nodes in it -> dist/.
 
 import { fileURLToPath } from 'node:url'
-import { build } from 'vite'
 import { cargoForWasm, settings } from '../../scripts/build-wasm.mjs'
 import { isFresh, stamp } from '../../scripts/lib/fresh.mjs'
 import { withLock } from '../../scripts/lib/lock.mjs'
@@ -44,6 +43,7 @@ async function buildPage() {
   const outputs = [here('dist')]
   if (isFresh('interop-page', inputs, outputs)) return ok('tests/interop: up to date')
   const began = Date.now()
+  const { build } = await import('vite')
   await build({
     root: here(),
     base: './',

@@ -1,4 +1,4 @@
-import { relayDefaults } from './defaults.js'
+import { isForSecurePages, relayDefaults } from './defaults.js'
 import { explain, type Explanation } from './explain.js'
 import { readLink, writeLink, type Invitation } from './link.js'
 import { openSession, type Session, type Ticket } from './session.js'
@@ -213,8 +213,8 @@ export class App {
   }
 
   #hinted(trouble: Explanation, { relays }: Ticket): Explanation {
-    if (location.protocol !== 'https:' || relays.some(relay => /\/(wss|tls)(\/|$)/.test(relay))) return trouble
-    const next = 'This page came by https, so it needs a relay with a /wss address.'
+    if (location.protocol !== 'https:' || relays.some(isForSecurePages)) return trouble
+    const next = 'This page came by https, so it needs a relay with a /wss or /webrtc-direct address.'
     return { ...trouble, next, text: `${trouble.text} ${next}` }
   }
 }

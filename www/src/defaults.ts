@@ -19,13 +19,16 @@ export async function relayDefaults(base: URL): Promise<Invitation | undefined> 
   }
 }
 
+/** Whether a page that came by https may connect there: by WebSocket only with TLS. */
+export const isForSecurePages = (address: string) => /\/(wss|tls|webrtc-direct)(\/|$)/.test(address)
+
 /** The mesh and the relay's addresses, those that this page can use, as reached the way the page was. */
 export function readDefaults(answer: unknown, base: URL): Invitation | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined
   const { mesh, addresses, stun } = answer as { mesh?: unknown; addresses?: unknown; stun?: unknown }
   if (typeof mesh !== 'string' || !isMeshName(mesh) || !Array.isArray(addresses)) return undefined
   const usable = addresses.filter((address): address is string => typeof address === 'string' && isRelay(address))
-  const secure = base.protocol === 'https:' ? usable.filter(address => /\/(wss|tls)(\/|$)/.test(address)) : usable
+  const secure = base.protocol === 'https:' ? usable.filter(isForSecurePages) : usable
   const same = secure.filter(address => host(address) === base.hostname.replace(/^\[|\]$/g, ''))
   const relays = (same.length > 0 ? same : secure).slice(0, MAX_ADDRESSES)
   return relays.length === 0 ? undefined : { mesh, relays, stun: stunServers(Array.isArray(stun) ? stun : []) }

@@ -57,7 +57,7 @@ export function isMeshName(name: string): boolean {
 /** Whether this can be the multiaddr of a relay that a browser reaches. */
 export function isRelay(address: string): boolean {
   if (address.length > MAX_RELAY || !/^(\/[A-Za-z0-9._:%-]+)+$/.test(address)) return false
-  return /\/wss?(\/|$)/.test(address) && /\/p2p\/[A-Za-z0-9]{40,128}$/.test(address)
+  return /\/(wss?|udp\/\d{1,5}\/webrtc-direct\/certhash)(\/|$)/.test(address) && /\/p2p\/[A-Za-z0-9]{40,128}$/.test(address)
 }
 
 /** Those of a list that can be STUN servers. A mesh works without, so what is wrong is no reason to refuse. */

@@ -70,6 +70,8 @@ test('bounds are met exactly', () => {
   assert.equal(isMeshName('x'.repeat(128)), true)
   assert.equal(isMeshName('x'.repeat(129)), false)
   assert.equal(isRelay(RELAY), true)
+  assert.equal(isRelay(`/ip4/192.0.2.1/udp/4004/webrtc-direct/certhash/uEiAA-_/p2p/${PEER}`), true)
+  assert.equal(isRelay(`/ip4/192.0.2.1/udp/4004/webrtc-direct/p2p/${PEER}`), false)
   assert.equal(isRelay(`${RELAY}/`), false)
   assert.equal(isRelay(`/${'a'.repeat(511 - RELAY.length)}${RELAY}`), true)
   assert.equal(isRelay(`/${'a'.repeat(512 - RELAY.length)}${RELAY}`), false)

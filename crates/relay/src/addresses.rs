@@ -5,17 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
-use crate::config::{is_secure, is_websocket};
+use crate::config::{is_for_browsers, is_secure, is_websocket};
 
 /// Under which addresses members reach the relay: the external ones as they were given, then those on this machine,
 /// browsers' first.
 pub(crate) fn of_members(external: &[Multiaddr], mut listening: Vec<Multiaddr>, peer: PeerId) -> Vec<Multiaddr> {
     // A link-local address means nothing without the name of an interface, which a multiaddr does not tell.
     listening.retain(|address| !matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local()));
-    // A certificate is for a name, and these are numbers: where there is a plain WebSocket, it is more likely to work.
+    // A certificate is for a name, and these are numbers: where there is a plain WebSocket, it is more likely to work; so is WebRTC, which
+    // takes longer to set up.
     listening.sort_by_cached_key(|address| {
         let ipv6 = matches!(address.iter().next(), Some(Protocol::Ip6(_)));
-        (!is_websocket(address), is_secure(address), ipv6, address.to_string())
+        (!is_for_browsers(address), is_secure(address), !is_websocket(address), ipv6, address.to_string())
     });
     external.iter().chain(&listening).map(|address| with_peer(address, peer)).collect()
 }
@@ -121,6 +122,7 @@ mod tests {
             "/ip6/fe80::1/tcp/2/ws",
             "/ip4/127.0.0.1/tcp/1",
             "/ip4/127.0.0.1/tcp/3/wss",
+            "/ip4/127.0.0.1/udp/2/webrtc-direct",
             "/ip6/::1/tcp/2/ws",
             "/ip4/127.0.0.1/tcp/2/ws",
         ]);
@@ -128,6 +130,7 @@ mod tests {
             "/dns4/relay.example.org/tcp/443/tls/ws",
             "/ip4/127.0.0.1/tcp/2/ws",
             "/ip6/::1/tcp/2/ws",
+            "/ip4/127.0.0.1/udp/2/webrtc-direct",
             "/ip4/127.0.0.1/tcp/3/wss",
             "/ip4/127.0.0.1/tcp/1",
         ]);

@@ -17,13 +17,19 @@ use mesh_proto::MeshId;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use listen::{Listen, Sockets, is_secure, is_websocket};
+#[cfg(feature = "webrtc-direct")]
+pub(crate) use listen::is_webrtc_direct;
+pub(crate) use listen::{Listen, Sockets, is_for_browsers, is_secure, is_websocket};
 use listen::{can_listen_on, shares_port};
 pub(crate) use load::{Loaded, load};
 pub(crate) use sections::{Http, Limits, Stun, Tls, UI_DEFAULT, Ui};
 
 /// What may follow the IP address of a listener.
-const LISTENERS: &str = "/tcp/PORT, /tcp/PORT/ws, /tcp/PORT/wss, /tcp/PORT/tls/ws or /udp/PORT/quic-v1";
+const LISTENERS: &str = if cfg!(feature = "webrtc-direct") {
+    "/tcp/PORT, /tcp/PORT/ws, /tcp/PORT/wss, /tcp/PORT/tls/ws, /udp/PORT/quic-v1 or /udp/PORT/webrtc-direct"
+} else {
+    "/tcp/PORT, /tcp/PORT/ws, /tcp/PORT/wss, /tcp/PORT/tls/ws or /udp/PORT/quic-v1"
+};
 
 /// The whole configuration. Field names are the keys of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

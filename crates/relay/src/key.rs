@@ -48,7 +48,8 @@ pub(crate) fn load_or_create(path: &Path, fresh: impl FnOnce() -> io::Result<[u8
     }
     let not_created = |source| KeyError::Create { path: path.to_owned(), source };
     let seed = fresh().map_err(not_created)?;
-    match create(path, &seed) {
+    let digits: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    match create(path, format!("{digits}\n").as_bytes()) {
         Ok(()) => Ok(Key { seed, created: true }),
         // Another relay was quicker: the key is the one in the file.
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => match load(path)? {
@@ -87,16 +88,17 @@ fn parse(bytes: &[u8]) -> Option<[u8; SEED]> {
     Some(seed)
 }
 
-/// Writes the whole file beside `path` and then gives it its name, which fails when the name is taken.
-fn create(path: &Path, seed: &[u8; SEED]) -> io::Result<()> {
+/// Makes a file that only its owner reads: writes the whole of it beside `path` and then gives it its name, which fails
+/// when the name is taken.
+pub(crate) fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let draft = folder.join(name);
-    let done = write_new(&draft, seed).and_then(|()| match fs::hard_link(&draft, path) {
+    let done = write_new(&draft, contents).and_then(|()| match fs::hard_link(&draft, path) {
         // File systems without hard links lose the guarantee that a crash leaves no half-written file, and no other.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => write_new(path, seed),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => write_new(path, contents),
         linked => linked,
     });
     // A draft that stays behind does no harm: nobody reads it.
@@ -105,14 +107,13 @@ fn create(path: &Path, seed: &[u8; SEED]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-fn write_new(path: &Path, seed: &[u8; SEED]) -> io::Result<()> {
+fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    let digits: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-    file.write_all(format!("{digits}\n").as_bytes())?;
+    file.write_all(contents)?;
     file.sync_all()
 }
 

@@ -10,6 +10,11 @@
 
 mod addresses;
 mod config;
+#[cfg(feature = "webrtc-direct")]
+mod direct;
+#[cfg(not(feature = "webrtc-direct"))]
+#[path = "no_direct.rs"]
+mod direct;
 mod hop;
 mod host;
 mod http;
@@ -60,6 +65,7 @@ fn start(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.check {
         key::load(&config.key)?;
         tls::load(&config.tls)?;
+        direct::load(&config)?;
         ui::directory(&config.ui)?;
         output::write("The configuration is valid.\n");
         return Ok(());

@@ -8,7 +8,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde::Serialize;
 
-use crate::config::{is_secure, is_websocket};
+use crate::config::{is_for_browsers, is_secure};
 
 /// What there is to tell about a relay that is up.
 #[derive(Clone, Debug)]
@@ -110,7 +110,10 @@ impl Started {
         }
         text += &match self.browser_address() {
             Some(address) => format!("\nTo join from JavaScript:\n{}", snippet(&self.mesh, address)),
-            None => "\nBrowsers cannot join here: none of the addresses is a WebSocket's (/ws or /wss).\n".to_owned(),
+            None => {
+                "\nBrowsers cannot join here: none of the addresses is a WebSocket's (/ws or /wss) or /webrtc-direct.\n"
+                    .to_owned()
+            }
         };
         text += "\nCtrl-C stops the relay.\n";
         text
@@ -118,7 +121,7 @@ impl Started {
 
     /// The address to show in the example: an external one, else one that works on this machine.
     fn browser_address(&self) -> Option<&Multiaddr> {
-        let browser: Vec<_> = self.addresses.iter().filter(|address| is_websocket(address)).collect();
+        let browser: Vec<_> = self.addresses.iter().filter(|address| is_for_browsers(address)).collect();
         let named = browser.iter().find(|address| !begins_with_ip(address));
         let local = browser.iter().find(|address| is_loopback(address) && !is_secure(address));
         named.or(local).or(browser.first()).copied()

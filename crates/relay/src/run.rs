@@ -24,7 +24,7 @@ use crate::key::{self, Key};
 use crate::metrics::metrics;
 use crate::output::{Output, Started};
 use crate::signals::{Hangups, Signals};
-use crate::{addresses, hop, ports, stun, tls, ui};
+use crate::{addresses, direct, hop, ports, stun, tls, ui};
 
 /// How long saying goodbye to the mesh may take.
 const CLOSE: Duration = Duration::from_secs(3);
@@ -40,6 +40,8 @@ pub(crate) enum RunError {
     Key(#[from] key::KeyError),
     #[error(transparent)]
     Tls(#[from] tls::TlsFileError),
+    #[error(transparent)]
+    Direct(#[from] direct::DirectFileError),
     #[error(transparent)]
     Http(#[from] http::BindError),
     #[error(transparent)]
@@ -68,7 +70,7 @@ pub(crate) fn run(config: Config, output: Output) -> Result<(), RunError> {
     result
 }
 
-async fn live(config: Config, output: Output) -> Result<(), RunError> {
+async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
     // First of all: a signal that comes during the start is not lost.
     let mut signals = Signals::new()?;
     let Key { seed, created } = key::load_or_create(&config.key, fresh_seed)?;
@@ -78,6 +80,8 @@ async fn live(config: Config, output: Output) -> Result<(), RunError> {
         Some(certificate) => Some((certificate, Hangups::new()?)),
         None => None,
     };
+    let direct = direct::load_or_create(&config)?;
+    config.external = direct::with_hash(&config.external, direct.as_ref());
     let has_ipv6 = has_ipv6();
     let listener = match config.http.listen {
         Listen(Some(address)) => Some(http::bind(address).await?),
@@ -106,6 +110,7 @@ async fn live(config: Config, output: Output) -> Result<(), RunError> {
 
     let mut node_config = node_config(&config, identity, has_ipv6)?;
     node_config.tls = certificate.as_ref().map(|(certificate, _)| certificate.clone());
+    node_config.direct = direct;
     node_config.around = Some(Around::new(move |connection| hop::counted(connection, relayed.clone())));
     ports::check(&node_config.listen)?;
     let host = RelayHost::new(config.relay.clone(), config.mdns, recorder);

@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
-use crate::config::{Listen, Ui, is_websocket};
+use crate::config::{Listen, Ui, is_for_browsers};
 
 /// The page's place in the repository.
 const BUILT: &str = "www/dist";
@@ -74,7 +74,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn new(mesh: &str, peer_id: PeerId, addresses: &[Multiaddr], stun: &[String]) -> Self {
-        let addresses = addresses.iter().filter(|address| is_websocket(address)).map(Multiaddr::to_string).collect();
+        let addresses = addresses.iter().filter(|address| is_for_browsers(address)).map(Multiaddr::to_string).collect();
         Self { mesh: mesh.to_owned(), peer_id: peer_id.to_string(), addresses, stun: stun.to_vec() }
     }
 }

@@ -55,9 +55,9 @@ pub struct Behaviour {
     /// To the transport. Has room for each place that is given out.
     inbound: mpsc::Sender<Lent>,
     /// Places for the handshakes that we begin.
-    ours: Slots,
+    ours: Slots<PeerId>,
     /// Places for those that others begin.
-    theirs: Slots,
+    theirs: Slots<PeerId>,
     /// Connections through relays.
     relayed: BTreeMap<PeerId, Vec<ConnectionId>>,
     /// Connections through relays that we are dialling.

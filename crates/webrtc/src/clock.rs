@@ -17,6 +17,13 @@ pub(crate) fn now() -> Duration {
     now.saturating_duration_since(*START.get_or_init(|| now))
 }
 
+/// Now, for [`direct::server`](crate::direct::server), whose library takes no other.
+#[cfg(all(feature = "direct-server", not(target_arch = "wasm32")))]
+#[allow(clippy::disallowed_methods, reason = "this is the crate's clock")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
 /// Wakes when a machine's time has come.
 #[derive(Debug, Default)]
 pub(crate) struct Timer(Option<(Duration, Delay)>);

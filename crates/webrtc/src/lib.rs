@@ -9,6 +9,7 @@ pub mod address;
 mod behaviour;
 mod clock;
 mod config;
+pub mod direct;
 mod error;
 pub mod framing;
 mod handler;

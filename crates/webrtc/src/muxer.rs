@@ -15,7 +15,7 @@ use futures::stream::FuturesUnordered;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 
 use crate::clock::{self, Timer};
-use crate::rtc::{MAX_EARLY, Peer, PeerEvent, RtcError};
+use crate::rtc::{Channel as _, ChannelEvent, MAX_EARLY, Peer, PeerEvent, RtcError};
 use crate::stream::{Driver, Stream, Totals};
 use health::Health;
 pub use health::SILENCE;
@@ -57,6 +57,8 @@ pub struct Muxer<P: Peer> {
     drivers: FuturesUnordered<Driver<P::Channel>>,
     /// What the remote has opened and nobody has taken, at most [`MAX_EARLY`].
     inbound: VecDeque<Stream<P::Channel>>,
+    /// The remote's channel [`INIT_LABEL`], until the remote closes it.
+    init: Option<P::Channel>,
     timer: Timer,
     /// When closing ends, once it has begun.
     closing: Option<Duration>,
@@ -77,6 +79,7 @@ impl<P: Peer> Muxer<P> {
             totals: Arc::default(),
             drivers: FuturesUnordered::new(),
             inbound: VecDeque::new(),
+            init: None,
             timer: Timer::default(),
             closing: None,
             closing_timer: Timer::default(),
@@ -88,6 +91,15 @@ impl<P: Peer> Muxer<P> {
             muxer.accept(channel);
         }
         muxer
+    }
+
+    /// Holds `init`, the offerer's channel [`INIT_LABEL`] that has come before. It is for the offerer to close: js-libp2p
+    /// sees it open, closes it and sees it closed. If it is closed before js-libp2p has looked, that waits for its dial to
+    /// time out.
+    #[must_use]
+    pub(crate) fn holding(mut self, init: Option<P::Channel>) -> Self {
+        self.init = init;
+        self
     }
 
     /// A channel of the remote.
@@ -120,6 +132,14 @@ impl<P: Peer> Muxer<P> {
         {
             self.hear(event);
         }
+        while let Some(init) = &mut self.init
+            && let Poll::Ready(event) = init.poll(cx)
+        {
+            match event {
+                ChannelEvent::Closed | ChannelEvent::Overflow => self.init = None,
+                ChannelEvent::Open | ChannelEvent::Message(_) | ChannelEvent::Low => {}
+            }
+        }
         while self.timer.poll(self.health.poll_timeout(), cx).is_ready() {
             self.health.handle_timeout(clock::now());
         }
@@ -138,8 +158,10 @@ impl<P: Peer> Muxer<P> {
     fn hear(&mut self, event: PeerEvent<P::Channel>) {
         match event {
             PeerEvent::State(state) => self.health.handle(state, clock::now()),
-            // Dropping a channel closes it.
-            PeerEvent::Channel { label, channel: _ } if label == INIT_LABEL => {}
+            PeerEvent::Channel { label, channel } if label == INIT_LABEL => {
+                // One more than there should be is closed as it goes.
+                self.init.get_or_insert(channel);
+            }
             PeerEvent::Channel { label: _, channel } => self.accept(channel),
             PeerEvent::Failed(error) => self.health = Health::Lost(Error::Rtc(error)),
             // Signalling is over; the remote would not hear of a candidate.
@@ -152,6 +174,7 @@ impl<P: Peer> Muxer<P> {
         self.peer.close();
         self.drivers.clear();
         self.inbound.clear();
+        self.init = None;
         wake(&mut self.takes);
         wake(&mut self.opens);
     }

@@ -10,11 +10,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Bytes that may wait in one channel's send buffer before [`Channel::buffered`] tells a writer to pause.
-pub const HIGH_WATER: usize = 1024 * 1024;
+/// Bytes that may wait in one channel's send buffer before [`Channel::buffered`] tells a writer to pause. With the frame
+/// that reaches it 64 KiB: what waits goes out in bursts, and Chromium drops what its network process is more than 64 KiB
+/// behind with (`kMaximumInFlightBytes`). With the customary 1 MiB the first 10 MB of a connection between two of its pages
+/// lost hundreds of packets while SCTP was starting, and took 3 s; with this next to none, and half a second. What is on
+/// the way does not wait here, so a long path is filled all the same.
+pub const HIGH_WATER: usize = 48 * 1024;
 
-/// Bytes in a channel's send buffer at which [`ChannelEvent::Low`] is told.
-pub const LOW_WATER: usize = 256 * 1024;
+/// Bytes in a channel's send buffer at which [`ChannelEvent::Low`] is told: half a millisecond's at 30 MB/s.
+pub const LOW_WATER: usize = 16 * 1024;
 
 /// Bytes that may have arrived on one channel and not been read. Data channels cannot be told to wait; past it the
 /// channel is given up ([`ChannelEvent::Overflow`]). Protocols that carry more at once need credit of their own.
@@ -48,6 +52,15 @@ pub trait Peer: Send + Unpin + 'static {
     /// # Errors
     /// [`RtcError`] when the connection is closed or has no room for one more.
     fn create_channel(&mut self, label: &str) -> Result<Self::Channel, RtcError>;
+
+    /// Opens a reliable, ordered channel of an id that both sides know, which the remote is not told of. For
+    /// [`direct`](crate::direct); an implementation that is never used for it need not have it.
+    ///
+    /// # Errors
+    /// [`RtcError`] when the connection is closed, or the implementation has no such channels.
+    fn create_negotiated(&mut self, label: &str, id: u16) -> Result<Self::Channel, RtcError> {
+        Err(RtcError::Failed(format!("no channel {label:?} of the id {id}: not implemented")))
+    }
 
     /// Asks for a description of `kind`, told as [`PeerEvent::Described`].
     fn describe(&mut self, kind: Kind);
@@ -144,7 +157,8 @@ pub enum ChannelEvent {
     Low,
     /// Closed by either side, or with the connection.
     Closed,
-    /// More than [`MAX_UNREAD`] bytes were not read; the channel was closed, and they are gone. Comes before anything else.
+    /// More than [`MAX_UNREAD`] bytes were not read; they are gone, and so is what comes later. Comes before anything else.
+    /// The channel has to be closed; something may be sent before.
     Overflow,
 }
 

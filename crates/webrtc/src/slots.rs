@@ -1,17 +1,15 @@
-//! Places for handshakes: so many, and so many with one peer.
+//! Places for handshakes: so many, and so many with one peer or address.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use libp2p::PeerId;
-
 /// The places. Only their owner gives them out, so counting holders is enough.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(crate) struct Slots<K> {
     max: usize,
     max_per_peer: usize,
     all: Arc<()>,
-    peers: BTreeMap<PeerId, Arc<()>>,
+    peers: BTreeMap<K, Arc<()>>,
 }
 
 /// A place. Dropping it frees it.
@@ -21,13 +19,13 @@ pub(crate) struct Slot {
     _peer: Arc<()>,
 }
 
-impl Slots {
+impl<K: Ord> Slots<K> {
     pub(crate) fn new(max: usize, max_per_peer: usize) -> Self {
         Self { max, max_per_peer, all: Arc::default(), peers: BTreeMap::new() }
     }
 
     /// A place for `peer`; `None` when there is none.
-    pub(crate) fn take(&mut self, peer: PeerId) -> Option<Slot> {
+    pub(crate) fn take(&mut self, peer: K) -> Option<Slot> {
         self.peers.retain(|_, mark| held(mark) > 0);
         let of_peer = self.peers.get(&peer).map_or(0, held);
         if held(&self.all) >= self.max || of_peer >= self.max_per_peer {
@@ -45,6 +43,8 @@ fn held(mark: &Arc<()>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::PeerId;
+
     use super::*;
 
     #[test]

@@ -13,7 +13,7 @@ use libp2p::core::Endpoint;
 use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportError};
 use libp2p::swarm::{DialError, SwarmEvent};
 use libp2p::{Multiaddr, Transport as _};
-use mesh_webrtc::address::{bare, is_direct_webrtc, is_relayed};
+use mesh_webrtc::address::{is_direct_webrtc, is_relayed};
 use mesh_webrtc::rtc::RtcError;
 use mesh_webrtc::rtc::memory::{Ice, Network};
 use mesh_webrtc::signalling::HandshakeError;

@@ -15,9 +15,9 @@ export { until } from '../../e2e/lib/until.mjs'
 export const withoutWebRtc = () => delete globalThis.RTCPeerConnection
 
 // Starts everything for test `t`. What else is given is for `launch`.
-export async function startWorld(t, { mesh = 'browser', ...browser } = {}) {
+export async function startWorld(t, { mesh = 'browser', listen, ...browser } = {}) {
   const ends = []
-  const e2e = await startMesh({ after: end => ends.push(end) }, { mesh })
+  const e2e = await startMesh({ after: end => ends.push(end) }, { mesh, listen })
   const server = await serve()
   ends.push(() => server.close())
   const world = new World(e2e, server)
@@ -55,6 +55,11 @@ class World {
   // What tabs complained of so far and was not expected.
   get complaints() {
     return this.#watches.flatMap(watch => watch.complaints)
+  }
+
+  // What tabs asked the network for so far.
+  get requests() {
+    return this.#watches.flatMap(watch => watch.requests)
   }
 
   // A tab of its own context at a path of the server. `expect`: patterns of complaints that belong to the test.

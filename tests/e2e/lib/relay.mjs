@@ -6,9 +6,10 @@ import { Program } from './program.mjs'
 
 export class Relay {
   // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again. With `mdns` it looks
-  // for peers on the local network.
-  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false }) {
-    const addresses = ['--listen', `/ip4/127.0.0.1/tcp/${port}/ws`, '--http', '127.0.0.1:0']
+  // for peers on the local network. `listen`: further listeners.
+  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false, listen = [] }) {
+    const listeners = [`/ip4/127.0.0.1/tcp/${port}/ws`, ...listen]
+    const addresses = [...listeners.flatMap(address => ['--listen', address]), '--http', '127.0.0.1:0']
     const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, ...(mdns ? [] : ['--no-mdns']), '--stun', 'off']
     const program = Program.spawn(relayBinary(), args, { cwd: dir })
     const relay = new Relay(program)
@@ -20,6 +21,9 @@ export class Relay {
     }
     return relay
   }
+
+  // All of its addresses; `address` is that of its WebSocket.
+  addresses = []
 
   // All of its addresses; `address` is that of its WebSocket.
   addresses = []
@@ -41,6 +45,7 @@ export class Relay {
       if (event === 'http') this.http = address
       if (event === 'ready') {
         this.peerId = peerId
+        this.address = this.addresses.find(address => address.includes('/ws/'))
         this.address = this.addresses.find(address => address.includes('/ws/'))
         this.port = Number(/\/tcp\/(\d+)\//.exec(this.address)[1])
         return

@@ -51,15 +51,21 @@ export class Driver {
     return (await sha256(got)) === (await sha256(sent))
   }
 
-  // `count` echoes, `atOnce` of them at a time: how many came back as they were.
+  // `count` echoes, `atOnce` of them at a time: { good, errors }.
   async echoes(peer, count, atOnce, size) {
-    let good = 0
+    const result = { good: 0, errors: [] }
     let left = count
     const run = async () => {
-      while (left-- > 0) if (await this.echo(peer, size)) good++
+      while (left-- > 0) {
+        try {
+          if (await this.echo(peer, size)) result.good++
+        } catch (error) {
+          result.errors.push(String(error?.message ?? error))
+        }
+      }
     }
     await Promise.all(Array.from({ length: atOnce }, run))
-    return good
+    return result
   }
 
   // Sends `size` bytes: { ms, good }, where the other side has told the hash of what came.

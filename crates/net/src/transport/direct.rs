@@ -87,7 +87,10 @@ mod tests {
     fn what_is_kept_is_the_same_certificate() {
         let made = Direct::generate().unwrap();
         let pem = made.to_pem().unwrap();
-        assert!(pem.starts_with("-----BEGIN CERTIFICATE-----\n") && pem.ends_with("-----END PRIVATE KEY-----\n"), "{pem}");
+        assert!(
+            pem.starts_with("-----BEGIN CERTIFICATE-----\n") && pem.ends_with("-----END PRIVATE KEY-----\n"),
+            "{pem}"
+        );
         let kept = Direct::from_pem(pem.as_bytes()).unwrap();
         assert_eq!(kept.0.fingerprint(), made.0.fingerprint());
     }

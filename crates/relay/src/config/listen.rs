@@ -88,15 +88,27 @@ pub(super) fn can_listen_on(address: &Multiaddr) -> bool {
         return false;
     }
     let rest = (parts.next(), parts.next(), parts.next(), parts.next());
-    matches!(
+    let known = matches!(
         rest,
         (Some(Protocol::Tcp(_)), None | Some(Protocol::Ws(_) | Protocol::Wss(_)), None, None)
             | (Some(Protocol::Tcp(_)), Some(Protocol::Tls), Some(Protocol::Ws(_)), None)
             | (Some(Protocol::Udp(_)), Some(Protocol::QuicV1), None, None)
-    )
+    );
+    known || (cfg!(feature = "webrtc-direct") && is_webrtc_direct(address) && address.iter().count() == 3)
 }
 
 /// Whether browsers come in by this address.
+pub(crate) fn is_for_browsers(address: &Multiaddr) -> bool {
+    is_websocket(address) || is_webrtc_direct(address)
+}
+
+/// Whether they do so by WebRTC, where the address holds a hash of the certificate.
+pub(crate) fn is_webrtc_direct(address: &Multiaddr) -> bool {
+    address.iter().nth(1).is_some_and(|part| matches!(part, Protocol::Udp(_)))
+        && address.iter().nth(2) == Some(Protocol::WebRTCDirect)
+}
+
+/// Whether they do so by WebSocket.
 pub(crate) fn is_websocket(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_)))
 }

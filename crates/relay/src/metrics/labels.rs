@@ -85,6 +85,7 @@ pub(super) struct TransportLabel {
 pub(super) enum Transport {
     Relayed,
     WebSocket,
+    WebrtcDirect,
     Quic,
     Tcp,
     Other,
@@ -103,6 +104,8 @@ impl Transport {
         let has = |is: fn(&Protocol<'_>) -> bool| address.iter().any(|part| is(&part));
         if has(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_))) {
             Self::WebSocket
+        } else if has(|part| matches!(part, Protocol::WebRTCDirect)) {
+            Self::WebrtcDirect
         } else if has(|part| matches!(part, Protocol::QuicV1)) {
             Self::Quic
         } else if has(|part| matches!(part, Protocol::Tcp(_))) {
@@ -118,6 +121,7 @@ impl EncodeLabelValue for Transport {
         let text = match self {
             Self::Relayed => "relayed",
             Self::WebSocket => "websocket",
+            Self::WebrtcDirect => "webrtc-direct",
             Self::Quic => "quic",
             Self::Tcp => "tcp",
             Self::Other => "other",

@@ -1,6 +1,8 @@
 //! The program as its users and other programs meet it.
 
 mod common;
+#[cfg(feature = "webrtc-direct")]
+mod direct;
 mod mesh;
 mod stun;
 mod tls;

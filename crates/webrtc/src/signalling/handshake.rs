@@ -33,7 +33,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     P: Peer,
 {
-    let (peer, early) = connect(Machine::new(Role::Offerer, limits, started), stream, peer).await?;
+    let Connected { peer, early, init: _ } =
+        connect(Machine::new(Role::Offerer, limits, started), stream, peer).await?;
     Ok(Muxer::new(peer, early))
 }
 
@@ -52,12 +53,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     P: Peer,
 {
-    let (peer, early) = connect(Machine::new(Role::Answerer, limits, started), stream, peer).await?;
-    Ok(Muxer::new(peer, early))
+    let Connected { peer, early, init } = connect(Machine::new(Role::Answerer, limits, started), stream, peer).await?;
+    Ok(Muxer::new(peer, early).holding(init))
 }
 
-/// The peer connection, and the streams that the remote has opened on it.
-async fn connect<S, P>(machine: Machine, stream: S, peer: P) -> Result<(P, Vec<P::Channel>), HandshakeError>
+/// What a handshake has made.
+struct Connected<P: Peer> {
+    peer: P,
+    /// Streams that the remote has opened already.
+    early: Vec<P::Channel>,
+    init: Option<P::Channel>,
+}
+
+async fn connect<S, P>(machine: Machine, stream: S, peer: P) -> Result<Connected<P>, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     P: Peer,
@@ -69,7 +77,8 @@ where
     if passed > 0 {
         tracing::debug!(passed, "signalling messages without use");
     }
-    result.map(|()| (session.peer, session.early))
+    let Session { peer, early, init, .. } = session;
+    result.map(|()| Connected { peer, early, init })
 }
 
 /// A handshake and all that it holds.

@@ -129,7 +129,7 @@ enum Stage {
     Over,
 }
 
-/// The offerer's `init`.
+/// `init`, of which an answerer takes no notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Init {
     /// Not open yet.
@@ -237,6 +237,8 @@ impl Machine {
                 self.connected = true;
                 stage
             }
+            // js: only the offerer closes `init`, and waits for ever if that was closed before it has looked.
+            (stage, Input::InitOpen | Input::InitClosed) if self.role == Role::Answerer => stage,
             (Connecting, Input::InitOpen) => {
                 self.init = Init::Open;
                 self.advance(now)

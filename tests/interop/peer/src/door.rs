@@ -153,7 +153,8 @@ impl Inner {
     fn behaviour(&self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Identify(identify::Event::Received { connection_id, peer_id, info }) => {
-                let protocols: Array = info.protocols.iter().map(|protocol| JsValue::from_str(protocol.as_ref())).collect();
+                let protocols: Array =
+                    info.protocols.iter().map(|protocol| JsValue::from_str(protocol.as_ref())).collect();
                 let details = [("agent", info.agent_version.into()), ("protocols", protocols.into())];
                 self.told("identified", peer_id, self.direct(connection_id), &details);
             }

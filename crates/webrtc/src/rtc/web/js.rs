@@ -12,6 +12,12 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = createDataChannel)]
     pub(super) fn create_data_channel(this: &PeerConnection, label: &str) -> Result<DataChannel, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = createDataChannel)]
+    pub(super) fn create_data_channel_with(
+        this: &PeerConnection,
+        label: &str,
+        options: &JsValue,
+    ) -> Result<DataChannel, JsValue>;
     #[wasm_bindgen(method, catch, js_name = createOffer)]
     pub(super) fn create_offer(this: &PeerConnection) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = createAnswer)]

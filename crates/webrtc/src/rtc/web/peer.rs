@@ -186,6 +186,11 @@ impl super::super::Peer for Peer {
         self.0.peer.create_data_channel(label).map(Channel::new).map_err(failed)
     }
 
+    fn create_negotiated(&mut self, label: &str, id: u16) -> Result<Channel, RtcError> {
+        let options = object(&[("negotiated", JsValue::TRUE), ("id", JsValue::from(id))]);
+        self.0.peer.create_data_channel_with(label, &options).map(Channel::new).map_err(failed)
+    }
+
     fn describe(&mut self, kind: Kind) {
         let promise = match kind {
             Kind::Offer => self.0.peer.create_offer(),

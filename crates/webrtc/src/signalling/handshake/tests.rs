@@ -25,7 +25,8 @@ fn machine(role: Role) -> Machine {
 }
 
 async fn run(role: Role, stream: Pipe, rtc: &memory::Rtc) -> Connected {
-    connect(machine(role), stream, rtc.open().unwrap()).await
+    let super::Connected { peer, early, init: _ } = connect(machine(role), stream, rtc.open().unwrap()).await?;
+    Ok((peer, early))
 }
 
 fn both(network: &Network) -> (Connected, Connected) {

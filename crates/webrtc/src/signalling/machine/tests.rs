@@ -126,6 +126,15 @@ fn connecting_answerer() -> Side {
 }
 
 #[test]
+fn an_answerer_leaves_init_alone() {
+    let mut side = connecting_answerer();
+    assert_eq!(side.told(Input::InitOpen), []);
+    assert_eq!(side.told(Input::State(State::Connected)), [Output::CloseStream]);
+    assert_eq!(side.told(Input::InitClosed), []);
+    assert_eq!(side.told(Input::StreamClosed), [Output::Done]);
+}
+
+#[test]
 fn an_offerer_connects() {
     let mut side = Side::offerer();
     assert_eq!(

@@ -178,7 +178,10 @@ fn peers_that_send_no_fin_ack() {
     );
     run("they have ended", vec![Hears(FIN), Sends(FIN_ACK), Finishes, Sends(FIN), Is(1_999), Is(2_000), Closes]);
     run("they end late", vec![Finishes, Sends(FIN), Is(9_000), Hears(FIN), Sends(FIN_ACK), Waits(10_000)]);
-    run("nobody reads", vec![Finishes, Sends(FIN), Drops, Sends(STOP_SENDING), Is(10_000), Sends(RESET), Waits(12_000)]);
+    run(
+        "nobody reads",
+        vec![Finishes, Sends(FIN), Drops, Sends(STOP_SENDING), Is(10_000), Sends(RESET), Waits(12_000)],
+    );
 }
 
 /// What libp2p-webrtc-utils 0.5.0 gets wrong, after a write and a close.
@@ -266,7 +269,10 @@ fn what_is_given_up() {
     );
     let closed = || Tells(ChannelEvent::Closed);
     run("by dropping", vec![Hears(HI), Drops, Sends(RESET), Waits(2_000), Hears(HI), Drops, closed(), closed()]);
-    run("by dropping, and the remote does not mind", vec![Drops, Sends(RESET), Hears(FIN), Is(2_000), Closes, closed()]);
+    run(
+        "by dropping, and the remote does not mind",
+        vec![Drops, Sends(RESET), Hears(FIN), Is(2_000), Closes, closed()],
+    );
     run("by dropping, on both sides", vec![Drops, Sends(RESET), Hears(RESET), Closes]);
     run("by dropping after the remote's end", vec![Hears(FIN), Sends(FIN_ACK), Drops, Sends(RESET), Waits(2_000)]);
     run("by dropping after closing", vec![Finishes, Sends(FIN), Drops, Sends(STOP_SENDING), Hears(FIN_ACK), Closes]);

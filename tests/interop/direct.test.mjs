@@ -1,0 +1,31 @@
+// js-libp2p dials a relay by /webrtc-direct, by version 1 of that protocol.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startMesh } from '../e2e/lib/mesh.mjs'
+
+// Node.js 20 has none, and js-libp2p needs it.
+Promise.withResolvers ??= () => {
+  const parts = {}
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }))
+  return parts
+}
+
+test('js-libp2p connects, learns what the relay speaks, and its streams come and go', { timeout: 60_000 }, async t => {
+  const [{ createLibp2p }, { webRTCDirect }, { noise }, { identify }, { ping }, { multiaddr }] = await Promise.all(
+    ['libp2p', '@libp2p/webrtc', '@libp2p/noise', '@libp2p/identify', '@libp2p/ping', '@multiformats/multiaddr'].map(name => import(name)),
+  )
+  const world = await startMesh(t, { listen: ['/ip4/127.0.0.1/udp/0/webrtc-direct'] })
+  const address = world.relay.addresses.find(address => address.includes('/webrtc-direct/'))
+  const node = await createLibp2p({
+    transports: [webRTCDirect()],
+    connectionEncrypters: [noise()],
+    connectionGater: { denyDialMultiaddr: () => false },
+    services: { identify: identify(), ping: ping() },
+  })
+  t.after(() => node.stop())
+  const { remotePeer } = await node.dial(multiaddr(address))
+  assert.equal(remotePeer.toString(), world.relay.peerId)
+  for (let round = 0; round < 50; round++) await node.services.ping.ping(remotePeer)
+  while (!(await node.peerStore.get(remotePeer)).protocols.includes('/neural-mesh/join/1')) await new Promise(resolve => setTimeout(resolve, 20))
+})
