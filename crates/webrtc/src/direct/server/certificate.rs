@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use sha2::{Digest as _, Sha256};
 use str0m::crypto::{self, CryptoProvider};
 use str0m::{RtcConfig, RtcError};
@@ -24,6 +25,9 @@ pub enum CertificateError {
     /// No new one could be made.
     #[error("no certificate could be made")]
     NotMade,
+    /// The key is no key, or not the one that the certificate is for.
+    #[error("the key is not the ECDSA key (P-256, PKCS#8) of the certificate")]
+    KeyMismatch,
     /// It cannot be used.
     #[error("the certificate and its key cannot be used: {0}")]
     Unusable(#[from] RtcError),
@@ -43,8 +47,15 @@ impl Certificate {
     /// One that was kept: `certificate` is X.509, `key` PKCS#8, both DER.
     ///
     /// # Errors
-    /// [`CertificateError::Unusable`] when DTLS does not take them.
+    /// [`CertificateError::KeyMismatch`]; [`CertificateError::Unusable`] when DTLS does not take them.
     pub fn from_der(certificate: Vec<u8>, key: Vec<u8>) -> Result<Self, CertificateError> {
+        // DTLS takes for granted that both are right, and panics else (dimpl 0.9.0).
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key);
+        let pair = pair.map_err(|_| CertificateError::KeyMismatch)?;
+        let public = pair.public_key().as_ref();
+        if !certificate.windows(public.len()).any(|bytes| bytes == public) {
+            return Err(CertificateError::KeyMismatch);
+        }
         let kept = Self { provider: Arc::new(crypto::from_feature_flags()), certificate, key };
         kept.config().build(instant()).direct_api().start_dtls(false)?;
         Ok(kept)
