@@ -54,6 +54,7 @@ test('where WebRTC is forbidden everything goes through the relay, and the topol
   const world = await startWorld(t)
   const ada = await world.browserAgent({ id: 'ada' }, { init: () => void delete globalThis.RTCPeerConnection })
   const bob = await world.browserAgent({ id: 'bob' })
+  await ada.until(id => log.events.some(event => event.type === 'agent-joined' && event.agent.id === id), bob.id)
   const before = await relayedBytes(world)
   const { digest } = await shareWeights(ada, bob, 1_000_000)
   assert.equal(await arrivedDigest(bob), digest)
