@@ -83,6 +83,36 @@ async fn a_direct_link_that_is_lost_falls_back_and_no_message_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_talks_on_while_the_relayed_connection_is_closed_loses_nothing() {
+    /// Milliseconds from before the upgrade until after the relayed connection is closed, 3 s after it.
+    const TALK_MS: u64 = 5_000;
+    let network = Network::new();
+    let hub = Member::hub("handover", "hub", &[]).await;
+    let pair = async |network: &Network| {
+        let (alice, bob) = able("handover", &hub.websocket(), network).await;
+        alice.until_joined(&hub).await;
+        bob.until_joined(&hub).await;
+        let talk = async |from: &Member, to: &Member| {
+            let started = common::millis();
+            let mut sent = 0;
+            while common::millis() - started < TALK_MS {
+                from.send(to, sent.to_string()).await;
+                sent += 1;
+            }
+            sent
+        };
+        let (sent, back) = tokio::join!(talk(&alice, &bob), talk(&bob, &alice));
+        assert_eq!(alice.relayed(&bob).await, Some(false));
+        for (to, sent) in [(&bob, sent), (&alice, back)] {
+            let bodies: Vec<_> = to.journal().messages.iter().map(|(_, body)| body.clone()).collect();
+            assert_eq!(bodies, (0..sent).map(|n| n.to_string()).collect::<Vec<_>>(), "once, in order");
+        }
+    };
+    let pairs = (0..8).map(|_| pair(&network));
+    within("all is acknowledged", futures::future::join_all(pairs)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn weights_go_on_over_the_relay_when_the_direct_link_is_lost() {
     let network = Network::new();
     let hub = Member::hub("resume", "hub", &[]).await;

@@ -8,6 +8,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Stream, identify, ping};
+use mesh_core::messaging;
 use mesh_proto::protocol;
 use mesh_webrtc::address::is_direct_webrtc;
 
@@ -202,8 +203,17 @@ impl<H: Host> Driver<H> {
         };
         self.dials.remove(&node);
         self.upgrades.remove(&id);
-        self.links.entry(node).or_default().insert(id, connection);
+        let direct = !connection.relayed;
+        let connections = self.links.entry(node).or_default();
+        let first_direct = direct && connections.values().all(|connection| connection.relayed);
+        let handed_over = first_direct && !connections.is_empty();
+        connections.insert(id, connection);
         self.linked(node, now);
+        // Left where it is, the stream would go down with the relayed connection, at whose close what is written by then
+        // may neither arrive nor fail.
+        if handed_over {
+            self.renew_stream(node, now);
+        }
     }
 
     fn closed(&mut self, peer: PeerId, id: ConnectionId, now: Now) {
@@ -227,6 +237,14 @@ impl<H: Host> Driver<H> {
         if let Some(Connection { relayed, address, .. }) = best {
             let input = Input::Connected { peer: node, relayed: *relayed, address: address.to_string() };
             self.node.handle(input, now);
+        }
+    }
+
+    /// Gives up our message stream to `node`: its successor is opened over the best connection, and brings what is not
+    /// acknowledged.
+    pub(super) fn renew_stream(&mut self, node: NodeId, now: Now) {
+        if self.directs.remove(&node).is_some() {
+            self.node.handle(Input::Direct(messaging::Input::Closed { peer: node }), now);
         }
     }
 

@@ -151,9 +151,8 @@ impl<H: Host> Driver<H> {
     fn send_direct(&mut self, to: NodeId, frame: Frame, now: Now) {
         let frames = self.directs.get_mut(&to).and_then(|direct| direct.frames.as_mut());
         let sent = frames.is_some_and(|frames| frames.try_send(frame).is_ok());
-        if !sent && self.directs.remove(&to).is_some() {
-            let closed = mesh_core::messaging::Input::Closed { peer: to };
-            self.node.handle(Input::Direct(closed), now);
+        if !sent {
+            self.renew_stream(to, now);
         }
     }
 
