@@ -41,7 +41,7 @@ test('a browser and a Node agent connect directly', LIMIT, async t => {
   const world = await startWorld(t)
   const nora = await world.nodeAgent('nora', { webrtc: true })
   const ada = await world.browserAgent({ id: 'ada' })
-  await direct(ada, nora)
+  await ada.connectsTo(nora)
   const { bytes, digest } = await shareWeights(ada, nora, 1_000_000)
   assert.equal(bytes, 1_000_000)
   const arrived = await nora.run(({ log, until }) => until(() => log.weights[0]?.checksum))
@@ -78,16 +78,8 @@ async function directPair(world) {
   const ada = await world.browserAgent({ id: 'ada' }, { expect: AWAY })
   const bob = await world.browserAgent({ id: 'bob' }, { expect: AWAY })
   const started = performance.now()
-  await Promise.all([direct(ada, bob), direct(bob, ada)])
+  await Promise.all([ada.connectsTo(bob), bob.connectsTo(ada)])
   return { ada, bob, connectMs: Math.round(performance.now() - started) }
-}
-
-// Resolves when `one` is connected to `other` without a relay between them.
-function direct(one, other) {
-  return one.run(async peerId => {
-    const isDirect = async () => (await mesh.health.topology()).links.some(link => link.peerId === peerId && !link.relayed)
-    while (!(await isDirect())) await new Promise(resolve => setTimeout(resolve, 20))
-  }, other.peerId)
 }
 
 function shareWeights(from, to, size) {

@@ -34,12 +34,7 @@ test('ten pages join at once', LIMIT, async t => {
 test('two pages go on to a connection of their own, signalled by it', LIMIT, async t => {
   const world = await startDirect(t)
   const [ada, bob] = await Promise.all(['ada', 'bob'].map(id => join(world, id)))
-  const direct = (one, other) =>
-    one.run(async peerId => {
-      const isDirect = async () => (await mesh.health.topology()).links.some(link => link.peerId === peerId && !link.relayed)
-      while (!(await isDirect())) await new Promise(resolve => setTimeout(resolve, 20))
-    }, other.peerId)
-  await Promise.all([direct(ada, bob), direct(bob, ada)])
+  await Promise.all([ada.connectsTo(bob), bob.connectsTo(ada)])
   await talk(ada, bob)
   assert.equal(sockets(world), 0, 'nobody used a WebSocket')
 })

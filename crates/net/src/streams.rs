@@ -14,7 +14,6 @@ use futures::channel::oneshot;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::UpgradeInfo;
 use libp2p::core::{Endpoint, Multiaddr};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{
     ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
@@ -85,7 +84,7 @@ impl Behaviour {
     }
 
     fn handler(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr) -> Handler {
-        let relayed = address.iter().any(|part| part == Protocol::P2pCircuit);
+        let relayed = mesh_webrtc::address::is_relayed(address);
         self.connections.entry(peer).or_default().push((connection, relayed));
         Handler {
             protocols: self.protocols.clone(),

@@ -59,7 +59,7 @@ pub trait Peer: Send + Unpin + 'static {
     /// # Errors
     /// [`RtcError`] when the connection is closed, or the implementation has no such channels.
     fn create_negotiated(&mut self, label: &str, id: u16) -> Result<Self::Channel, RtcError> {
-        Err(RtcError::Failed(format!("no channel {label:?} of the id {id}: not implemented")))
+        Err(RtcError::Absent(format!("no channels of an agreed id, such as {label:?} of {id}")))
     }
 
     /// Asks for a description of `kind`, told as [`PeerEvent::Described`].

@@ -34,6 +34,14 @@ export class BrowserAgent {
     return this.tab.waitForFunction(code, arg)
   }
 
+  // Resolves when it is connected to `other` without a relay between them.
+  connectsTo(other) {
+    return this.run(async peerId => {
+      const isDirect = async () => (await mesh.health.topology()).links.some(link => link.peerId === peerId && !link.relayed)
+      while (!(await isDirect())) await new Promise(resolve => setTimeout(resolve, 20))
+    }, other.peerId)
+  }
+
   close() {
     return this.tab.context().close()
   }

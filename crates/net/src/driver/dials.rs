@@ -5,7 +5,7 @@ use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use mesh_core::Offence;
 use mesh_core::paths::Failure;
-use mesh_webrtc::address::is_direct_webrtc;
+use mesh_webrtc::address::{is_direct_webrtc, is_relayed};
 use mesh_webrtc::rtc::RtcError;
 use mesh_webrtc::{Error as WebrtcError, HandshakeError};
 
@@ -164,10 +164,6 @@ impl<H: Host> Driver<H> {
             Some(relay.with(Protocol::P2pCircuit).with(Protocol::P2p(peer)))
         })
     }
-}
-
-fn is_relayed(address: &Multiaddr) -> bool {
-    address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 fn failure_of(error: &WebrtcError) -> Failure {

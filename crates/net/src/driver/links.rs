@@ -195,9 +195,11 @@ impl<H: Host> Driver<H> {
             let _ = self.swarm.disconnect_peer_id(peer);
             return;
         };
+        let address = endpoint.get_remote_address();
         let connection = Connection {
             relayed: endpoint.is_relayed(),
-            address: endpoint.get_remote_address().clone(),
+            // Of a direct connection that the other end began, the transport tells no address.
+            address: if address.is_empty() { mesh_webrtc::address::bare(peer) } else { address.clone() },
             pings_lost: 0,
             answered: now.mono,
         };
