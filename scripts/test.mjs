@@ -12,6 +12,7 @@ import { gates } from './gates.mjs'
 import { withLock } from './lib/lock.mjs'
 import { build, runParts, tests } from './lib/parts.mjs'
 import { main, report } from './lib/print.mjs'
+import { must, progress } from './lib/run.mjs'
 import { nativeEnv } from './lib/toolchain.mjs'
 import { setup, setupBrowser } from './setup.mjs'
 
@@ -23,8 +24,9 @@ const builds = [
   build('bindings-ts', () => withLock(buildTs)),
 ]
 const page = build('www', () => withLock(buildWww))
-// It bundles with what the set-up installs, so it is loaded after that.
-const interop = build('interop', async () => withLock((await import('../tests/interop/build.mjs')).buildInterop))
+// In a process of its own: Vite makes `production` of the NODE_ENV of the one that it builds in, and npm then leaves out
+// development dependencies in the parts that follow.
+const interop = build('interop', () => must(process.execPath, ['tests/interop/build.mjs'], { limitMs: 45 * 60_000, output: progress }))
 const browser = { ...build('chromium', setupBrowser), name: 'chromium' }
 
 const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
