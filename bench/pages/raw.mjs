@@ -1,9 +1,9 @@
 import { Incoming, head } from './bulk.mjs'
 
-/** As ours: bytes a message, and the marks of the send buffer between which it waits. */
+/** Bytes a message, as ours. */
 const MESSAGE = 16 * 1024
-const HIGH_WATER = 1024 * 1024
-const LOW_WATER = 256 * 1024
+/** The customary ones. */
+const MARKS = { high: 1024 * 1024, low: 256 * 1024 }
 
 /**
  * Two data channels of one connection and nothing else: what there is to gain. Its offer and answer go through the bench.
@@ -20,6 +20,7 @@ class RawDriver {
   #echoes = []
   /** @type {(right: boolean) => void} */
   #answered = () => {}
+  #marks = MARKS
   /** @type {Promise<unknown>} in the order in which they were told */
   #heard = Promise.resolve()
 
@@ -31,14 +32,18 @@ class RawDriver {
     })
   }
 
-  async join() {
+  /**
+   * @param {import('../src/driver.mjs').JoinOptions} options
+   */
+  async join({ marks = MARKS }) {
+    this.#marks = marks
     return ''
   }
 
   async connect() {
     const small = this.#peer.createDataChannel('small')
     const bulk = this.#peer.createDataChannel('bulk')
-    bulk.bufferedAmountLowThreshold = LOW_WATER
+    bulk.bufferedAmountLowThreshold = this.#marks.low
     small.addEventListener('message', () => this.#echoes.shift()?.())
     bulk.binaryType = 'arraybuffer'
     bulk.addEventListener('message', ({ data }) => this.#answered(new Uint8Array(data)[0] === 1))
@@ -88,7 +93,7 @@ class RawDriver {
     bulk.send(await head(body))
     for (let at = 0; at < body.length; at += MESSAGE) {
       bulk.send(body.subarray(at, at + MESSAGE))
-      if (bulk.bufferedAmount >= HIGH_WATER) await once(bulk, 'bufferedamountlow')
+      if (bulk.bufferedAmount >= this.#marks.high) await once(bulk, 'bufferedamountlow')
     }
     if (!(await answer)) throw new Error('the receiver found another hash')
   }

@@ -13,6 +13,8 @@ const SETTLE_MS = 4000
 const WARM_UP = 50
 /** @type {import('./sides.mjs').Side['id'][]} */
 const sides = ['ours', 'raw', 'theirs']
+/** The marks between which ours waits for its send buffer (crates/webrtc/src/rtc.rs), bytes. */
+const OUR_MARKS = { high: 48 * 1024, low: 16 * 1024 }
 
 /**
  * Between two pages that are connected directly, by WebRTC.
@@ -31,11 +33,24 @@ export const direct = [
     sides,
     async run(world) {
       const { page, to } = await world.pair()
-      const transfer = () => page.call('transfer', { to, bytes: TEN_MB })
-      const first = await transfer()
-      await transfer()
-      const warm = await transfer()
+      const { first, warm } = await firstAndThird(page, to)
       return { first, warm, aim: world.side.id === 'raw' ? warm : first }
+    },
+  },
+  {
+    id: 'direct-marks',
+    rows: [
+      row('first', 'raw channel with the send buffer of ours: first transfer', 'ms'),
+      row('warm', 'the same: third transfer', 'ms'),
+      row('p99', 'the same: message of 100 B while the next four flow, p99', 'ms'),
+    ],
+    limitMs: 90_000,
+    sides: ['ours', 'raw'],
+    async run(world) {
+      const { page, to } = await world.pair({ marks: OUR_MARKS })
+      const { first, warm } = await firstAndThird(page, to)
+      await page.call('roundTrips', { to, size: SMALL, warmUp: WARM_UP, count: 0 })
+      return { first, warm, p99: quantile(await underLoad(page, to, LOAD_TRANSFERS), 0.99) }
     },
   },
   {
@@ -66,9 +81,8 @@ export const direct = [
       const { page, to } = await world.pair()
       await sleep(SETTLE_MS)
       await page.call('roundTrips', { to, size: SMALL, warmUp: WARM_UP, count: 0 })
-      const load = (/** @type {number} */ transfers) =>
-        page.call('roundTripsUnderLoad', { to, size: SMALL, everyMs: EVERY_MS, transfers, bytes: TEN_MB })
-      const [first, warm] = [await load(FIRST_TRANSFERS), await load(LOAD_TRANSFERS)]
+      const first = await underLoad(page, to, FIRST_TRANSFERS)
+      const warm = await underLoad(page, to, LOAD_TRANSFERS)
       return {
         p50: quantile(first, 0.5),
         p99: quantile(first, 0.99),
@@ -78,3 +92,25 @@ export const direct = [
     },
   },
 ]
+
+/**
+ * @param {import('./pages.mjs').Page} page
+ * @param {string} to
+ * @returns {Promise<{ first: number, warm: number }>} milliseconds of the first transfer of 10 MB, and of the third
+ */
+async function firstAndThird(page, to) {
+  const transfer = () => page.call('transfer', { to, bytes: TEN_MB })
+  const first = await transfer()
+  await transfer()
+  return { first, warm: await transfer() }
+}
+
+/**
+ * @param {import('./pages.mjs').Page} page
+ * @param {string} to
+ * @param {number} transfers of 10 MB, one after the other
+ * @returns {Promise<number[]>} milliseconds of each message meanwhile
+ */
+function underLoad(page, to, transfers) {
+  return page.call('roundTripsUnderLoad', { to, size: SMALL, everyMs: EVERY_MS, transfers, bytes: TEN_MB })
+}

@@ -22,6 +22,7 @@
  * @typedef {object} JoinOptions
  * @property {string} relay multiaddr of the relay, ending in its peer id
  * @property {string} name
+ * @property {{ high: number, low: number }} [marks] for a raw channel: when it waits for its send buffer, and until when, bytes
  */
 
 export {}

@@ -72,14 +72,15 @@ export class World {
   /**
    * Two pages that have joined, the second after the first, and that are connected to each other directly.
    *
+   * @param {Pick<import('./driver.mjs').JoinOptions, 'marks'>} [options]
    * @returns {Promise<{ page: import('./pages.mjs').Page, to: string, met: { direct: number, echo: number, fromJoin: number } }>}
    *   page: the second; to: the first's address; met: how long it took, milliseconds
    */
-  async pair() {
+  async pair(options) {
     const relay = this.side.relayed === false ? '' : await this.startRelay()
     const [first, second] = await this.#pages.open(this.side.id, 2)
-    const { address } = await first.call('join', { relay, name: 'first' })
-    await second.call('join', { relay, name: 'second' })
+    const { address } = await first.call('join', { relay, name: 'first', ...options })
+    await second.call('join', { relay, name: 'second', ...options })
     const met = await second.call('meet', { to: address })
     return { page: second, to: address, met }
   }
