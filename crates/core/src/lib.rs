@@ -10,6 +10,7 @@
 pub mod broadcast;
 pub mod directory;
 pub mod doorstep;
+pub mod gossip;
 pub mod health;
 pub mod intake;
 pub mod limits;

@@ -1,6 +1,6 @@
 //! Neighbours that do not read what they are sent.
 //!
-//! What waits for one of them takes memory, up to [`crate::gossip::queue_len`] messages, and what does not fit is lost to
+//! What waits for one of them takes memory, up to [`mesh_core::gossip::Params::queue_len`] messages, and what does not fit is lost to
 //! it. One that is behind for a moment is left alone. One that stays behind is better off with a new link, over which it
 //! is brought up to date, and so is our memory.
 

@@ -1,0 +1,1 @@
+//! Real swarms and the simulator's model, side by side.
