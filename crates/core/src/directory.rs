@@ -424,6 +424,11 @@ impl Directory {
         Some(entry.announcement.addresses.iter().any(upgradable))
     }
 
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        self.nodes.len() + self.expiries.len() + self.names.len()
+    }
+
     /// All agents, ours included.
     pub fn agents(&self) -> impl Iterator<Item = PeerAgent> + '_ {
         let own = self.own.values().map(|record| PeerAgent {

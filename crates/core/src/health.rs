@@ -97,6 +97,11 @@ impl Health {
         &self.links
     }
 
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        self.peers.len() + self.links.len()
+    }
+
     /// `node` gave a sign of life.
     pub fn heard(&mut self, node: NodeId, now: Now) {
         if !self.peers.contains_key(&node) && self.peers.len() >= self.config.max_peers {

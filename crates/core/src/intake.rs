@@ -9,11 +9,13 @@
 //!
 //! The author's bucket is charged only for what it signed: whoever forges its messages must not be able to silence it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use mesh_proto::codec::DecodeError;
 use mesh_proto::limits::MAX_CLOCK_AHEAD_MS;
 use mesh_proto::protocol::Topic;
-use mesh_proto::{Envelope, EnvelopeError, Kind, MeshId, NodeId, Unverified, Verified};
+use mesh_proto::{Envelope, EnvelopeError, Kind, MeshId, NodeId, Strict, Unverified, Verified, Verifier};
 
 use crate::limits::{Limiter, Quota};
 use crate::offence::Offence;
@@ -41,6 +43,8 @@ pub struct Config {
     pub joins: Quota,
     /// Authors and neighbours that are remembered, about 300 bytes each.
     pub max_senders: usize,
+    /// Who checks signatures.
+    pub verifier: Arc<dyn Verifier>,
 }
 
 impl Default for Config {
@@ -55,6 +59,7 @@ impl Default for Config {
             newcomers: per_second(1000, 30_000),
             joins: per_second(20, 20_000),
             max_senders: 16_384,
+            verifier: Arc::new(Strict),
         }
     }
 }
@@ -83,6 +88,7 @@ pub struct Refused {
 #[derive(Debug)]
 pub struct Intake {
     mesh: MeshId,
+    verifier: Arc<dyn Verifier>,
     replay: ReplayWindows,
     peers: Limiter<NodeId>,
     newcomers: Limiter<NodeId>,
@@ -112,11 +118,21 @@ impl Authors {
 impl Intake {
     /// The intake of a member of `mesh`.
     pub fn new(config: &Config, mesh: MeshId) -> Self {
-        let Config { per_peer, broadcasts, announcements, queries, heartbeats, newcomers, joins, max_senders } =
-            *config;
+        let Config {
+            per_peer,
+            broadcasts,
+            announcements,
+            queries,
+            heartbeats,
+            newcomers,
+            joins,
+            max_senders,
+            ref verifier,
+        } = *config;
         let limiter = |quota| Limiter::new(quota, max_senders);
         Self {
             mesh,
+            verifier: verifier.clone(),
             replay: ReplayWindows::new(max_senders),
             peers: limiter(per_peer),
             newcomers: limiter(newcomers),
@@ -169,7 +185,7 @@ impl Intake {
             return Err(ignore(Offence::RateExceeded));
         }
 
-        let envelope = unverified.verify().map_err(|error| reject(offence_of(&error)))?;
+        let envelope = unverified.verify_by(&*self.verifier).map_err(|error| reject(offence_of(&error)))?;
         if newcomer {
             self.newcomers.admit(&from, 1, now.mono);
         }
@@ -204,7 +220,15 @@ impl Intake {
             Timeliness::Stale => return Err(Offence::Stale),
             Timeliness::FromFuture => return Err(Offence::FromFuture),
         }
-        unverified.verify().map_err(|error| offence_of(&error))
+        unverified.verify_by(&*self.verifier).map_err(|error| offence_of(&error))
+    }
+
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        let Self { mesh: _, verifier: _, replay, peers, newcomers, joins, authors } = self;
+        let Authors { broadcasts, announcements, queries, heartbeats } = authors;
+        let limiters = [peers, newcomers, joins, broadcasts, announcements, queries, heartbeats];
+        replay.retained() + limiters.iter().map(|limiter| limiter.retained()).sum::<usize>()
     }
 
     /// Forgets what need not be remembered any more. To be called every minute or so.

@@ -39,6 +39,11 @@ impl<K: Ord + Clone> Limiter<K> {
         Self { quota, max_keys, full_at: BTreeMap::new() }
     }
 
+    /// Buckets that are remembered: one for each that is not full.
+    pub fn retained(&self) -> usize {
+        self.full_at.len()
+    }
+
     /// Whether `cost` units would be admitted now.
     pub fn allows(&self, key: &K, cost: u32, now: Mono) -> bool {
         self.after(key, cost, now).is_some()

@@ -292,6 +292,13 @@ impl Messaging {
         self.peers.values().any(|peer| peer.link.is_connected() && peer.inbox.owes_answers())
     }
 
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        let Self { peers, sends, deadlines, wakes, answering, shut, resting, .. } = self;
+        let of_peers = peers.len() + wakes.len() + answering.len() + shut.len() + resting.len();
+        of_peers + sends.len() + deadlines.len()
+    }
+
     /// When [`Messaging::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);

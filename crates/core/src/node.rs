@@ -386,6 +386,18 @@ impl Node {
         Some(if unable { Why::There } else { why })
     }
 
+    /// Whether `node` is a member that this one knows.
+    pub fn knows(&self, node: &NodeId) -> bool {
+        self.directory.lists(node)
+    }
+
+    /// Entries that are remembered of others, in all components: what must not grow for ever.
+    pub fn retained(&self) -> usize {
+        let Self { intake, directory, messaging, health, paths, searching, sending, cursors, .. } = self;
+        let components = intake.retained() + directory.retained() + messaging.retained() + health.retained();
+        components + paths.retained() + searching.len() + sending.len() + cursors.len()
+    }
+
     /// Whether `node` is one of the seeds.
     pub fn is_seed(&self, node: &NodeId) -> bool {
         self.membership.is_seed(node)

@@ -180,6 +180,11 @@ impl Paths {
         })
     }
 
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        self.paths.len()
+    }
+
     /// There is a link to `node`, or a better one, or a worse one.
     pub fn linked(&mut self, node: NodeId, relayed: bool, now: Now) {
         let Config { grace_ms, attempt_ms, .. } = self.config;

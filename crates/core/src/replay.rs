@@ -41,6 +41,11 @@ impl ReplayWindows {
         Self { max_senders, senders: BTreeMap::new() }
     }
 
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        self.senders.len()
+    }
+
     /// Whether anything of `sender`'s was let in lately.
     pub fn knows(&self, sender: &NodeId) -> bool {
         self.senders.contains_key(sender)

@@ -19,5 +19,5 @@ pub mod protocol;
 pub mod transfer;
 
 pub use codec::{DecodeError, EncodeError};
-pub use envelope::{Envelope, EnvelopeError, Kind, Unverified, Verified};
+pub use envelope::{Envelope, EnvelopeError, Kind, Strict, Unverified, Verified, Verifier};
 pub use id::{AgentId, AgentName, Hlc, Keypair, MeshId, MessageId, NameError, NodeId, TransferId};

@@ -1,0 +1,67 @@
+//! What travels on a connection.
+
+use std::sync::Arc;
+
+use mesh_proto::{direct, join};
+
+use crate::overlay::Rpc;
+
+/// One thing that is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Frame {
+    Gossip(Rpc),
+    /// A request for the member list.
+    Ask(Arc<join::Request>),
+    Answer(Arc<Vec<join::Reply>>),
+    /// A message stream is opened, is there, is broken by the end that reads.
+    Open(u64),
+    Opened(u64),
+    Reset(u64),
+    Direct(u64, direct::Frame),
+}
+
+impl Frame {
+    /// Its stream: those of one keep their order.
+    pub(crate) fn lane(&self) -> usize {
+        match self {
+            Self::Gossip(_) => 0,
+            Self::Ask(_) | Self::Answer(_) => 1,
+            Self::Open(_) | Self::Opened(_) | Self::Reset(_) | Self::Direct(..) => 2,
+        }
+    }
+
+    /// Bytes, about.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Gossip(rpc) => rpc.len(),
+            Self::Ask(request) => 64 + request.announcement.len(),
+            Self::Answer(replies) => replies.iter().map(reply_len).sum(),
+            Self::Open(_) | Self::Opened(_) | Self::Reset(_) => 40,
+            Self::Direct(_, direct::Frame::Message(message)) => 64 + message.body.len(),
+            Self::Direct(_, direct::Frame::Ack { numbers, .. }) => 32 + 9 * numbers.len(),
+            Self::Direct(_, direct::Frame::Hello { .. } | direct::Frame::Nack { .. }) => 48,
+        }
+    }
+
+    /// A word for the trace.
+    pub(crate) fn digest(&self) -> u64 {
+        let number = match self {
+            Self::Gossip(rpc) => rpc.messages.iter().fold(0_u64, |word, message| word.rotate_left(7) ^ message.id().0),
+            Self::Ask(_) | Self::Answer(_) => 0,
+            Self::Open(stream) | Self::Opened(stream) | Self::Reset(stream) => *stream,
+            Self::Direct(stream, direct::Frame::Message(message)) => stream ^ message.number,
+            Self::Direct(stream, direct::Frame::Ack { numbers, .. }) => stream ^ numbers.last().copied().unwrap_or(0),
+            Self::Direct(stream, direct::Frame::Hello { .. } | direct::Frame::Nack { .. }) => *stream,
+        };
+        number ^ ((self.lane() as u64) << 62) ^ ((self.len() as u64) << 32)
+    }
+}
+
+fn reply_len(reply: &join::Reply) -> usize {
+    match reply {
+        join::Reply::Members { announcements, .. } => {
+            40 + announcements.iter().map(|announcement| announcement.len() + 4).sum::<usize>()
+        }
+        join::Reply::WrongMesh { .. } => 48,
+    }
+}

@@ -1,0 +1,129 @@
+//! Four attackers to each honest host, in the shapes of the Protocol Labs hardening report: what they have in common is that
+//! they are members like any other until they do not pass on what they should.
+
+use super::{Options, Scenario, Swarm};
+use crate::byzantine::Byzantine;
+use crate::chance::MILLION;
+use crate::host::Spec;
+use crate::id::{HostId, Micros};
+use crate::link::Link;
+use crate::report::{Goal, Report};
+
+/// How they attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// All around one victim, and nothing gets to it or from it.
+    Eclipse,
+    /// Everything but the victim's messages is passed on.
+    Censor,
+    /// They are there from the beginning, and pass nothing on.
+    ColdBoot,
+    /// They behave for two minutes, and then pass nothing on.
+    Flash,
+    /// Each says ten times what it may.
+    Flood,
+}
+
+pub(super) const ECLIPSE: Scenario =
+    scenario("eclipse", "attackers gather around one host", |o| run(Shape::Eclipse, ECLIPSE.name, o));
+pub(super) const CENSOR: Scenario =
+    scenario("censor", "attackers pass on all but one host's messages", |o| run(Shape::Censor, CENSOR.name, o));
+pub(super) const COLD_BOOT: Scenario =
+    scenario("cold-boot", "attackers are there from the start and pass nothing on", |o| {
+        run(Shape::ColdBoot, COLD_BOOT.name, o)
+    });
+pub(super) const FLASH: Scenario =
+    scenario("flash", "attackers behave for two minutes and then pass nothing on", |o| {
+        run(Shape::Flash, FLASH.name, o)
+    });
+pub(super) const FLOOD: Scenario =
+    scenario("flood", "attackers say ten times what they may", |o| run(Shape::Flood, FLOOD.name, o));
+
+const fn scenario(name: &'static str, about: &'static str, run: fn(Options) -> Report) -> Scenario {
+    Scenario { name, about, nodes: 100, run }
+}
+
+/// Attackers for each honest host.
+const SYBILS: usize = 4;
+
+const PROBES: u64 = 50;
+
+fn run(shape: Shape, name: &'static str, options: Options) -> Report {
+    let mut report = Report::new(name, options.nodes, options.seed);
+    let together = shape == Shape::ColdBoot;
+    let mut swarm = match together {
+        true => Swarm::new(options, Link::default()),
+        false => Swarm::settled(options, Link::default()),
+    };
+    let victim = swarm.hosts.first().copied();
+    let mut attackers = Vec::new();
+    for place in 0..options.nodes * SYBILS {
+        if together && place % SYBILS == 0 {
+            swarm.join();
+        }
+        attackers.push(swarm.attack(shape, victim, place));
+        swarm.world.run_for(Micros(20_000_000 / (options.nodes * SYBILS) as u64));
+    }
+    swarm.run(Micros::from_ms(30_000));
+    report.figure(
+        "attackers among an honest host's neighbours, 30 s after",
+        swarm.infiltrated(&attackers),
+        "%",
+        Goal::None,
+    );
+    if shape == Shape::Flash {
+        swarm.run(Micros::from_ms(100_000));
+        swarm.probe(&mut report, "broadcasts right after the flash", PROBES, Goal::None);
+        swarm.run(Micros::from_ms(60_000));
+    }
+    swarm.probe(&mut report, "broadcasts among honest hosts", PROBES, Goal::AtLeast(99.9));
+    if let Some(victim) = victim.filter(|_| matches!(shape, Shape::Eclipse | Shape::Censor)) {
+        swarm.probe_of(&mut report, "the victim's broadcasts", PROBES, Goal::AtLeast(99.9), &[victim]);
+    }
+    swarm.run(Micros::from_ms(60_000));
+    report.figure(
+        "attackers among an honest host's neighbours at the end",
+        swarm.infiltrated(&attackers),
+        "%",
+        Goal::None,
+    );
+    report.finish(swarm.world)
+}
+
+impl Swarm {
+    fn attack(&mut self, shape: Shape, victim: Option<HostId>, place: usize) -> HostId {
+        let now = self.world.time();
+        let victim_node = victim.map(|host| self.world.node_id(host));
+        let byzantine = match shape {
+            Shape::Eclipse | Shape::ColdBoot => Byzantine { drop: MILLION, ..Byzantine::default() },
+            Shape::Censor => Byzantine { drop: MILLION, censor: victim_node, ..Byzantine::default() },
+            Shape::Flash => {
+                let from = Micros(now.0.max(25_000_000)) + Micros::from_ms(120_000);
+                Byzantine { drop: MILLION, from, ..Byzantine::default() }
+            }
+            Shape::Flood => Byzantine { flood: 500, ..Byzantine::default() },
+        };
+        let relay = |step: usize| self.relays[(place + step) % self.relays.len()];
+        let seeds = match (shape, victim) {
+            (Shape::Eclipse, Some(victim)) => vec![relay(0), victim],
+            (_, _) => vec![relay(0), relay(1)],
+        };
+        // A few machines, as the report has it.
+        let spec = Spec { address: 900_000 + (place % 25) as u32, byzantine, ..Spec::page(seeds) };
+        let host = self.world.add(spec);
+        self.world.announce(host);
+        host
+    }
+
+    /// Of a hundred places in the meshes of honest hosts, those that attackers hold.
+    fn infiltrated(&self, attackers: &[HostId]) -> f64 {
+        let (mut all, mut theirs) = (0_usize, 0_usize);
+        for host in &self.hosts {
+            for peer in self.world.neighbours(*host) {
+                all += 1;
+                theirs += usize::from(attackers.binary_search(&peer).is_ok());
+            }
+        }
+        theirs as f64 * 100.0 / all.max(1) as f64
+    }
+}
