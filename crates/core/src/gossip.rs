@@ -65,7 +65,8 @@ pub struct Params {
     pub idontwant_len: usize,
     /// Announcements of messages that one neighbour may make between two heartbeats.
     pub max_ihave: usize,
-    /// Messages in one announcement, and messages asked of one neighbour between two heartbeats.
+    /// Messages in one announcement, and messages asked of one neighbour between two heartbeats. No more than 740 fit
+    /// into [`Params::max_control`] at once, and libp2p does not split them.
     pub max_ids: usize,
     /// Times that one neighbour may ask for the same message.
     pub retransmissions: u32,

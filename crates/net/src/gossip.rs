@@ -14,9 +14,6 @@ use mesh_proto::protocol::Topic;
 
 use crate::config::Role;
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod tests;
-
 /// Builds the behaviour of a member of `mesh`, subscribed to its topics.
 pub(crate) fn behaviour(mesh: &MeshId, role: Role) -> Behaviour {
     with_transform(mesh, role, IdentityTransform)
@@ -190,3 +187,6 @@ fn thresholds(thresholds: &Thresholds) -> PeerScoreThresholds {
         opportunistic_graft_threshold: opportunistic_graft,
     }
 }
+
+#[cfg(test)]
+mod tests;

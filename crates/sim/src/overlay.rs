@@ -6,7 +6,7 @@
 //! real swarms in mesh-net (`gossip/tests.rs`).
 //!
 //! A message that comes in goes to the host ([`Output::Message`]) and, when [`Overlay::validated`] says so, to the
-//! mesh, less those who sent it or do not want it. The mesh of a topic is kept between its marks by GRAFT and PRUNE
+//! mesh, less those who sent it or do not want it (`flow`). The mesh of a topic is kept between its marks by GRAFT and PRUNE
 //! (`mesh`); what the last heartbeats brought is told to some others, who ask for what they miss (`news`); whoever
 //! breaks the protocol or brings what no honest peer passes on loses its links, then its gossip, then its voice
 //! (`scores`).
@@ -17,6 +17,7 @@
 //! `MAX_…` names ours.
 
 mod cache;
+mod flow;
 mod mesh;
 mod news;
 mod recent;
@@ -365,76 +366,6 @@ impl Overlay {
             + self.retained.len()
             + self.addresses.len()
             + self.outputs.len()
-    }
-
-    /// `handle_received_message`.
-    fn on_message(&mut self, from: HostId, message: &Message, now: Mono) {
-        let id = message.id();
-        self.seen.expire(now);
-        match self.seen.get(id) {
-            Some((_, Seen::Accepted | Seen::Ignored)) => {}
-            Some((_, Seen::Pending)) => self.cache.observe(id, from),
-            Some((at, Seen::Rejected)) => {
-                if now.since(at) < REFUSED_MS {
-                    self.judge(from, |stats, params| stats.invalid(message.topic(), &params.scores));
-                }
-            }
-            None => {
-                if message.len() > self.params.idontwant_len {
-                    self.refuse_copies(message, from);
-                }
-                self.seen.insert(id, Seen::Pending, now);
-                self.promises.kept(id);
-                self.cache.put(message.clone(), false);
-                self.outputs.push_back(Output::Message { from, message: message.clone() });
-            }
-        }
-    }
-
-    /// Tells those who will pass it on, or were asked for it, that it has come.
-    fn refuse_copies(&mut self, message: &Message, from: HostId) {
-        let mut others = self.meshes[index(message.topic())].members().to_vec();
-        if let Some(asked) = self.promises.of(message.id())
-            && let Err(at) = others.binary_search(&asked)
-        {
-            others.insert(at, asked);
-        }
-        others.retain(|peer| *peer != from);
-        if !others.is_empty() {
-            self.send_all(&others, &Parts { idontwant: vec![message.id()], ..Parts::default() }.into());
-        }
-    }
-
-    /// `forward_msg`. Begins with a neighbour by chance: where uplinks are slow, the first are served first.
-    fn forward(&mut self, message: &Message, from: HostId, senders: &[HostId]) {
-        let count = self.meshes[index(message.topic())].members().len();
-        if count == 0 {
-            return;
-        }
-        let first = self.below(count);
-        let members = self.meshes[index(message.topic())].members();
-        let rpc = Rpc::from(message.clone());
-        for to in members[first..].iter().chain(&members[..first]).copied() {
-            let peer = self.peers.get(&to).filter(|peer| !peer.muted() && !peer.unwanted.contains(message.id()));
-            if to != from && senders.binary_search(&to).is_err() && peer.is_some() {
-                self.outputs.push_back(Output::Send { to, rpc: rpc.clone() });
-            }
-        }
-    }
-
-    /// `publish_peers` and `filter_publish_candidates`.
-    fn recipients(&mut self, topic: Topic) -> Vec<HostId> {
-        let least = self.params.thresholds.publish;
-        let candidates = self.candidates(topic, |_, peer| peer.stats.score() >= least);
-        if self.params.flood_publish {
-            return candidates;
-        }
-        let mesh = &self.meshes[index(topic)];
-        let (mut chosen, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|peer| mesh.contains(*peer));
-        let more = self.params.mesh_n.saturating_sub(chosen.len());
-        chosen.extend(self.pick(others, more));
-        chosen.sort_unstable();
-        chosen
     }
 
     /// Neighbours that listen to `topic` and are `fit`, ordered.

@@ -12,11 +12,11 @@ const ID_LEN: usize = 20;
 
 /// A field of one byte tag and a length, around `len` bytes.
 const fn field(len: usize) -> usize {
-    1 + varint(len) + len
+    1 + varint(len as u64) + len
 }
 
-const fn varint(value: usize) -> usize {
-    let bits = usize::BITS - value.leading_zeros();
+const fn varint(value: u64) -> usize {
+    let bits = u64::BITS - value.leading_zeros();
     if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
 }
 
@@ -149,7 +149,7 @@ impl Rpc {
     /// Bytes on the wire, as gossipsub encodes them, the length prefix included.
     pub fn len(&self) -> usize {
         let len = self.content_len();
-        varint(len) + len
+        varint(len as u64) + len
     }
 
     /// Says nothing.
@@ -179,8 +179,7 @@ impl Rpc {
         let ids = |count: usize| count * field(ID_LEN);
         let list = |count: usize| if count == 0 { 0 } else { field(ids(count)) };
         let topic = |topic| field(topic_len(topic));
-        let backoff =
-            |it: &Prune| it.backoff_s.map_or(0, |seconds| 1 + varint(usize::try_from(seconds).unwrap_or(usize::MAX)));
+        let backoff = |it: &Prune| it.backoff_s.map_or(0, |seconds| 1 + varint(seconds));
         let len = list(self.iwant.len())
             + list(self.idontwant.len())
             + self.ihave.iter().map(|it| field(topic(it.topic) + ids(it.ids.len()))).sum::<usize>()
