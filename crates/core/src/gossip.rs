@@ -66,7 +66,8 @@ pub struct Params {
     /// Announcements of messages that one neighbour may make between two heartbeats.
     pub max_ihave: usize,
     /// Messages in one announcement, and messages asked of one neighbour between two heartbeats. No more than 740 fit
-    /// into [`Params::max_control`] at once, and libp2p does not split them.
+    /// into [`Params::max_control`] at once, and libp2p does not split them: with its own 5,000, a burst of 800 messages
+    /// broke the streams of all links outside the mesh, for good.
     pub max_ids: usize,
     /// Times that one neighbour may ask for the same message.
     pub retransmissions: u32,
@@ -113,7 +114,7 @@ impl Params {
             duplicate_window_ms: DUPLICATE_WINDOW_MS,
             idontwant_len: 1000,
             max_ihave: 10,
-            max_ids: 5000,
+            max_ids: 700,
             retransmissions: 3,
             iwant_followup_ms: 3000,
             max_rpc: MAX_ENVELOPE + RPC_OVERHEAD + READ_LEN,

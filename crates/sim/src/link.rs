@@ -52,10 +52,12 @@ impl Link {
         if self.loss > 0 {
             flight += self.resent(len, chance);
         }
-        if self.rate > 0 {
-            flight += len as u64 * 1_000_000 / self.rate;
-        }
-        Micros(flight)
+        Micros(flight) + self.takes(len)
+    }
+
+    /// How long the line is busy with `len` bytes.
+    pub(crate) fn takes(&self, len: usize) -> Micros {
+        Micros((len as u64 * 1_000_000).checked_div(self.rate).unwrap_or(0))
     }
 
     /// What the packets that are lost cost: the worst of them counts, for they are sent again side by side.

@@ -81,7 +81,7 @@ impl Swarm {
         let count = (2 * options.nodes).div_ceil(PER_RELAY).max(3);
         let mut relays = Vec::new();
         for place in 0..count {
-            let spec = Spec { address: place as u32, ..Spec::relay(relays.clone()) };
+            let spec = Spec { address: 1 + place as u32, ..Spec::relay(relays.clone()) };
             relays.push(world.add(spec));
         }
         world.run_for(Micros::from_ms(1_000));

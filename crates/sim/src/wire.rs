@@ -227,14 +227,12 @@ impl World {
             Some(relay) => self.flight(from, relay, len) + self.flight(relay, to, len),
             None => self.flight(from, to, len),
         };
-        let rate = self.network.link(from, to).rate;
+        let takes = self.network.link(from, to).takes(len);
         let time = self.time;
         let Some(conn) = self.conns.get_mut(id) else { return };
         // What one end sends leaves one after the other.
         let begin = conn.free[direction].max(time);
-        if rate > 0 {
-            conn.free[direction] = begin + Micros(len as u64 * 1_000_000 / rate);
-        }
+        conn.free[direction] = begin + takes;
         let mut at = begin + flight + extra;
         if extra == Micros(0) {
             at = at.max(conn.arrivals[direction][lane]);
