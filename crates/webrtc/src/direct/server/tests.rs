@@ -242,3 +242,17 @@ async fn who_asks_for_a_connection_that_is_gone_is_told_so_and_everybody_else_is
     assert_eq!(ask(&socket(), &target, &version_1()), Some(Ok(())));
     accepting.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_much_before_a_proof_is_given_up() {
+    let (transport, _, target) = server().await;
+    let accepting = tokio::spawn(accept_all(transport));
+    let (names, client) = (version_2(), socket());
+    let sent = (0..200).take_while(|_| {
+        client.send_to(&record(22, 2000), target.socket).unwrap();
+        ask(&client, &target, &names) != Some(Err(403))
+    });
+    let sent = 2000 * sent.count();
+    assert!((50_000..200_000).contains(&sent), "{sent} bytes");
+    accepting.abort();
+}
