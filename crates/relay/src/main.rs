@@ -81,9 +81,13 @@ fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The libraries of `/webrtc-direct` warn of what is wrong with a datagram, and anybody may send one, as often as they
+/// like. Who names one of them in the configuration hears it all the same.
+const DATAGRAMS: &str = "str0m=error,is=error,dimpl=error,sctp_proto=error";
+
 fn log_to_stderr(config: &Config) -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&config.log)?)
+        .with_env_filter(EnvFilter::try_new(format!("{DATAGRAMS},{}", config.log))?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init()

@@ -49,7 +49,7 @@ pub(crate) fn relay(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
     command
 }
 
@@ -111,7 +111,7 @@ impl Running {
 
     /// Starts `command` and waits for nothing.
     pub(crate) fn spawn_only(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let stdout = child.stdout.take().expect("its stdout");
         let (line, lines) = mpsc::sync_channel(1024);
         thread::spawn(move || {

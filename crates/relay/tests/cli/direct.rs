@@ -1,8 +1,9 @@
 //! Listeners on `/webrtc-direct`, and the certificate that goes with them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::net::UdpSocket;
 
-use crate::common::{Running, Scratch, failure, run};
+use crate::common::{Running, Scratch, failure, relay, run};
 
 const LISTEN: [&str; 2] = ["--listen", "/ip4/127.0.0.1/udp/0/webrtc-direct"];
 
@@ -54,4 +55,33 @@ fn a_bad_certificate_file_is_one_sentence_and_stays() {
     assert_eq!(fs::read_to_string(&file).expect("still there"), "nonsense");
     let other = ["--key", &key, "--listen", "/ip4/127.0.0.1/tcp/0", "--check"];
     assert!(run(&other).status.success(), "no listener needs it");
+}
+
+/// Libraries below it warn of what is wrong with a datagram, and anybody may send one.
+#[test]
+fn what_strangers_send_is_not_logged() {
+    for level in [&[][..], &["--log", "debug"]] {
+        let logged = logged_of_an_odd_datagram(level);
+        assert!(logged.contains("closing") && !logged.contains("STUN"), "{logged}");
+    }
+}
+
+fn logged_of_an_odd_datagram(level: &[&str]) -> String {
+    let scratch = Scratch::new("direct-log");
+    let (key, log) = (scratch.path("key"), scratch.path("log"));
+    let fixed = ["--json", "--key", &key, "--http", "127.0.0.1:0", "--no-mdns", "--stun", "off"];
+    let mut command = relay(&[&fixed[..], &LISTEN, level].concat());
+    command.stderr(File::create(&log).expect("a file"));
+    let relay = Running::spawn(command);
+    let address = relay.told("listening", "address");
+    let port = address.split('/').nth(4).expect("a port");
+    // A Binding request with a MAPPED-ADDRESS, which belongs into an answer only.
+    let odd = [&[0, 1, 0, 12, 0x21, 0x12, 0xA4, 0x42][..], &[7; 12], &[0, 1, 0, 8, 0, 1, 0, 80, 192, 0, 2, 1]].concat();
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for _ in 0..20 {
+        stranger.send_to(&odd, format!("127.0.0.1:{port}")).expect("sent");
+    }
+    assert_eq!(relay.get("/healthz").0, 200);
+    relay.end_by("TERM");
+    fs::read_to_string(&log).expect("the log")
 }

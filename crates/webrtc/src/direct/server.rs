@@ -28,7 +28,7 @@ use super::{Error, NOISE_CHANNEL, address};
 use crate::muxer::Muxer;
 use crate::rtc::{Peer as _, PeerEvent, State};
 pub use certificate::{Certificate, CertificateError};
-pub use doorman::{MAX_SETUPS, MAX_SETUPS_PER_ADDRESS, MAX_SOURCES, SETUPS_PER_SECOND};
+pub use doorman::{MAX_SETUPS, MAX_SETUPS_PER_ADDRESS, MAX_SOURCES, SETUPS_PER_SECOND, SETUPS_PER_SECOND_AND_ADDRESS};
 use listener::{Happening, Listener};
 pub use peer::{Channel, Peer};
 use socket::Incoming;

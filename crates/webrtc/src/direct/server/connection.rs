@@ -25,9 +25,11 @@ use crate::rtc::{MAX_EARLY, State};
 /// Datagrams of one connection that have come and were not worked off. Later ones are lost, as they may be on the way.
 pub(super) const MAX_WAITING: usize = 512;
 
-/// Bytes on one connection that nobody has read before the remote has proved who it is: a handshake, and the first of
-/// what it has to say. Past it the connection is given up.
-pub(super) const MAX_UNPROVED: usize = 256 * 1024;
+/// Bytes that come on one connection before the remote has proved who it is: two handshakes of some 3 KB, and the first of
+/// what it has to say, which SCTP begins with 12 KB of. Past it the connection is given up. It bounds what waits here, what
+/// SCTP keeps of messages whose end has not come, and the work: str0m goes through all streams for each datagram, and 20
+/// bytes are one more. It bounds too what nobody has read, which with an overhead for each message may be more than came.
+pub(super) const MAX_UNPROVED: usize = 64 * 1024;
 
 /// Bytes that SCTP has on its way or keeps to send again. What else there is to send waits in the channels' queues.
 const IN_FLIGHT: usize = 512 * 1024;
@@ -170,6 +172,9 @@ impl Connection {
             Some(_) | None => {}
         }
         inner.received += datagram.len() as u64;
+        if !inner.proved && inner.received > MAX_UNPROVED as u64 {
+            return inner.end_of_patience();
+        }
         inner.waiting.push_back((source, datagram.to_vec()));
         inner.wake();
     }
@@ -333,8 +338,7 @@ impl Inner {
                 slot.arrived(data.into());
                 self.unread = self.unread + slot.unread - before;
                 if !self.proved && self.unread > MAX_UNPROVED {
-                    tracing::debug!("too much from somebody unknown");
-                    self.end(State::Failed);
+                    self.end_of_patience();
                 }
             }
             Some(_) | None => self.rtc.direct_api().close_data_channel(id),
@@ -417,6 +421,11 @@ impl Inner {
         self.slots.insert(id, Slot::default());
         self.wake();
         id
+    }
+
+    fn end_of_patience(&mut self) {
+        tracing::debug!("too much from somebody unknown");
+        self.end(State::Failed);
     }
 
     /// Nothing more happens here.

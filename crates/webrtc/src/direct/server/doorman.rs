@@ -1,10 +1,10 @@
 //! Who may come in, and whose a datagram is.
 //!
 //! A STUN request is all it takes to have a connection made, and its source address may be false. So there are only so
-//! many that have not proved anything yet, in all and from one address, and only so many new ones in a second. Those
+//! many that have not proved anything yet, and only so many new ones in a second, both in all and from one address. Those
 //! that are set up are not touched by that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +17,25 @@ pub const MAX_SETUPS: usize = 256;
 /// How many of them from one address; of IPv6 from one /64, which is what a host can have to itself.
 pub const MAX_SETUPS_PER_ADDRESS: usize = 16;
 
-/// Connections that one socket begins to set up in a second, and as many at once after a quiet one.
-pub const SETUPS_PER_SECOND: u32 = 128;
+/// Connections that one socket begins to set up within a second.
+pub const SETUPS_PER_SECOND: usize = 128;
+
+/// How many of them from one address. Setups that fail at once free their places at once, so that without this one
+/// address could have all turns.
+pub const SETUPS_PER_SECOND_AND_ADDRESS: usize = 32;
 
 /// Addresses that one connection may come from: a browser asks from each of its own, and a router may change them.
 pub const MAX_SOURCES: usize = 16;
 
-/// How long a name is remembered whose connection is gone, since it was last heard: browsers give theirs up 15 s after
-/// the last answer. If they were answered they would believe in it for ever, for ICE does not know of what went with it.
+/// How long a name is remembered whose connection is gone. If who asks for it were answered it would believe in it for
+/// ever, for ICE does not know of what went with it. Who does not heed a refusal either gives up 30 s after the last answer
+/// (RFC 7675, section 5.1). Asking does not make it longer: names that go on asking would leave no room for others.
 pub(super) const MEMORY: Duration = Duration::from_secs(30);
 
 /// Names that are remembered. Past it those that go are forgotten at once.
 pub(super) const MAX_REMEMBERED: usize = 4096;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What is known of a socket's connections, `C`.
 #[derive(Debug)]
@@ -38,9 +45,9 @@ pub(super) struct Doorman<C> {
     /// Names of those that are gone, and when they are forgotten.
     gone: BTreeMap<String, Duration>,
     slots: Slots<IpAddr>,
-    /// What is left of [`SETUPS_PER_SECOND`], in thousandths, and when that was so.
-    allowance: u64,
-    counted: Duration,
+    turns: Slots<IpAddr>,
+    /// Those of the last second, and when each is over.
+    taken: VecDeque<(Duration, Slot)>,
 }
 
 #[derive(Debug)]
@@ -56,8 +63,8 @@ impl<C> Default for Doorman<C> {
             by_username: BTreeMap::new(),
             gone: BTreeMap::new(),
             slots: Slots::new(MAX_SETUPS, MAX_SETUPS_PER_ADDRESS),
-            allowance: full(),
-            counted: Duration::ZERO,
+            turns: Slots::new(SETUPS_PER_SECOND, SETUPS_PER_SECOND_AND_ADDRESS),
+            taken: VecDeque::new(),
         }
     }
 }
@@ -83,24 +90,18 @@ impl<C> Doorman<C> {
     }
 
     /// Whether the connection of that name is gone, and who asks has not noticed.
-    pub(super) fn is_gone(&mut self, username: &str, now: Duration) -> bool {
-        match self.gone.get_mut(username) {
-            Some(until) if *until > now => {
-                *until = now + MEMORY;
-                true
-            }
-            Some(_) | None => false,
-        }
+    pub(super) fn is_gone(&self, username: &str, now: Duration) -> bool {
+        self.gone.get(username).is_some_and(|until| *until > now)
     }
 
     /// A place for a connection that comes from `source`; `None` when there is none. Dropping it frees it.
     pub(super) fn admit(&mut self, source: SocketAddr, now: Duration) -> Option<Slot> {
-        let passed = u64::try_from(now.saturating_sub(self.counted).as_millis()).unwrap_or(u64::MAX);
-        self.allowance = full().min(self.allowance.saturating_add(passed.saturating_mul(SETUPS_PER_SECOND.into())));
-        self.counted = now;
-        let left = self.allowance.checked_sub(1000)?;
-        let slot = self.slots.take(network(source.ip()))?;
-        self.allowance = left;
+        while self.taken.front().is_some_and(|(over, _)| *over <= now) {
+            self.taken.pop_front();
+        }
+        let network = network(source.ip());
+        let slot = self.slots.take(network)?;
+        self.taken.push_back((now + SECOND, self.turns.take(network)?));
         Some(slot)
     }
 
@@ -129,10 +130,6 @@ impl<C> Doorman<C> {
     pub(super) fn len(&self) -> usize {
         self.by_username.len()
     }
-}
-
-fn full() -> u64 {
-    1000 * u64::from(SETUPS_PER_SECOND)
 }
 
 /// Whose address it is.
@@ -166,15 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_notice_that_the_connection_is_gone_is_not_answered() {
+    fn a_connection_that_is_gone_is_remembered_for_a_while() {
         let mut doorman = Doorman::default();
         let second = Duration::from_secs(1);
         doorman.enter("a:b".to_owned(), source("192.0.2.1:1"), Arc::new(7));
         assert!(!doorman.is_gone("a:b", second));
         doorman.leave("a:b", second);
         assert!(doorman.is_gone("a:b", 2 * second) && !doorman.is_gone("c:d", 2 * second));
-        assert!(doorman.is_gone("a:b", MEMORY + second), "it asked again");
-        assert!(!doorman.is_gone("a:b", 2 * MEMORY + second));
+        assert!(!doorman.is_gone("a:b", MEMORY + second));
         for at in 0..2 * MAX_REMEMBERED {
             let port = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), at as u16);
             doorman.enter(at.to_string(), port, Arc::new(7));
@@ -211,6 +207,34 @@ mod tests {
         assert!(admit(&mut doorman, "203.0.113.1:1").is_some(), "a place was freed");
     }
 
+    /// Setups that fail at once free their places at once.
+    #[test]
+    fn one_address_cannot_have_all_turns() {
+        let mut doorman = Doorman::<()>::default();
+        let mut turns = |text: &str, at| {
+            (0..500).filter(|_| doorman.admit(source(text), Duration::from_millis(at)).is_some()).count()
+        };
+        assert_eq!(turns("192.0.2.1:1", 0), SETUPS_PER_SECOND_AND_ADDRESS);
+        assert_eq!(turns("192.0.2.1:2", 900), 0);
+        assert_eq!(turns("192.0.2.2:1", 900), SETUPS_PER_SECOND_AND_ADDRESS);
+        assert_eq!(turns("192.0.2.1:1", 1000), SETUPS_PER_SECOND_AND_ADDRESS);
+    }
+
+    #[test]
+    fn who_goes_on_asking_leaves_room_for_names_that_go() {
+        let mut doorman = Doorman::default();
+        let leave = |doorman: &mut Doorman<u8>, name: String, now| {
+            doorman.enter(name.clone(), source("192.0.2.1:1"), Arc::new(7));
+            doorman.leave(&name, now);
+        };
+        for at in 0..MAX_REMEMBERED {
+            leave(&mut doorman, at.to_string(), Duration::ZERO);
+        }
+        assert!((0..MAX_REMEMBERED).all(|at| doorman.is_gone(&at.to_string(), MEMORY / 2)));
+        leave(&mut doorman, "a:b".to_owned(), MEMORY);
+        assert!(doorman.is_gone("a:b", MEMORY));
+    }
+
     #[test]
     fn setups_are_bounded_in_a_second() {
         let mut doorman = Doorman::<()>::default();
@@ -218,9 +242,9 @@ mod tests {
             let from = |n: u32| SocketAddr::new(IpAddr::V4((0x0a00_0000 + n).into()), 1);
             (0..500).filter(|n| doorman.admit(from(*n), Duration::from_millis(at)).is_some()).count()
         };
-        assert_eq!(burst(0), SETUPS_PER_SECOND as usize);
-        assert_eq!(burst(0), 0);
-        assert_eq!(burst(500), SETUPS_PER_SECOND as usize / 2);
-        assert_eq!(burst(60_000), SETUPS_PER_SECOND as usize, "what is not used is not saved up");
+        assert_eq!(burst(0), SETUPS_PER_SECOND);
+        assert_eq!(burst(999), 0);
+        assert_eq!(burst(1000), SETUPS_PER_SECOND);
+        assert_eq!(burst(60_000), SETUPS_PER_SECOND, "what is not used is not saved up");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 use socket2::{Domain, Socket, Type};
-use str0m::ice::StunMessage;
+use str0m::ice::{StunMessage, StunMessageBuilder, TransId};
 use tokio::net::UdpSocket;
 
 use super::certificate::Certificate;
@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::doorman::Doorman;
 use super::peer::Peer;
 use crate::clock;
-use crate::direct::credentials;
+use crate::direct::credentials::{self, Pair};
 use crate::slots::Slot;
 
 /// The longest datagram that is looked at. Browsers send 1200 bytes and a little.
@@ -26,6 +26,12 @@ const SYSTEM_BUFFER: usize = 4 * 1024 * 1024;
 
 /// How long to wait when the system gives an error instead of a datagram, so that it is not asked without pause.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// The code of a refusal: the request is understood and not granted (RFC 8656, section 19).
+const FORBIDDEN: u16 = 403;
+
+/// Bytes of a refusal, which is shorter than what it answers.
+const MAX_REFUSAL: usize = 128;
 
 /// One who has come: not connected yet, and who it is nobody knows.
 #[derive(Debug)]
@@ -115,6 +121,8 @@ fn take(post: &Arc<Post>, certificate: &Certificate, datagram: &[u8], source: So
     }
     let now = clock::now();
     if doorman.is_gone(username, now) {
+        drop(doorman);
+        post.send(&refusal(message.trans_id(), &credentials.server, hmac)?, source);
         return None;
     }
     let slot = doorman.admit(source, now)?;
@@ -126,4 +134,14 @@ fn take(post: &Arc<Post>, certificate: &Certificate, datagram: &[u8], source: So
     drop(doorman);
     connection.deliver(datagram, source);
     Some(Incoming { peer: Peer::new(connection), source, slot })
+}
+
+/// Says that a connection is gone, to who asks for it and has not noticed. libwebrtc then gives it up at once, whatever
+/// the code, unless that is one of those with a meaning to ICE (`Connection::OnConnectionRequestErrorResponse`).
+fn refusal(to: TransId, server: &Pair, hmac: impl Fn(&[u8], &[&[u8]]) -> [u8; 20]) -> Option<Vec<u8>> {
+    let message = StunMessageBuilder::new().binding().failure().error_code(FORBIDDEN, "gone").build(to);
+    let mut bytes = vec![0; MAX_REFUSAL];
+    let length = message.to_bytes(Some(server.password.as_bytes()), &mut bytes, hmac).ok()?;
+    bytes.truncate(length);
+    Some(bytes)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::Transport as _;
 use libp2p::core::muxing::StreamMuxerExt as _;
+use str0m::ice::{StunMessage, TransId};
 use str0m::{Candidate, IceCreds};
 
 use super::connection::{Connection, LOCAL_V4};
@@ -40,6 +41,49 @@ async fn accept_one(transport: &mut Pin<Box<Transport>>) -> Result<Connected, Er
             return upgrade.await;
         }
     }
+}
+
+/// Accepts all who come, and lets go of those who fail.
+async fn accept_all(mut transport: Pin<Box<Transport>>) {
+    loop {
+        if let TransportEvent::Incoming { upgrade, .. } = poll_fn(|cx| transport.as_mut().poll(cx)).await {
+            tokio::spawn(upgrade);
+        }
+    }
+}
+
+/// A socket that does not wait long: what is lost on loopback was not sent, or there was no room for it.
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    socket
+}
+
+/// Asks with STUN as a client of these names does. What the server says, or the code of its refusal, signed as it should
+/// be; `None` when it says nothing.
+fn ask(socket: &UdpSocket, target: &address::Target, (server, own): &(Pair, Pair)) -> Option<Result<(), u16>> {
+    let provider = str0m::crypto::from_feature_flags();
+    let hmac = |key: &[u8], parts: &[&[u8]]| provider.sha1_hmac_provider.sha1_hmac(key, parts);
+    let (username, id, mut bytes) = (format!("{}:{}", server.ufrag, own.ufrag), TransId::new(), [0; 2048]);
+    let request = StunMessage::binding_request(&username, id, true, 1, 1, true);
+    let length = request.to_bytes(Some(server.password.as_bytes()), &mut bytes, hmac).unwrap();
+    socket.send_to(&bytes[..length], target.socket).unwrap();
+    loop {
+        let (came, _) = socket.recv_from(&mut bytes).ok()?;
+        let Ok(answer) = StunMessage::parse(&bytes[..came]) else { continue };
+        if answer.trans_id() == id {
+            assert!(answer.verify(server.password.as_bytes(), hmac), "signed");
+            assert!(came <= length, "no longer than the question");
+            return Some(answer.error_code().map_or(Ok(()), |(code, _)| Err(code)));
+        }
+    }
+}
+
+/// A record of DTLS: of application data, which is never the first of a connection, or of a handshake.
+fn record(kind: u8, length: usize) -> Vec<u8> {
+    let mut record = vec![kind, 0xfe, 0xfd];
+    record.resize(length, 7);
+    record
 }
 
 fn creds(Pair { ufrag, password }: &Pair) -> IceCreds {
@@ -182,4 +226,33 @@ async fn what_is_not_of_the_protocol_is_not_answered() {
         socket.send_to(datagram, target.socket).unwrap();
     }
     assert!(socket.recv_from(&mut [0; 2048]).is_err());
+}
+
+/// Who has a connection to a relay that was started again goes on asking, and is not to believe in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_a_connection_that_is_gone_is_told_so_and_everybody_else_is_let_in() {
+    let (transport, _, target) = server().await;
+    let accepting = tokio::spawn(accept_all(transport));
+    let (old, new) = (version_2(), version_1());
+    let client = socket();
+    assert_eq!(ask(&client, &target, &old), Some(Ok(())), "nobody knows yet");
+    client.send_to(&record(23, 100), target.socket).unwrap();
+    assert!((0..100).any(|_| ask(&client, &target, &old) == Some(Err(403))));
+    assert_eq!(ask(&client, &target, &new), Some(Ok(())), "another one, from the same port");
+    assert_eq!(ask(&socket(), &target, &version_1()), Some(Ok(())));
+    accepting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_much_before_a_proof_is_given_up() {
+    let (transport, _, target) = server().await;
+    let accepting = tokio::spawn(accept_all(transport));
+    let (names, client) = (version_2(), socket());
+    let sent = (0..200).take_while(|_| {
+        client.send_to(&record(22, 2000), target.socket).unwrap();
+        ask(&client, &target, &names) != Some(Err(403))
+    });
+    let sent = 2000 * sent.count();
+    assert!((50_000..200_000).contains(&sent), "{sent} bytes");
+    accepting.abort();
 }
