@@ -31,6 +31,9 @@ const browser = { ...build('chromium', setupBrowser), name: 'chromium' }
 
 const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
 
+const scenarios = ['test', '-p', 'mesh-sim', '--features', 'scenarios', '--test', 'scenarios']
+const figures = /^(\S+: \d+ nodes, seed|  (ok|MISS|BROKEN) )/
+
 const parts = [
   {
     name: 'gates',
@@ -40,6 +43,7 @@ const parts = [
     },
   },
   tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
+  tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 30, env: nativeEnv, shows: figures }),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),
   tests('www', 'npm', ['test', '--silent', '-w', 'www'], { minutes: 5 }),
@@ -53,7 +57,7 @@ const parts = [
 ]
 
 // These need nothing built.
-const early = new Set(['gates', 'scripts', 'rust', 'fmt', 'clippy', 'clippy-wasm', 'doc', 'doc-wasm'])
+const early = new Set(['gates', 'scripts', 'rust', 'sim', 'fmt', 'clippy', 'clippy-wasm', 'doc', 'doc-wasm'])
 
 main(async () => {
   const chosen = positionals.length === 0 ? parts : parts.filter(part => positionals.includes(part.name))

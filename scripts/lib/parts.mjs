@@ -5,8 +5,9 @@ import { countTests } from './counts.mjs'
 import { Stop, busy, failed, note, ok, seconds, tail } from './print.mjs'
 import { run } from './run.mjs'
 
-// A program whose output is counted. It fails too when it ends with an error, takes too long, or ran no test.
-export function tests(name, command, args, { minutes, env } = {}) {
+// A program whose output is counted. It fails too when it ends with an error, takes too long, or ran no test. Lines that
+// match `shows` are printed even if all is well.
+export function tests(name, command, args, { minutes, env, shows } = {}) {
   return {
     name,
     async run() {
@@ -14,7 +15,8 @@ export function tests(name, command, args, { minutes, env } = {}) {
       const counts = countTests(result.output)
       const why = mishap(result, counts)
       if (why && counts.failed === 0) counts.failed = 1
-      return { ...counts, output: result.output, why }
+      const shown = shows ? result.output.split('\n').filter(line => shows.test(line)).join('\n') : ''
+      return { ...counts, output: result.output, shown, why }
     },
   }
 }
@@ -65,8 +67,9 @@ export async function runParts(parts) {
   return sum
 }
 
-function print(name, { passed, failed: bad, output, why }, ms) {
+function print(name, { passed, failed: bad, output, shown, why }, ms) {
   const line = `${name.padEnd(22)} ${`${passed} passed, ${bad} failed`.padEnd(26)} ${seconds(ms)}`
+  if (bad === 0 && shown) console.log(shown)
   if (bad === 0) return ok(line)
   if (output.trim()) console.log(tail(output, 600))
   failed(line)

@@ -391,6 +391,11 @@ impl Node {
         self.directory.lists(node)
     }
 
+    /// Nodes with a link.
+    pub fn links(&self) -> usize {
+        self.health.links().len()
+    }
+
     /// Entries that are remembered of others, in all components: what must not grow for ever.
     pub fn retained(&self) -> usize {
         let Self { intake, directory, messaging, health, paths, searching, sending, cursors, .. } = self;

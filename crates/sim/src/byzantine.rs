@@ -16,7 +16,7 @@ use crate::overlay::{Message, Rpc};
 const MAX_KEPT: usize = 64;
 
 /// The misdeeds of a host. The default has none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Byzantine {
     /// Messages of others that it does not pass on, nor tells of.
     pub drop: u32,
@@ -28,24 +28,39 @@ pub struct Byzantine {
     pub replay: u32,
     /// How often a bit of a message is turned over.
     pub forge: u32,
-    /// Broadcasts a second that it makes on top of what it is asked for.
+    /// Broadcasts a second that it makes, past what its own node would let it.
     pub flood: u32,
-    /// How often an envelope of its own goes out in two versions of one number, to different neighbours.
-    pub equivocate: u32,
     /// It behaves until then.
     pub from: Micros,
+    /// And again from then on.
+    pub until: Micros,
+}
+
+impl Default for Byzantine {
+    fn default() -> Self {
+        Self {
+            drop: 0,
+            censor: None,
+            delay: Micros(0),
+            replay: 0,
+            forge: 0,
+            flood: 0,
+            from: Micros(0),
+            until: Micros(u64::MAX),
+        }
+    }
 }
 
 impl Byzantine {
-    /// Whether it ever does anything that it should not.
+    /// Whether it does anything that it should not, ever.
     pub fn is_any(&self) -> bool {
-        self.acts(Micros(u64::MAX))
+        let Self { drop, censor: _, delay, replay, forge, flood, from: _, until: _ } = *self;
+        delay > Micros(0) || [drop, replay, forge, flood].into_iter().any(|often| often > 0)
     }
 
-    /// Whether it does anything at `time` that it should not.
+    /// Whether it does at `time`.
     pub fn acts(&self, time: Micros) -> bool {
-        let Self { drop, censor: _, delay, replay, forge, flood, equivocate, from } = self;
-        *from <= time && (*delay > Micros(0) || [drop, replay, forge, flood, equivocate].into_iter().any(|it| *it > 0))
+        self.from <= time && time < self.until && self.is_any()
     }
 
     /// What becomes of `rpc`, which `own` was about to send. `kept`: what it may repeat.

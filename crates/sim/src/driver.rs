@@ -300,7 +300,7 @@ impl World {
         }
     }
 
-    fn publish_wire(&mut self, id: HostId, topic: Topic, wire: bytes::Bytes) {
+    pub(crate) fn publish_wire(&mut self, id: HostId, topic: Topic, wire: bytes::Bytes) {
         let mono = self.host(id).now(self.time).mono;
         let message = Message::new(topic, wire.clone());
         self.ledger.hop(id, id, message.id());

@@ -1,5 +1,11 @@
 //! What goes wrong, by script.
 
+use mesh_proto::gossip::{Batch, Item};
+use mesh_proto::limits::{MAX_ENVELOPE, TTL_MS};
+use mesh_proto::protocol::Topic;
+use mesh_proto::{Envelope, Hlc, Kind, codec, envelope};
+
+use crate::byzantine::Byzantine;
 use crate::id::{HostId, Micros};
 use crate::link::Link;
 use crate::world::{Event, World};
@@ -129,15 +135,34 @@ impl World {
         self.host_mut(id).spec.cost_us = cost_us;
     }
 
-    /// A host makes a second's broadcasts that nobody asked for.
+    /// A host makes a second's broadcasts that nobody asked for, past its own node, which would not let it.
     pub(crate) fn flood(&mut self, id: HostId) {
-        if !self.host(id).is_up() {
+        let (time, mesh) = (self.time, self.mesh);
+        let host = self.host(id);
+        let Byzantine { flood, until, .. } = host.spec.byzantine;
+        if !host.is_up() || until <= time {
             return;
         }
-        for _ in 0..self.host(id).spec.byzantine.flood {
-            let body = self.number().to_be_bytes().to_vec().into();
-            self.with(id, |node, now| node.publish("flood".to_owned(), body, now).is_ok());
+        let (key, now) = (host.key.clone(), host.now(time));
+        // Above whatever its node has said.
+        let first = (now.unix + 3_600_000) * 1000;
+        for number in 0..u64::from(flood) {
+            let item = Item { topic: "flood".to_owned(), body: number.to_be_bytes().to_vec().into() };
+            let payload = codec::encode(&Batch { items: vec![item] }, MAX_ENVELOPE).expect("it is small");
+            let envelope = Envelope {
+                v: envelope::VERSION,
+                mesh,
+                kind: Kind::SwarmBroadcast,
+                from: key.node(),
+                seq: first + number,
+                clock: Hlc::at(now.unix),
+                ttl: TTL_MS,
+                payload: payload.into(),
+            };
+            let wire = envelope.sign(&key).expect("it is small").wire().clone();
+            self.publish_wire(id, Topic::Swarm, wire);
         }
-        self.agenda.push(self.time + Micros::from_ms(1_000), Event::Flood(id));
+        self.settle(id);
+        self.agenda.push(time + Micros::from_ms(1_000), Event::Flood(id));
     }
 }

@@ -12,6 +12,7 @@ use crate::world::World;
 mod broadcast;
 mod churn;
 mod crash;
+mod idle;
 mod join;
 mod partition;
 mod sybil;
@@ -46,6 +47,7 @@ impl Scenario {
 
 /// All of them.
 pub const ALL: &[Scenario] = &[
+    idle::SCENARIO,
     join::SCENARIO,
     broadcast::SCENARIO,
     partition::SCENARIO,
@@ -56,7 +58,7 @@ pub const ALL: &[Scenario] = &[
     sybil::CENSOR,
     sybil::COLD_BOOT,
     sybil::FLASH,
-    sybil::FLOOD,
+    sybil::FLOODED,
 ];
 
 /// The scenario of that name.

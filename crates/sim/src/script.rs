@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use mesh_core::Mono;
 use mesh_core::node::Target;
 use mesh_proto::NodeId;
 use mesh_proto::agent::AgentRecord;
@@ -130,10 +131,25 @@ impl World {
                 ));
             }
         }
+        for host in self.hosts.iter().filter(|host| !host.frozen && host.spec.cost_us == 0) {
+            let Some(process) = &host.process else { continue };
+            let peers = process.node.topology().peers;
+            let limit = silence(peers.len() as u64);
+            let forgotten = |heard: Mono| Micros::from_ms(heard.0) + limit < now;
+            if let Some((node, _)) = peers.iter().find(|(_, (peer, _))| !peer.suspect && forgotten(peer.last_heard)) {
+                broken.push(("silence is suspected", format!("{}: nothing of {node:?} for over {limit:?}", host.id)));
+            }
+        }
         for (rule, what) in broken {
             self.ledger.violated(rule, now, what);
         }
     }
+}
+
+/// How long a member may be silent before everybody else suspects it: the pace of heartbeats in a mesh of that size (core's
+/// health), four missed ones, and a look.
+fn silence(members: u64) -> Micros {
+    Micros::from_ms(2_500.max(50 * members) * 5)
 }
 
 fn body(token: u64, len: usize) -> Bytes {

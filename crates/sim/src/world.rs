@@ -87,6 +87,7 @@ pub struct World {
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
     verifier: Arc<Memory>,
+    configure: fn(&mut node::Config),
     next_key: u64,
     next_number: u64,
     events: u64,
@@ -109,11 +110,17 @@ impl World {
             ledger: Ledger::default(),
             trace: Trace::default(),
             verifier: Arc::new(Memory::default()),
+            configure: |_| {},
             next_key: 0,
             next_number: 0,
             events: 0,
             at_once: 0,
         }
+    }
+
+    /// Has `configure` change the configuration of every node that starts from now on.
+    pub fn configure(&mut self, configure: fn(&mut node::Config)) {
+        self.configure = configure;
     }
 
     /// A host that starts now.
@@ -285,7 +292,7 @@ impl World {
         let seeds: Vec<_> = self.host(id).spec.seeds.iter().map(|seed| self.host(*seed).node).collect();
         let rng = self.chance.fork();
         let (time, seed, mesh) = (self.time, self.seed, self.mesh);
-        let verifier = self.verifier.clone();
+        let (verifier, configure) = (self.verifier.clone(), self.configure);
         let host = self.host_mut(id);
         host.run += 1;
         let now = host.now(time);
@@ -295,6 +302,7 @@ impl World {
         if let Some(companions) = host.spec.companions {
             config.paths.companions = companions;
         }
+        configure(&mut config);
         let entropy = entropy(seed, u64::from(id.0) << 24 | u64::from(host.run) << 8 | 3);
         let node = Node::new(config, host.key.clone(), mesh, seeds, entropy, now);
         host.process = Some(Process {

@@ -20,7 +20,7 @@ enum Shape {
     ColdBoot,
     /// They behave for two minutes, and then pass nothing on.
     Flash,
-    /// Each says ten times what it may.
+    /// A quarter of the swarm says twice what it may, for ten seconds.
     Flood,
 }
 
@@ -36,8 +36,10 @@ pub(super) const FLASH: Scenario =
     scenario("flash", "attackers behave for two minutes and then pass nothing on", |o| {
         run(Shape::Flash, FLASH.name, o)
     });
-pub(super) const FLOOD: Scenario =
-    scenario("flood", "attackers say ten times what they may", |o| run(Shape::Flood, FLOOD.name, o));
+pub(super) const FLOODED: Scenario =
+    scenario("flood", "for ten seconds a quarter of the swarm says twice what it may", |o| {
+        run(Shape::Flood, FLOODED.name, o)
+    });
 
 const fn scenario(name: &'static str, about: &'static str, run: fn(Options) -> Report) -> Scenario {
     Scenario { name, about, nodes: 100, run }
@@ -45,6 +47,9 @@ const fn scenario(name: &'static str, about: &'static str, run: fn(Options) -> R
 
 /// Attackers for each honest host.
 const SYBILS: usize = 4;
+
+/// Broadcasts a second of one that floods: an author may say 200 (core's intake).
+const FLOOD: u32 = 400;
 
 const PROBES: u64 = 50;
 
@@ -57,14 +62,20 @@ fn run(shape: Shape, name: &'static str, options: Options) -> Report {
     };
     let victim = swarm.hosts.first().copied();
     let mut attackers = Vec::new();
-    for place in 0..options.nodes * SYBILS {
+    let count = if shape == Shape::Flood { options.nodes.div_ceil(SYBILS) } else { options.nodes * SYBILS };
+    for place in 0..count {
         if together && place % SYBILS == 0 {
             swarm.join();
         }
         attackers.push(swarm.attack(shape, victim, place));
-        swarm.world.run_for(Micros(20_000_000 / (options.nodes * SYBILS) as u64));
+        swarm.world.run_for(Micros(20_000_000 / count as u64));
     }
-    swarm.run(Micros::from_ms(30_000));
+    let end = swarm.world.time() + Micros::from_ms(30_000);
+    if shape == Shape::Flood {
+        swarm.world.run_to(Micros::from_ms(62_000));
+        swarm.probe(&mut report, "broadcasts while it floods", PROBES, Goal::AtLeast(99.9));
+    }
+    swarm.run(end - swarm.world.time());
     report.figure(
         "attackers among an honest host's neighbours, 30 s after",
         swarm.infiltrated(&attackers),
@@ -101,7 +112,11 @@ impl Swarm {
                 let from = Micros(now.0.max(25_000_000)) + Micros::from_ms(120_000);
                 Byzantine { drop: MILLION, from, ..Byzantine::default() }
             }
-            Shape::Flood => Byzantine { flood: 500, ..Byzantine::default() },
+            Shape::Flood => {
+                let from = Micros::from_ms(60_000);
+                let until = from + Micros::from_ms(10_000);
+                Byzantine { flood: FLOOD, from, until, ..Byzantine::default() }
+            }
         };
         let relay = |step: usize| self.relays[(place + step) % self.relays.len()];
         let seeds = match (shape, victim) {
