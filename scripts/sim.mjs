@@ -1,9 +1,10 @@
 // `npm run sim [-- ARGUMENTS]`: builds the simulator, optimised, and plays with it; `-- --help` tells how. `npm run sim:long`
 // plays every scenario with many seeds, which takes an hour or two.
 
+import { locked } from './build-wasm.mjs'
 import { main } from './lib/print.mjs'
 import { hand, must, progress } from './lib/run.mjs'
-import { locked, nativeEnv } from './lib/toolchain.mjs'
+import { nativeEnv } from './lib/toolchain.mjs'
 
 const LONG = ['--seeds', '50']
 

@@ -1,6 +1,8 @@
 //! Every scenario meets its goals and breaks no rule, whatever the seed, and a seed gives one trace. A seed that fails is
 //! printed with the command that plays it again.
 
+#![allow(clippy::print_stdout, reason = "figures are what a scenario is played for")]
+
 use mesh_sim::scenario::{self, Options};
 
 /// Plays `name` with several seeds, the first of them twice.
