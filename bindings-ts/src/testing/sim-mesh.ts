@@ -9,6 +9,8 @@ import { checkLink, checkOptions, checkVirtual, type LinkOptions, type NodeRef, 
 
 const LIMIT_MS = 60_000
 const EVERY_MS = 100
+// In which nodes that know each other through relays connect directly, and gossip finds its paths.
+const SETTLE_MS = 10_000
 
 /**
  * Makes a mesh of many nodes in one process, in which time, the network and all that goes wrong are simulated and the nodes
@@ -36,7 +38,10 @@ export async function createSimMesh(options: SimMeshOptions): Promise<SimMesh> {
     const world = World.open({ seed: plan.seed, relays: plan.relays, pages: plan.names.length - plan.relays, link })
     return new Engine(world, tell)
   })
-  if (options.settled ?? true) await sim.waitForConvergence(LIMIT_MS)
+  if (options.settled ?? true) {
+    await sim.waitForConvergence(LIMIT_MS)
+    await sim.run(SETTLE_MS)
+  }
   return sim
 }
 
@@ -249,11 +254,7 @@ export class SimMesh {
     if (store !== 'kept' && store !== 'lost') throw invalid("store must be 'kept' or 'lost'")
     const started = this.node(node)
     if (started.running) throw invalid(`${started.id} runs already`)
-    this.#engine.call(world => {
-      // One that is still saying goodbye.
-      world.crash(started.host, false)
-      world.restart(started.host, store === 'lost')
-    })
+    this.#engine.call(world => world.restart(started.host, store === 'lost'))
     started.begin()
   }
 

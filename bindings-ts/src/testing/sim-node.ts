@@ -45,6 +45,7 @@ export class SimNode implements MeshEventTarget {
   readonly #messages: Message[] = []
   readonly #broadcasts: Broadcast[] = []
   #process: SimProcess | undefined
+  #core: Core | undefined
   #mesh: Mesh | undefined
 
   /** @internal */
@@ -232,14 +233,16 @@ export class SimNode implements MeshEventTarget {
   begin(): void {
     const process = new SimProcess(this.#engine, this.host, () => this.#leave())
     this.#process = process
-    this.#mesh = new Mesh('simulation', new Core(process as Omit<SimProcess, never> as unknown as MeshNode), this.#hub, 0)
+    this.#core = new Core(process as Omit<MeshNode, typeof Symbol.dispose> as MeshNode)
+    this.#mesh = new Mesh('simulation', this.#core, this.#hub, 0)
   }
 
   /** @internal Its process has ended. */
   end(why: string): void {
     const mesh = this.#mesh
+    if (this.#core) this.#core.whyClosed = why
     this.#process?.end(new MeshError('closed', why))
-    this.#process = this.#mesh = undefined
+    this.#process = this.#core = this.#mesh = undefined
     void mesh?.close()
   }
 
@@ -250,7 +253,7 @@ export class SimNode implements MeshEventTarget {
 
   // It has said goodbye by itself.
   #leave(): void {
-    this.#process = this.#mesh = undefined
+    this.#process = this.#core = this.#mesh = undefined
     const end = () => {
       if (!this.running) this.#engine.call(world => world.crash(this.host, false))
     }

@@ -32,7 +32,8 @@ export interface SimMeshOptions {
   /** What all links are like. */
   link?: LinkOptions | undefined
   /**
-   * Whether to let virtual time pass until all nodes have joined and know each other. With `false` the simulation is given
+   * Whether to let virtual time pass until all nodes have joined and know each other, and ten seconds more, in which they
+   * connect directly. With `false` the simulation is given
    * at its first moment, for scripts that look at joining itself. Default `true`.
    */
   settled?: boolean | undefined

@@ -157,10 +157,14 @@ impl SimWorld {
         Ok(())
     }
 
-    /// Starts a host's process again, with its key or with a new one.
+    /// Starts a host's process again, with its key or with a new one. One that is saying goodbye ends first.
     pub fn restart(&self, host: u32, lost: bool) -> Result<(), MeshFault> {
         let mut world = self.world.borrow_mut();
         let host = known(&world, host)?;
+        if world.node(host).is_some() {
+            world.crash(host, Crash::Process);
+            world.forget_told(host);
+        }
         world.restart(host, if lost { Store::Lost } else { Store::Kept });
         Ok(())
     }
