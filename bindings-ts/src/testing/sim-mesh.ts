@@ -49,7 +49,14 @@ export async function createSimMesh(options: SimMeshOptions): Promise<SimMesh> {
 export interface SimSide {
   /** Its nodes and relays. */
   readonly nodes: readonly SimNode[]
-  /** Whether all of them that run know each other, suspect nobody among them, and are connected. */
+  /**
+   * Whether all of them that run know each other, suspect nobody among them, and are connected.
+   *
+   * @example
+   * ```ts
+   * assert.ok(left.isHealthy())
+   * ```
+   */
   isHealthy(): boolean
 }
 
@@ -121,17 +128,25 @@ export class SimMesh {
   }
 
   /**
-   * Lets virtual time pass until a promise of a node's settles, and gives what it gives; or until a condition holds, and
-   * gives the virtual milliseconds that took. A condition may be asynchronous, but must not wait for virtual time.
+   * Lets virtual time pass until a condition holds. It may be asynchronous, but must not wait for virtual time.
    *
-   * @throws MeshError `timeout` past `limitMs`, `closed`, and what the promise or the condition throws
+   * @returns the virtual milliseconds that it took
+   * @throws MeshError `timeout` past `limitMs`, `closed`, and what the condition throws
    * @example
    * ```ts
-   * const agents = await sim.runUntil(sim.nodes[0].discoverAgents())
    * const ms = await sim.runUntil(() => sim.isFullyConnected(), { limitMs: 10_000 })
    * ```
    */
   async runUntil(condition: () => boolean | Promise<boolean>, options?: SimLimit): Promise<number>
+  /**
+   * Lets virtual time pass until a promise of a node's settles, and gives what it gives.
+   *
+   * @throws MeshError `timeout` past `limitMs`, `closed`, and what the promise rejects with
+   * @example
+   * ```ts
+   * const agents = await sim.runUntil(sim.nodes[0].discoverAgents())
+   * ```
+   */
   async runUntil<T>(promise: Promise<T>, options?: SimLimit): Promise<T>
   async runUntil<T>(what: Promise<T> | (() => boolean | Promise<boolean>), options: SimLimit = {}): Promise<T | number> {
     if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
