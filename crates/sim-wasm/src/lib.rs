@@ -303,7 +303,18 @@ fn what(event: Event, receipts: &Receipts) -> Option<SimWhat> {
         Event::Directory(directory::Event::Found { id, agents }) => {
             Some(SimWhat::Found { search: id.0, agents: agents.into_iter().map(convert::agent).collect() })
         }
-        event => told::core(event, receipts).map(|event| SimWhat::Event { event }),
+        event @ (Event::Seed { .. }
+        | Event::Joined { .. }
+        | Event::PeerConnected { .. }
+        | Event::PathChanged { .. }
+        | Event::PeerDisconnected { .. }
+        | Event::PeerSuspected { .. }
+        | Event::PeerRecovered { .. }
+        | Event::Directory(_)
+        | Event::Message(_)
+        | Event::Broadcast { .. }
+        | Event::Weights(_)
+        | Event::Offence { .. }) => told::core(event, receipts).map(|event| SimWhat::Event { event }),
     }
 }
 
