@@ -23,8 +23,8 @@ use crate::convert::millis;
 use crate::error::{ErrorCode, MeshFault, peer_text};
 use crate::pull::Receipts;
 use crate::types::{
-    AgentCriteria, AgentInfo, DiscoverOptions, LinkInfo, MeshEvent, MeshMetrics, NetworkTopology, NodeConfig,
-    PeerAgent, PeerInfo, PeerStatus, SendOptions, SendReceipt, ShareOptions, ShareReceipt, WeightsInfo,
+    AgentCriteria, AgentInfo, DiscoverOptions, LinkInfo, MeshEvent, MeshHealth, MeshMetrics, NetworkTopology,
+    NodeConfig, PeerAgent, PeerInfo, PeerStatus, SendOptions, SendReceipt, ShareOptions, ShareReceipt, WeightsInfo,
 };
 
 /// Milliseconds in which a message is delivered or fails, unless the caller says otherwise.
@@ -224,6 +224,7 @@ impl MeshNode {
             mesh_id: self.mesh_id(),
             links: links.collect(),
             peers: peers.collect(),
+            health: MeshHealth::from(&topology.condition),
         };
         Ok(topology.into_ts()?)
     }
