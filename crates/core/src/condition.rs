@@ -97,6 +97,8 @@ pub struct Signs {
     pub stand_ins: usize,
     /// Links to members, relays included.
     pub links: usize,
+    /// Whether this node makes links to members of its own accord; else one to a relay has to do.
+    pub companions: bool,
     /// Members that are watched, and those of them that are suspected.
     pub members: (usize, usize),
     /// Whether the mesh has fallen apart.
@@ -173,11 +175,11 @@ fn relays(Signs { relays: (all, connected), stand_ins, .. }: Signs) -> (u8, Opti
     (score, Some(reason))
 }
 
-fn links(Signs { links, members: (members, _), .. }: Signs) -> (u8, Option<Reason>) {
+fn links(Signs { links, companions, members: (members, _), .. }: Signs) -> (u8, Option<Reason>) {
     if members == 0 && links == 0 {
         return (0, Some(Reason::Alone));
     }
-    let enough = ENOUGH_LINKS.min(members.max(1));
+    let enough = if companions { ENOUGH_LINKS.min(members.max(1)) } else { 1 };
     let lacking = links < enough;
     (share(links, enough), lacking.then_some(Reason::FewLinks { links, enough }))
 }
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn judgements() {
-        let well = Signs { relays: (2, 2), links: 8, members: (50, 0), ..Signs::default() };
+        let well = Signs { relays: (2, 2), companions: true, links: 8, members: (50, 0), ..Signs::default() };
         let mut lossy = Losses::default();
         (0..4).for_each(|_| lossy.count(true));
         for (name, signs, score, reason) in [
@@ -213,6 +215,7 @@ mod tests {
             ),
             ("alone", Signs { links: 0, members: (0, 0), ..well }, 0, Some("no other member is known")),
             ("a mesh of two", Signs { links: 1, members: (1, 0), ..well }, 100, None),
+            ("links through a relay only", Signs { links: 1, companions: false, ..well }, 100, None),
             ("few links", Signs { links: 1, ..well }, 33, Some("connected to 1 members, 3 would be safe")),
             ("one is silent", Signs { members: (50, 1), ..well }, 98, Some("1 of 50 members are silent")),
             (
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first() {
-        let signs = Signs { relays: (2, 1), links: 1, members: (10, 1), ..Signs::default() };
+        let signs = Signs { relays: (2, 1), companions: true, links: 1, members: (10, 1), ..Signs::default() };
         let condition = Condition::of(signs);
         assert_eq!(condition.score, 33);
         assert!(matches!(condition.reasons().next(), Some(Reason::FewLinks { .. })));

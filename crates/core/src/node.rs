@@ -396,6 +396,7 @@ impl Node {
             relays: (self.membership.seeds(), self.membership.connected_seeds()),
             stand_ins: self.membership.connected_stand_ins(),
             links: self.health.links().len(),
+            companions: self.paths.has_companions(),
             members: self.health.silent(),
             split: self.health.is_split(),
             losses: self.losses,

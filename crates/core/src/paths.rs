@@ -165,6 +165,11 @@ impl Paths {
         Self { config, node, paths: BTreeMap::new(), next_tend: now.mono, outputs: VecDeque::new() }
     }
 
+    /// Whether links to members are made that nobody has asked for.
+    pub fn has_companions(&self) -> bool {
+        self.config.ability == Ability::Able && self.config.companions > 0
+    }
+
     /// Why the link to `node` is relayed; nothing when it is not.
     pub fn why(&self, node: &NodeId) -> Option<Why> {
         let path = self.paths.get(node)?;

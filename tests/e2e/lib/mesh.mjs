@@ -36,6 +36,13 @@ class World {
     this.relay = relay
   }
 
+  // Another relay, in touch with the first.
+  async secondRelay() {
+    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, key: 'second.key', peers: [this.relay.address] })
+    this.#ends.push(() => relay.end())
+    return relay
+  }
+
   // A proxy in front of the relay.
   async proxy(options) {
     const proxy = await Proxy.start(this.relay.port, options)

@@ -6,11 +6,11 @@ import { Program } from './program.mjs'
 
 export class Relay {
   // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again. With `mdns` it looks
-  // for peers on the local network. `listen`: further listeners.
-  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false, listen = [] }) {
+  // for peers on the local network. `listen`: further listeners. `peers`: relays to stay in touch with.
+  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false, listen = [], peers = [] }) {
     const listeners = [`/ip4/127.0.0.1/tcp/${port}/ws`, ...listen]
     const addresses = [...listeners.flatMap(address => ['--listen', address]), '--http', '127.0.0.1:0']
-    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, ...(mdns ? [] : ['--no-mdns']), '--stun', 'off']
+    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, ...(mdns ? [] : ['--no-mdns']), '--stun', 'off', ...peers.flatMap(address => ['--peer', address])]
     const program = Program.spawn(relayBinary(), args, { cwd: dir })
     const relay = new Relay(program)
     try {
