@@ -1,7 +1,7 @@
-// Builds the wasm core and its JavaScript glue, by the settings in wasm-pack.toml:
+// Builds the wasm core, the simulator and their JavaScript glue, by the settings in wasm-pack.toml:
 //   node scripts/build-wasm.mjs [--profile web|dev]
-// cargo -> one .wasm, wasm-bindgen -> bindings-ts/src/generated. Skipped when the sources, the settings, the compiler and
-// the output are those of the last build.
+// For each: cargo -> one .wasm, wasm-bindgen -> bindings-ts/src/generated. Skipped when the sources, the settings, the
+// compiler and the output are those of the last build.
 
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -17,8 +17,18 @@ import { parseToml } from './lib/toml.mjs'
 
 export const settings = () => parseToml(readFileSync(at('wasm-pack.toml'), 'utf8'))
 
+// Everything that is compiled to wasm, each with settings of its own. One after the other: what two crates ask of a third
+// one would else be in both.
+export function artifacts() {
+  const { simulator, ...config } = settings()
+  return [{ ...config, stamp: 'wasm' }, { ...config, ...simulator, stamp: 'wasm-sim' }]
+}
+
 export async function buildWasm(profileName) {
-  const config = settings()
+  for (const artifact of artifacts()) await buildArtifact(artifact, profileName)
+}
+
+async function buildArtifact(config, profileName) {
   const name = profileName ?? config['default-profile']
   const profile = config.profiles[name]
   if (!profile) throw new Stop(`wasm-pack.toml has no profile ${name}`, `one of: ${Object.keys(config.profiles).join(', ')}`)
@@ -27,17 +37,17 @@ export async function buildWasm(profileName) {
   if (!toolchain || !bindgen) throw new Stop('the wasm tools are not set up', 'npm run setup')
 
   const inputs = {
-    paths: [...crateFolders(config.crate), at('Cargo.toml'), at('Cargo.lock'), at('wasm-pack.toml')],
+    paths: [...crateFolders(config.crate), ...(config.sources ?? []).map(path => at(path)), at('Cargo.toml'), at('Cargo.lock'), at('wasm-pack.toml')],
     extra: [name, toolchain.version, toolchain.libdir, bindgenVersion()],
   }
   const outputs = ['.js', '.d.ts', '_bg.wasm', '_bg.wasm.d.ts'].map(end => at(config['out-dir'], config['out-name'] + end))
-  if (isFresh('wasm', inputs, outputs)) return ok('wasm: up to date')
-  busy(`wasm: compiling ${config.crate}, profile ${name} (3 min the first time)`)
+  if (isFresh(config.stamp, inputs, outputs)) return ok(`${config.stamp}: up to date`)
+  busy(`${config.stamp}: compiling ${config.crate}, profile ${name} (3 min the first time)`)
   const began = Date.now()
   await compile(config, profile, toolchain)
   await bind(config, profile, bindgen)
-  stamp('wasm', inputs, outputs)
-  ok(`wasm: built (${seconds(Date.now() - began)})`)
+  stamp(config.stamp, inputs, outputs)
+  ok(`${config.stamp}: built (${seconds(Date.now() - began)})`)
 }
 
 // The cargo call that builds, checks or lints the wasm crate: what CI does must share this build's target directory.

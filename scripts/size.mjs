@@ -3,20 +3,23 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
-import { settings } from './build-wasm.mjs'
+import { artifacts, settings } from './build-wasm.mjs'
 import { files } from './lib/fresh.mjs'
 import { at } from './lib/paths.mjs'
 import { Stop, main } from './lib/print.mjs'
 
 // [{ what, bytes, limit }], the limits of wasm-pack.toml in their order.
 export function sizes() {
-  const { budget, 'out-dir': outDir, 'out-name': outName } = settings()
-  const wasm = read(at(outDir, `${outName}_bg.wasm`))
+  const { budget } = settings()
+  const [wasm, sim] = artifacts().map(({ 'out-dir': outDir, 'out-name': outName }) => read(at(outDir, `${outName}_bg.wasm`)))
   const wrapper = scripts(at('bindings-ts/dist'))
   const measured = {
     'wasm-raw': wasm.length,
     'wasm-gzip': gzip(wasm),
     'wasm-brotli': brotli(wasm),
+    'sim-raw': sim.length,
+    'sim-gzip': gzip(sim),
+    'sim-brotli': brotli(sim),
     'wrapper-gzip': gzip(wrapper),
   }
   return Object.entries(budget).map(([what, limit]) => ({ what, bytes: measured[what], limit }))

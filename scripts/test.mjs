@@ -42,7 +42,7 @@ const parts = [
       return { ...counts, output: lines.join('\n') }
     },
   },
-  tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
+  tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
   tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 30, env: nativeEnv, shows: figures }),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),

@@ -6,7 +6,7 @@ import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inPackage } from './tools.mjs'
 
-const ENTRIES = ['dist/index.d.ts', 'dist/platform/slim.d.ts', 'dist/platform/mesh-wasm.d.ts']
+const ENTRIES = ['dist/index.d.ts', 'dist/platform/slim.d.ts', 'dist/platform/mesh-wasm.d.ts', 'dist/testing/index.d.ts']
 export const reportPath = inPackage('api-report.md')
 
 export function apiReport() {

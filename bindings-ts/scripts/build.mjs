@@ -1,11 +1,11 @@
-// `npm run build -w bindings-ts`: src/ -> dist/, with the wasm core and its glue, which another build has put into
-// src/generated/, copied along.
+// `npm run build -w bindings-ts`: src/ -> dist/, with the wasm core, the simulator and their glue, which another build has
+// put into src/generated/, copied along.
 
 import { cpSync, existsSync, rmSync } from 'node:fs'
 import { inPackage, tsc } from './tools.mjs'
 
-if (!existsSync(inPackage('src/generated/mesh_wasm_bg.wasm'))) {
-  console.error('bindings-ts/src/generated holds no wasm core. Build it first, in the root folder: npm run build -- --wasm')
+if (!['mesh_wasm', 'mesh_sim'].every(name => existsSync(inPackage(`src/generated/${name}_bg.wasm`)))) {
+  console.error('bindings-ts/src/generated holds no wasm core, or no simulator. Build it first, in the root folder: npm run build -- --wasm')
   process.exit(1)
 }
 // A file that is gone from src/ must not live on in dist/.

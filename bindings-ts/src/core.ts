@@ -27,6 +27,8 @@ export class Core {
   onClosing: () => void = () => {}
   /** Called once: without an error when closed, with one when the core is dead. */
   onEnd: (error?: MeshError) => void = () => {}
+  /** What calls are told that `close()` ends. */
+  whyClosed = 'the mesh is closed'
   readonly #node: MeshNode
   readonly #pending = new Set<(error: MeshError) => void>()
   #refusal: MeshError | undefined
@@ -101,7 +103,7 @@ export class Core {
 
   async #close(options: CallOptions, pumped: Promise<void>): Promise<void> {
     if (this.#dead) return
-    const closed = new MeshError('closed', 'the mesh is closed')
+    const closed = new MeshError('closed', this.whyClosed)
     this.#refusal = closed
     this.onClosing()
     const { signal, timeoutMs = CLOSE_TIMEOUT_MS } = options

@@ -9,6 +9,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { launch } from '../browser/lib/chromium.mjs'
 import { Watch } from '../browser/lib/watch.mjs'
 import { startMesh, until } from '../e2e/lib/mesh.mjs'
@@ -75,9 +76,22 @@ test('esbuild: a classic worker, which has no WebRTC', LIMIT, async t => {
 })
 
 test('no bundler: a page with an import map', LIMIT, async t => {
-  const [, map] = /<script type="importmap">([\s\S]*?)<\/script>/.exec(readFileSync(join(project, 'plain/index.html'), 'utf8'))
-  const hash = createHash('sha256').update(map).digest('base64')
-  await meetsDirectly(await site(t, '.', policy({ scripts: [`'sha256-${hash}'`] })), '/plain/index.html')
+  await meetsDirectly(await siteWithMap(t, 'plain/index.html'), '/plain/index.html')
+})
+
+test('a simulation in a page: by Vite, and without a bundler, as in Node.js', LIMIT, async t => {
+  const { createSimMesh } = await import(pathToFileURL(join(project, 'node_modules/neural-mesh/dist/testing/node.js')).href)
+  const { simulate } = await import(pathToFileURL(join(project, 'simulate.js')).href)
+  const expected = await simulate(createSimMesh)
+  assert.equal(expected.payload, 'hello')
+  const pages = [[await site(t, 'vite/dist'), '/vite/simulate.html'], [await siteWithMap(t, 'plain/simulate.html'), '/plain/simulate.html']]
+  for (const [server, path] of pages) {
+    const { tab, watch } = await open(server, path)
+    assert.deepEqual(await tab.evaluate(() => globalThis.simulate()), expected)
+    assert.deepEqual([...watch.complaints, ...server.violations], [])
+    assert.deepEqual(watch.requests.filter(url => url.includes('mesh_wasm') && url.endsWith('.wasm')), [], 'the core is not loaded')
+    await tab.context().close()
+  }
 })
 
 test('a policy without wasm-unsafe-eval is named in the error', LIMIT, async t => {
@@ -140,6 +154,13 @@ async function site(t, folder = '.', csp = policy()) {
   const server = await serve(join(project, folder), csp)
   t.after(() => server.close())
   return server
+}
+
+// A server of the whole project, which lets the import map of that page through.
+async function siteWithMap(t, page) {
+  const [, map] = /<script type="importmap">([\s\S]*?)<\/script>/.exec(readFileSync(join(project, page), 'utf8'))
+  const hash = createHash('sha256').update(map).digest('base64')
+  return site(t, '.', policy({ scripts: [`'sha256-${hash}'`] }))
 }
 
 async function meetsDirectly(server, path) {

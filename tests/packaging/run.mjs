@@ -45,7 +45,7 @@ test('the check of the tarball notices what is wrong', () => {
   broken.set('dist/extra.js', Buffer.from("import './absent.js'\nimport { x } from 'undeclared'\n"))
   broken.delete(pkg.types.replace(/^\.\//, ''))
   const complaints = checkTarball(pkg, broken).join('\n')
-  for (const expected of ['copy.wasm is not in "files"', 'the wasm should be there once', './absent.js', 'undeclared', 'types:']) {
+  for (const expected of ['copy.wasm is not in "files"', 'the core and the simulator should be there once', './absent.js', 'undeclared', 'types:']) {
     assert.ok(complaints.includes(expected), `${expected} is missing in\n${complaints}`)
   }
 })
@@ -65,6 +65,12 @@ test('a TypeScript project type-checks against it, by the rules of Node.js', asy
   for (const rules of ['nodenext', 'node16']) {
     await tsc(consumer, '--project', '.', '--preserveSymlinks', '--module', rules, '--moduleResolution', rules)
   }
+})
+
+test('a mesh is simulated', { timeout: 60_000 }, async () => {
+  const sim = start(consumer, process.execPath, ['simulate.mjs'])
+  assert.deepEqual(JSON.parse(await sim.line()), { payload: 'hello', trace: 16 })
+  assert.equal(await sim.exit, 0, 'a simulation leaves nothing that keeps the process alive')
 })
 
 test('two processes exchange a message through a relay', { timeout: 120_000 }, async () => {

@@ -30,7 +30,8 @@ function checkFiles(pkg, files) {
   const strays = names.filter(name => /\.test\.|\.tsbuildinfo$|(^|\/)(tests?|node_modules)\/|(^|\/)\.[^/]/.test(name))
   complaints.push(...strays.map(name => `${name} does not belong in the package`))
   const wasm = names.filter(name => name.endsWith('.wasm'))
-  if (wasm.length !== 1) complaints.push(`the wasm should be there once: ${wasm.join(', ') || 'none'}`)
+  const expected = ['dist/generated/mesh_sim_bg.wasm', 'dist/generated/mesh_wasm_bg.wasm']
+  if (wasm.sort().join() !== expected.join()) complaints.push(`the core and the simulator should be there once: ${wasm.join(', ') || 'none'}`)
   // A second copy of it, as base64 inside a script, would show by its size.
   const big = names.filter(name => /\.[mc]?js$/.test(name) && files.get(name).length > 300_000)
   complaints.push(...big.map(name => `${name} has ${files.get(name).length} bytes`))

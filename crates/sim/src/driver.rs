@@ -418,6 +418,7 @@ impl World {
     /// What the application is told. It takes every message at once.
     fn told(&mut self, id: HostId, event: Told) {
         let time = self.time;
+        self.note(id, &event);
         if let Told::Message(incoming) = &event {
             let (from, session, number) = (incoming.from, incoming.session, incoming.message.number);
             self.ledger.told(id, &event, time);
@@ -426,8 +427,9 @@ impl World {
                 process.due = None;
                 process.node.taken(from, session, number, now);
             }
-            return;
+            return self.keep(id, event);
         }
         self.ledger.told(id, &event, time);
+        self.keep(id, event);
     }
 }

@@ -113,6 +113,29 @@ impl Ledger {
         self.sent.insert(token, Sent { from: host, author, call, at, deadline, taken: 0, ended: None });
     }
 
+    /// The sender does not wait for it any more.
+    pub(crate) fn given_up(&mut self, from: HostId, call: CallId) {
+        if let Some(token) = self.calls.remove(&(from, call)) {
+            self.sent.remove(&token);
+        }
+    }
+
+    /// A send whose body has no number is said to have arrived: notes it if `taker` took that message of `author`'s run.
+    pub(crate) fn confirm(
+        &mut self,
+        from: HostId,
+        call: CallId,
+        taker: Option<HostId>,
+        (author, (run, number)): (NodeId, (u64, u64)),
+    ) {
+        let last = taker.and_then(|taker| self.order.get(&(taker, author, run)));
+        if last.is_some_and(|last| *last >= number)
+            && let Some(sent) = self.calls.get(&(from, call)).and_then(|token| self.sent.get_mut(token))
+        {
+            sent.taken += 1;
+        }
+    }
+
     /// Counts hops and copies from now on.
     pub(crate) fn follow_flows(&mut self) {
         self.flowing = true;

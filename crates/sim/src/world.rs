@@ -18,6 +18,7 @@ use crate::id::{HostId, Micros};
 use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::network::Network;
+use crate::observe::Told;
 use crate::overlay::Overlay;
 use crate::trace::Trace;
 use crate::verifier::Memory;
@@ -86,6 +87,7 @@ pub struct World {
     pub(crate) chance: Chance,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
+    pub(crate) told: Told,
     verifier: Arc<Memory>,
     configure: fn(&mut node::Config),
     next_key: u64,
@@ -109,6 +111,7 @@ impl World {
             chance: Chance::new(seed, 1),
             ledger: Ledger::default(),
             trace: Trace::default(),
+            told: Told::default(),
             verifier: Arc::new(Memory::default()),
             configure: |_| {},
             next_key: 0,
@@ -340,7 +343,7 @@ impl World {
         self.agenda.push(self.time + after, Event::To { host, run, what });
     }
 
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let Some((at, event)) = self.agenda.pop() else { return };
         self.at_once = if at == self.time { self.at_once + 1 } else { 0 };
         if self.at_once == MAX_AT_ONCE {

@@ -1,20 +1,20 @@
 //! Between the core's types and those that cross to JavaScript.
 
+use mesh_core::Mono;
 use mesh_core::directory::{self, SearchOptions};
-use mesh_core::node::Target;
-use mesh_net::{PeerId, node_of};
+use mesh_core::metrics::Metrics;
+use mesh_core::node::{Target, Topology};
 use mesh_proto::agent::{AgentRecord, Criteria, Resources};
 use mesh_proto::id::Checksum;
 use mesh_proto::transfer::{self, Codec};
 use mesh_proto::{AgentName, NodeId};
 
-use crate::error::{MeshFault, peer_text};
-use crate::types::{AgentCriteria, AgentInfo, AgentResources, DiscoverOptions, PeerAgent, WeightsCodec, WeightsInfo};
-
-pub(crate) fn node(peer: &str) -> Result<NodeId, MeshFault> {
-    let id: PeerId = peer.parse().map_err(|_| MeshFault::invalid(format!("'{}' is not a peer id", brief(peer))))?;
-    node_of(&id).ok_or_else(|| MeshFault::invalid(format!("{id} is not the id of an Ed25519 key")))
-}
+use crate::error::MeshFault;
+use crate::peer::{node, peer_text};
+use crate::types::{
+    AgentCriteria, AgentInfo, AgentResources, DiscoverOptions, LinkInfo, MeshHealth, MeshMetrics, NetworkTopology,
+    PeerAgent, PeerInfo, PeerStatus, WeightsCodec, WeightsInfo,
+};
 
 pub(crate) fn name(name: &str) -> Result<AgentName, MeshFault> {
     Ok(name.parse()?)
@@ -135,6 +135,53 @@ fn hex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-fn brief(text: &str) -> String {
+pub(crate) fn topology(
+    (peer_id, mesh_id): (String, String),
+    topology: Topology,
+    relay: impl Fn(&NodeId) -> bool,
+    now: Mono,
+) -> NetworkTopology {
+    let links = topology.links.iter().map(|(node, (link, why))| LinkInfo {
+        peer_id: peer_text(node),
+        relayed: link.relayed,
+        reason: why.as_ref().map(ToString::to_string),
+        address: link.address.clone(),
+        rtt_ms: link.rtt_ms,
+        connected_ms: now.since(link.since),
+        relay: relay(node),
+    });
+    let peers = topology.peers.iter().map(|(node, (peer, agents))| PeerInfo {
+        peer_id: peer_text(node),
+        status: match peer.suspect {
+            true => PeerStatus::Suspect,
+            false => PeerStatus::Alive,
+        },
+        last_heard_ms: now.since(peer.last_heard),
+        agents: *agents,
+    });
+    let health = MeshHealth::from(&topology.condition);
+    NetworkTopology { peer_id, mesh_id, links: links.collect(), peers: peers.collect(), health }
+}
+
+/// By camelCase name.
+pub(crate) fn metrics(metrics: &Metrics) -> MeshMetrics {
+    let counters = metrics.entries().map(|(name, _, value)| (camel_case(name, '_'), value));
+    let offences = metrics.offences().map(|(offence, count)| (camel_case(&format!("offence-{offence}"), '-'), count));
+    MeshMetrics(counters.chain(offences).collect())
+}
+
+fn camel_case(name: &str, separator: char) -> String {
+    let mut parts = name.split(separator);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |mut name, part| {
+        let mut letters = part.chars();
+        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+        name
+    })
+}
+
+/// What is safe to repeat of a text.
+pub(crate) fn brief(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(80).collect()
 }

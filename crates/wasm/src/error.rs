@@ -2,12 +2,12 @@
 
 use mesh_core::node::SendError;
 use mesh_core::{broadcast, directory, messaging, weights};
-use mesh_net::{Closed, ShareFailed, StartError, peer_of};
-use mesh_proto::transfer::Refusal;
-use mesh_proto::{NameError, NodeId};
+use mesh_proto::NameError;
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
 use wasm_bindgen::JsValue;
+
+use crate::peer::peer_text;
 
 /// What a caller can do something about. The union of these names is generated for TypeScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
@@ -80,12 +80,6 @@ impl From<MeshFault> for JsValue {
     }
 }
 
-impl From<Closed> for MeshFault {
-    fn from(closed: Closed) -> Self {
-        Self::new(ErrorCode::Closed, closed)
-    }
-}
-
 impl From<NameError> for MeshFault {
     fn from(error: NameError) -> Self {
         Self::invalid(error)
@@ -95,16 +89,6 @@ impl From<NameError> for MeshFault {
 impl From<tsify::Error> for MeshFault {
     fn from(error: tsify::Error) -> Self {
         Self::invalid(error)
-    }
-}
-
-impl From<StartError> for MeshFault {
-    fn from(error: StartError) -> Self {
-        let code = match error {
-            StartError::NoPeerId(_) | StartError::Listen { .. } => ErrorCode::InvalidArgument,
-            StartError::Entropy(_) | StartError::Transport(_) => ErrorCode::Internal,
-        };
-        Self::new(code, error)
     }
 }
 
@@ -135,7 +119,7 @@ impl From<SendError> for MeshFault {
         let code = match &error {
             SendError::UnknownAgent => ErrorCode::UnknownAgent,
             SendError::Ambiguous(nodes) => {
-                let peers = nodes.iter().filter_map(peer_of).map(|peer| peer.to_string()).collect();
+                let peers = nodes.iter().map(peer_text).collect();
                 return Self {
                     details: Some(FaultDetails { peers }),
                     ..Self::new(ErrorCode::AmbiguousAgent, format!("{error}; say which one as name@peerId"))
@@ -150,45 +134,11 @@ impl From<SendError> for MeshFault {
     }
 }
 
-impl From<ShareFailed> for MeshFault {
-    fn from(failed: ShareFailed) -> Self {
-        let code = match &failed {
-            ShareFailed::Target(error) => return error.clone().into(),
-            ShareFailed::Local | ShareFailed::NotTaken(weights::Error::UnderWay) => ErrorCode::InvalidArgument,
-            ShareFailed::NotTaken(weights::Error::OverQuota { .. }) => ErrorCode::OverQuota,
-            ShareFailed::NotTaken(weights::Error::Invalid(_)) => ErrorCode::TooLarge,
-            ShareFailed::Transfer(error) => code_of_share(*error),
-        };
-        Self::new(code, failed)
-    }
-}
-
-fn code_of_share(error: weights::ShareError) -> ErrorCode {
-    match error {
-        weights::ShareError::PeerUnreachable => ErrorCode::PeerUnreachable,
-        weights::ShareError::Timeout => ErrorCode::Timeout,
-        weights::ShareError::Integrity | weights::ShareError::Refused(Refusal::Corrupt) => ErrorCode::Integrity,
-        weights::ShareError::Refused(Refusal::TooLarge) => ErrorCode::TooLarge,
-        weights::ShareError::Refused(Refusal::Busy | Refusal::WrongMesh) | weights::ShareError::Unsupported => {
-            ErrorCode::Refused
-        }
-    }
-}
-
 /// The code of an incoming transfer that was given up.
 pub(crate) fn code_of_receive(error: weights::ReceiveError) -> ErrorCode {
     match error {
         weights::ReceiveError::Timeout => ErrorCode::Timeout,
         weights::ReceiveError::Displaced => ErrorCode::OverQuota,
         weights::ReceiveError::Integrity => ErrorCode::Integrity,
-    }
-}
-
-/// A peer id as text.
-pub(crate) fn peer_text(node: &NodeId) -> String {
-    match peer_of(node) {
-        Some(peer) => peer.to_string(),
-        // No key that ever signed anything is without a peer id.
-        None => node.to_string(),
     }
 }

@@ -6,7 +6,10 @@
 mod abort;
 mod convert;
 mod error;
+mod net_error;
+mod peer;
 mod pull;
+mod told;
 mod types;
 mod webrtc;
 
@@ -20,11 +23,12 @@ use web_sys::AbortSignal;
 
 use crate::abort::unless_aborted;
 use crate::convert::millis;
-use crate::error::{ErrorCode, MeshFault, peer_text};
-use crate::pull::Receipts;
+use crate::error::{ErrorCode, MeshFault};
+use crate::peer::peer_text;
+use crate::told::Receipts;
 use crate::types::{
-    AgentCriteria, AgentInfo, DiscoverOptions, LinkInfo, MeshEvent, MeshHealth, MeshMetrics, NetworkTopology,
-    NodeConfig, PeerAgent, PeerInfo, PeerStatus, SendOptions, SendReceipt, ShareOptions, ShareReceipt, WeightsInfo,
+    AgentCriteria, AgentInfo, DiscoverOptions, MeshEvent, MeshMetrics, NetworkTopology, NodeConfig, PeerAgent,
+    SendOptions, SendReceipt, ShareOptions, ShareReceipt, WeightsInfo,
 };
 
 /// Milliseconds in which a message is delivered or fails, unless the caller says otherwise.
@@ -148,7 +152,7 @@ impl MeshNode {
         let receipt = unless_aborted(signal, send).await???;
         let (session, number) = receipt.number;
         let receipt = SendReceipt {
-            id: pull::message_id(session, number),
+            id: told::message_id(session, number),
             peer_id: peer_text(&receipt.peer),
             round_trip_ms: receipt.round_trip_ms,
         };
@@ -201,41 +205,15 @@ impl MeshNode {
     pub async fn topology(&self) -> Result<Ts<NetworkTopology>, MeshFault> {
         let (topology, seeds) = self.handle.topology().await?;
         let now = mesh_net::now().mono;
-        let links = topology.links.iter().map(|(node, (link, why))| LinkInfo {
-            peer_id: peer_text(node),
-            relayed: link.relayed,
-            reason: why.as_ref().map(ToString::to_string),
-            address: link.address.clone(),
-            rtt_ms: link.rtt_ms,
-            connected_ms: now.since(link.since),
-            relay: seeds.contains(node),
-        });
-        let peers = topology.peers.iter().map(|(node, (peer, agents))| PeerInfo {
-            peer_id: peer_text(node),
-            status: match peer.suspect {
-                true => PeerStatus::Suspect,
-                false => PeerStatus::Alive,
-            },
-            last_heard_ms: now.since(peer.last_heard),
-            agents: *agents,
-        });
-        let topology = NetworkTopology {
-            peer_id: self.peer_id.clone(),
-            mesh_id: self.mesh_id(),
-            links: links.collect(),
-            peers: peers.collect(),
-            health: MeshHealth::from(&topology.condition),
-        };
+        let ids = (self.peer_id.clone(), self.mesh_id());
+        let topology = convert::topology(ids, topology, |node| seeds.contains(node), now);
         Ok(topology.into_ts()?)
     }
 
     /// Counters and gauges now, by camelCase name.
     pub async fn metrics(&self) -> Result<Ts<MeshMetrics>, MeshFault> {
         let metrics = self.handle.metrics().await?;
-        let counters = metrics.entries().map(|(name, _, value)| (camel_case(name, '_'), value));
-        let offences =
-            metrics.offences().map(|(offence, count)| (camel_case(&format!("offence-{offence}"), '-'), count));
-        Ok(MeshMetrics(counters.chain(offences).collect()).into_ts()?)
+        Ok(convert::metrics(&metrics).into_ts()?)
     }
 
     /// Says goodbye to the mesh and closes all links. Closing a closed node is no error.
@@ -247,17 +225,6 @@ impl MeshNode {
 fn agents(agents: Vec<mesh_core::directory::PeerAgent>) -> Result<Vec<Ts<PeerAgent>>, MeshFault> {
     let agents = agents.into_iter().map(|agent| convert::agent(agent).into_ts());
     Ok(agents.collect::<Result<_, _>>()?)
-}
-
-fn camel_case(name: &str, separator: char) -> String {
-    let mut parts = name.split(separator);
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |mut name, part| {
-        let mut letters = part.chars();
-        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
-        name.push_str(letters.as_str());
-        name
-    })
 }
 
 fn multiaddrs(texts: Vec<String>) -> Result<Vec<Multiaddr>, MeshFault> {

@@ -1,56 +1,21 @@
-//! Events on their way to JavaScript, and the receipts of those that it has to acknowledge.
-
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+//! Events on their way to JavaScript.
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use js_sys::Uint8Array;
-use mesh_core::node::{self, Incoming};
-use mesh_core::{directory, weights};
 use mesh_net::{Event, EventStream, Handle};
-use mesh_proto::NodeId;
 use wasm_bindgen::JsValue;
 
 use crate::convert;
-use crate::error::{code_of_receive, peer_text};
-use crate::types::{JsBytes, LeftReason, MeshEvent, TransferDirection};
-
-/// Messages that JavaScript was given and has not taken yet. Bounded by the senders' windows.
-#[derive(Default)]
-pub(crate) struct Receipts(RefCell<Issued>);
-
-#[derive(Default)]
-struct Issued {
-    last: u32,
-    /// Sender, its run and the message's number, by receipt.
-    open: BTreeMap<u32, (NodeId, u64, u64)>,
-}
-
-impl Receipts {
-    fn issue(&self, message: (NodeId, u64, u64)) -> u32 {
-        let issued = &mut *self.0.borrow_mut();
-        issued.last = issued.last.wrapping_add(1);
-        issued.open.insert(issued.last, message);
-        issued.last
-    }
-
-    /// The message of a receipt, once.
-    pub(crate) fn redeem(&self, receipt: u32) -> Option<(NodeId, u64, u64)> {
-        self.0.borrow_mut().open.remove(&receipt)
-    }
-}
-
-/// The id of a message, unique for its sender.
-pub(crate) fn message_id(session: u64, number: u64) -> String {
-    format!("{session:x}-{number:x}")
-}
+use crate::peer::peer_text;
+use crate::told::{self, Receipts};
+use crate::types::MeshEvent;
 
 /// The next event that JavaScript is told.
 pub(crate) async fn next(events: &mut EventStream, handle: &Handle, receipts: &Receipts) -> Option<MeshEvent> {
     loop {
         let event = match events.next().await? {
-            Event::Core(event) => core(event, receipts),
+            Event::Core(event) => told::core(event, receipts),
             Event::Weights { from, manifest, chunks } => {
                 handle.weights_taken(from, manifest.id);
                 Some(MeshEvent::WeightsReceived {
@@ -80,88 +45,4 @@ fn js_array(chunks: &[Bytes]) -> JsValue {
         start = end;
     }
     array.into()
-}
-
-fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent> {
-    Some(match event {
-        node::Event::Seed { peer, connected: true } => MeshEvent::RelayConnected { peer_id: peer_text(&peer) },
-        node::Event::Seed { peer, connected: false } => MeshEvent::RelayDisconnected { peer_id: peer_text(&peer) },
-        node::Event::Joined { peer, agents } => MeshEvent::Joined { peer_id: peer_text(&peer), agents },
-        node::Event::PeerConnected { peer, relayed } => MeshEvent::PeerConnected { peer_id: peer_text(&peer), relayed },
-        node::Event::PathChanged { peer, relayed } => MeshEvent::PathChanged { peer_id: peer_text(&peer), relayed },
-        node::Event::PeerDisconnected { peer } => MeshEvent::PeerDisconnected { peer_id: peer_text(&peer) },
-        node::Event::PeerSuspected { peer } => MeshEvent::PeerSuspected { peer_id: peer_text(&peer) },
-        node::Event::PeerRecovered { peer } => MeshEvent::PeerRecovered { peer_id: peer_text(&peer) },
-        node::Event::Split { lost, of } => MeshEvent::MeshSplit { lost, of },
-        node::Event::Whole => MeshEvent::MeshWhole,
-        node::Event::Directory(event) => return directory(event),
-        node::Event::Message(incoming) => message(incoming, receipts),
-        node::Event::Broadcast { from, seq: (seq, place), clock, topic, body } => {
-            let from = peer_text(&from);
-            MeshEvent::Broadcast {
-                id: format!("{seq:x}-{place:x}@{from}"),
-                from,
-                topic,
-                body: JsBytes(body),
-                sent_at: clock.unix_ms(),
-            }
-        }
-        node::Event::Weights(event) => return weights(event),
-        node::Event::Offence { peer, offence } => {
-            MeshEvent::Offence { peer_id: peer_text(&peer), offence: offence.to_string() }
-        }
-        // The driver gave these to whoever called.
-        node::Event::Sent { .. } | node::Event::SendFailed { .. } => return None,
-    })
-}
-
-fn directory(event: directory::Event) -> Option<MeshEvent> {
-    Some(match event {
-        directory::Event::Joined(agent) => MeshEvent::AgentJoined { agent: convert::agent(agent) },
-        directory::Event::Updated(agent) => MeshEvent::AgentUpdated { agent: convert::agent(agent) },
-        directory::Event::Left { id, reason } => MeshEvent::AgentLeft {
-            id: convert::agent_id(Some(&id.name), &peer_text(&id.node)),
-            reason: match reason {
-                directory::LeftReason::Withdrawn => LeftReason::Withdrawn,
-                directory::LeftReason::Expired => LeftReason::Expired,
-            },
-        },
-        directory::Event::NodeLeft(_) | directory::Event::Found { .. } => return None,
-    })
-}
-
-fn message(incoming: Incoming, receipts: &Receipts) -> MeshEvent {
-    let Incoming { from, session, message } = incoming;
-    MeshEvent::Message {
-        id: message_id(session, message.number),
-        from: convert::agent_id(message.from.as_ref(), &peer_text(&from)),
-        to: message.to.map(String::from).unwrap_or_default(),
-        body: JsBytes(message.body),
-        receipt: receipts.issue((from, session, message.number)),
-    }
-}
-
-fn weights(event: weights::Event) -> Option<MeshEvent> {
-    Some(match event {
-        weights::Event::Progress { id, direction, peer, bytes, total } => MeshEvent::WeightsProgress {
-            transfer: id.to_string(),
-            direction: match direction {
-                weights::Direction::In => TransferDirection::In,
-                weights::Direction::Out => TransferDirection::Out,
-            },
-            peer_id: peer_text(&peer),
-            bytes,
-            total,
-        },
-        weights::Event::ReceiveFailed { id, from, error } => MeshEvent::WeightsFailed {
-            transfer: id.to_string(),
-            direction: TransferDirection::In,
-            peer_id: peer_text(&from),
-            code: code_of_receive(error),
-            message: error.to_string(),
-        },
-        weights::Event::Shared { .. } | weights::Event::ShareFailed { .. } | weights::Event::Received { .. } => {
-            return None;
-        }
-    })
 }

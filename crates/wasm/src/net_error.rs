@@ -1,0 +1,48 @@
+//! Errors of the network, as JavaScript sees them.
+
+use mesh_core::weights;
+use mesh_net::{Closed, ShareFailed, StartError};
+use mesh_proto::transfer::Refusal;
+
+use crate::error::{ErrorCode, MeshFault};
+
+impl From<Closed> for MeshFault {
+    fn from(closed: Closed) -> Self {
+        Self::new(ErrorCode::Closed, closed)
+    }
+}
+
+impl From<StartError> for MeshFault {
+    fn from(error: StartError) -> Self {
+        let code = match error {
+            StartError::NoPeerId(_) | StartError::Listen { .. } => ErrorCode::InvalidArgument,
+            StartError::Entropy(_) | StartError::Transport(_) => ErrorCode::Internal,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<ShareFailed> for MeshFault {
+    fn from(failed: ShareFailed) -> Self {
+        let code = match &failed {
+            ShareFailed::Target(error) => return error.clone().into(),
+            ShareFailed::Local | ShareFailed::NotTaken(weights::Error::UnderWay) => ErrorCode::InvalidArgument,
+            ShareFailed::NotTaken(weights::Error::OverQuota { .. }) => ErrorCode::OverQuota,
+            ShareFailed::NotTaken(weights::Error::Invalid(_)) => ErrorCode::TooLarge,
+            ShareFailed::Transfer(error) => code_of_share(*error),
+        };
+        Self::new(code, failed)
+    }
+}
+
+fn code_of_share(error: weights::ShareError) -> ErrorCode {
+    match error {
+        weights::ShareError::PeerUnreachable => ErrorCode::PeerUnreachable,
+        weights::ShareError::Timeout => ErrorCode::Timeout,
+        weights::ShareError::Integrity | weights::ShareError::Refused(Refusal::Corrupt) => ErrorCode::Integrity,
+        weights::ShareError::Refused(Refusal::TooLarge) => ErrorCode::TooLarge,
+        weights::ShareError::Refused(Refusal::Busy | Refusal::WrongMesh) | weights::ShareError::Unsupported => {
+            ErrorCode::Refused
+        }
+    }
+}

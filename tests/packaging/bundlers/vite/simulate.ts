@@ -1,0 +1,4 @@
+import { createSimMesh } from 'neural-mesh/testing'
+import { simulate } from '../simulate.js'
+
+Object.assign(globalThis, { simulate: () => simulate(createSimMesh) })
