@@ -49,7 +49,14 @@ export async function createSimMesh(options: SimMeshOptions): Promise<SimMesh> {
 export interface SimSide {
   /** Its nodes and relays. */
   readonly nodes: readonly SimNode[]
-  /** Whether all of them that run know each other, suspect nobody among them, and are connected. */
+  /**
+   * Whether all of them that run know each other, suspect nobody among them, and are connected.
+   *
+   * @example
+   * ```ts
+   * assert.ok(left.isHealthy())
+   * ```
+   */
   isHealthy(): boolean
 }
 
