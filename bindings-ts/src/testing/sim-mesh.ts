@@ -139,6 +139,15 @@ export class SimMesh {
    * ```
    */
   async runUntil(condition: () => boolean | Promise<boolean>, options?: SimLimit): Promise<number>
+  /**
+   * Lets virtual time pass until a promise of a node's is settled, and gives what it gives.
+   *
+   * @throws MeshError `timeout` when it is not within `limitMs`; what the promise rejects with
+   * @example
+   * ```ts
+   * const receipt = await sim.runUntil(bob.sendDirectMessage('ada', 'hello'))
+   * ```
+   */
   async runUntil<T>(promise: Promise<T>, options?: SimLimit): Promise<T>
   async runUntil<T>(what: Promise<T> | (() => boolean | Promise<boolean>), options: SimLimit = {}): Promise<T | number> {
     if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
