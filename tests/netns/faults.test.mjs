@@ -14,10 +14,11 @@ const LIMIT = { timeout: 90_000, skip: whyNoNamespaces() }
 const NAMES = ['ada', 'bob', 'cleo', 'dan', 'eve', 'fay', 'gil']
 const HEARD = 'mesh_broadcasts_received_total'
 const RECOVERY_MS = 10_000
-const DOWN_MS = 12_000
+// Longer than 12.6 s, after which TCP repeats what was lost for the last time in the next 12.8 s.
+const DOWN_MS = 14_000
 const LOSS_PERCENT = 20
-// A thousand messages, and as many broadcasts delivered.
-const LOSS_ROUNDS = 24
+// A thousand deliveries of broadcasts, so that one of them is a tenth of a percent.
+const LOSS_ROUNDS = 12
 
 test('a relay is killed and started again: everybody is back and talks within 10 s', LIMIT, async t => {
   const world = await startWorld(t)
@@ -41,7 +42,7 @@ test('a relay is killed and started again: everybody is back and talks within 10
   assert.ok(talkedMs < RECOVERY_MS, ms(talkedMs))
 })
 
-test('the links of two agents are down for 12 s: the others notice, and they are back within 10 s', LIMIT, async t => {
+test('the links of two agents are down for 14 s: the others notice, and they are back within 10 s', LIMIT, async t => {
   const world = await startWorld(t)
   const native = await world.native()
   const agents = await world.agents(NAMES.slice(0, 6))
@@ -51,7 +52,7 @@ test('the links of two agents are down for 12 s: the others notice, and they are
 
   const began = performance.now()
   for (const { host } of [direct, relayed]) host.unplug()
-  const during = talk(agents)
+  const during = talk(agents, { broadcasts: 0 })
   await all([direct, relayed], ({ peerId }) => all(others, other => seen(other, 'peer-suspected', { peerId })))
   const noticedMs = performance.now() - began
   await sleep(DOWN_MS - noticedMs)
@@ -59,9 +60,10 @@ test('the links of two agents are down for 12 s: the others notice, and they are
   const up = performance.now()
   const after = await talk(agents)
   const before = await during
-  await metric(native, HEARD, value => value >= 18, others[0])
+  await metric(native, HEARD, value => value >= 2 * 6, others[0])
   t.diagnostic(`links down: noticed by all others after ${ms(noticedMs)}`)
   t.diagnostic(`links down: each has talked to each ${ms(after.at - up)} after they were up again; what was said before had arrived after ${ms(before.at - up)}`)
+  assert.ok(noticedMs < RECOVERY_MS, ms(noticedMs))
   for (const talked of [before, after]) {
     assertComplete(talked)
     assert.ok(talked.at - up < RECOVERY_MS, ms(talked.at - up))
@@ -75,7 +77,7 @@ test('20 % of packets are lost on every link: broadcasts reach all, and messages
   await all(agents, forget)
   world.network.lose(LOSS_PERCENT)
   const began = performance.now()
-  const talked = await talk(agents, { rounds: LOSS_ROUNDS })
+  const talked = await talk(agents, { rounds: LOSS_ROUNDS, broadcasts: 2 })
   const took = performance.now() - began
   const { arrived, dropped } = world.network.lost()
   world.network.heal()

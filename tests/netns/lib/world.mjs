@@ -63,7 +63,7 @@ class World {
     const many = [...listen.flatMap(at => ['--listen', at]), ...peers.flatMap(peer => ['--peer', peer])]
     const relay = await Relay.run(['--mesh', MESH, ...flags, ...many], { dir: this.#dir, by: command, env: ENV })
     this.#programs.push(relay.program)
-    return Object.assign(relay, { host, peers, httpPort: PORTS.http })
+    return Object.assign(relay, { host, peers, status: `http://${address}:${PORTS.http}` })
   }
 
   async #agent(name, options) {
