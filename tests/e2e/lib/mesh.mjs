@@ -52,7 +52,7 @@ class World {
 
   // A process that has not joined.
   async process(options) {
-    const agent = Agent.fork(PROGRAM, options)
+    const agent = Agent.start(options)
     this.#ends.push(() => agent.end())
     await agent.run(() => {})
     return agent
@@ -79,9 +79,13 @@ class World {
 }
 
 // A process that runs lib/agent.mjs.
-class Agent extends Program {
+export class Agent extends Program {
   #calls = new Map()
   #next = 0
+
+  static start(options) {
+    return this.fork(PROGRAM, options)
+  }
 
   constructor(child) {
     super(child)
