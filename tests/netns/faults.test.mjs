@@ -60,13 +60,15 @@ test('the links of two agents are down for 14 s: the others notice, and they are
   await sleep(DOWN_MS - noticedMs)
   for (const { host } of [direct, relayed]) host.plug()
   const up = performance.now()
+  // What is broadcast to whoever is still away is not kept for it: first all are back.
+  const back = await talk(agents, { broadcasts: false })
   const after = await talk(agents)
   const before = await during
   await metric(native, HEARD, value => value >= 2 * 6 * 5, others[0])
   t.diagnostic(`links down: noticed by all others after ${ms(noticedMs)}`)
-  t.diagnostic(`links down: each has talked to each ${ms(after.at - up)} after they were up again; what was said before had arrived after ${ms(before.at - up)}`)
+  t.diagnostic(`links down: each has talked to each ${ms(back.at - up)} after they were up again, and heard each ${ms(after.at - up)} after; what was said before had arrived after ${ms(before.at - up)}`)
   assert.ok(noticedMs < RECOVERY_MS, ms(noticedMs))
-  for (const talked of [before, after]) {
+  for (const talked of [before, back, after]) {
     assertComplete(talked)
     assert.ok(talked.at - up < RECOVERY_MS, ms(talked.at - up))
   }
@@ -88,7 +90,8 @@ test('20 % of packets are lost on every link: broadcasts reach all, and messages
   t.diagnostic(`packets lost: ${talked.acknowledged} of ${talked.sent} messages acknowledged, the slowest after ${ms(talked.slowestMs)}`)
   t.diagnostic(`packets lost: ${talked.delivered} of ${talked.expected} broadcasts delivered; relays lost: ${lost}`)
   assert.deepEqual(talked.failures, [])
-  assert.ok(talked.delivered >= 0.999 * talked.expected)
+  // A link that repeats a packet for 10 s is given up, and what was broadcast until the next one is there is not kept.
+  assert.ok(talked.delivered >= 0.99 * talked.expected)
 })
 
 test('half of ten nodes are killed at once, a relay among them: the survivors notice and talk within 10 s', LIMIT, async t => {
