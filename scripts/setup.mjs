@@ -1,12 +1,14 @@
 // Makes a fresh machine ready: `npm run setup`, and the first thing `npm start` and `npm test` do. It needs Rust and
 // Node.js and imports nothing from npm. Each step says what it does, is skipped when already done, ends within its time
-// limit, and on failure prints the next thing to try. With --browser it sees to a Chromium too: only tests need one.
+// limit, and on failure prints the next thing to try. With --browser it sees to a Chromium too, and with --netns to what the
+// tests in network namespaces need: only tests need them.
 
 import { fileURLToPath } from 'node:url'
 import { withLock } from './lib/lock.mjs'
 import { Stop, busy, main, ok, seconds } from './lib/print.mjs'
 import { bindgenStep } from './setup/bindgen.mjs'
 import { chromiumStep } from './setup/chromium.mjs'
+import { namespacesStep } from './setup/namespaces.mjs'
 import { npmStep } from './setup/npm.mjs'
 import { versionsStep } from './setup/versions.mjs'
 import { wasmTargetStep } from './setup/wasm-target.mjs'
@@ -17,6 +19,8 @@ const steps = [versionsStep, wasmTargetStep, bindgenStep, npmStep]
 export const setup = () => take(steps)
 
 export const setupBrowser = () => take([chromiumStep])
+
+export const setupNamespaces = () => take([namespacesStep])
 
 async function take(steps) {
   const missing = steps.filter(step => !announce(step, step.done()))
@@ -45,5 +49,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   main(async () => {
     await setup()
     if (process.argv.includes('--browser')) await setupBrowser()
+    if (process.argv.includes('--netns')) await setupNamespaces()
   })
 }

@@ -9,9 +9,9 @@ import { nativeEnv } from './lib/toolchain.mjs'
 const LONG = ['--seeds', '50']
 
 main(async () => {
-  const build = ['build', '--release', '-p', 'mesh-sim', ...locked()]
+  const build = ['build', '--profile', 'sim', '-p', 'mesh-sim', ...locked()]
   await must('cargo', build, { what: 'the build of mesh-sim', env: nativeEnv, limitMs: 20 * 60_000, output: progress })
   const [first, ...rest] = process.argv.slice(2)
   const given = first === '--long' ? [...LONG, ...rest] : process.argv.slice(2)
-  return hand('target/release/mesh-sim', given)
+  return hand('target/sim/mesh-sim', given)
 })

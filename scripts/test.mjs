@@ -2,7 +2,8 @@
 //   node scripts/test.mjs               all parts
 //   node scripts/test.mjs rust e2e      only these
 //   node scripts/test.mjs --ci          all parts and the gates of CI (ci.mjs)
-// The last line is `N passed, N failed`; the exit code is 1 when anything failed or a part ran no test.
+// The last line is `N passed, N failed`; the exit code is 1 when anything failed or a part ran no test,
+// unless it says that it was skipped and why.
 
 import { parseArgs } from 'node:util'
 import { ciParts } from './ci.mjs'
@@ -10,11 +11,12 @@ import { buildRelay, buildTs, buildWasm, buildWww } from './build.mjs'
 import { locked } from './build-wasm.mjs'
 import { gates } from './gates.mjs'
 import { withLock } from './lib/lock.mjs'
-import { build, runParts, tests } from './lib/parts.mjs'
+import { whyNoNamespaces } from './lib/namespaces.mjs'
+import { build, runParts, tests, where } from './lib/parts.mjs'
 import { main, report } from './lib/print.mjs'
 import { must, progress } from './lib/run.mjs'
 import { nativeEnv } from './lib/toolchain.mjs'
-import { setup, setupBrowser } from './setup.mjs'
+import { setup, setupBrowser, setupNamespaces } from './setup.mjs'
 
 const { values, positionals } = parseArgs({ options: { ci: { type: 'boolean', default: false } }, allowPositionals: true })
 
@@ -28,6 +30,11 @@ const page = build('www', () => withLock(buildWww))
 // development dependencies in the parts that follow.
 const interop = build('interop', () => must(process.execPath, ['tests/interop/build.mjs'], { limitMs: 45 * 60_000, output: progress }))
 const browser = { ...build('chromium', setupBrowser), name: 'chromium' }
+
+const namespaces = { ...build('namespaces', async () => whyNoNamespaces() ?? setupNamespaces()), name: 'namespaces' }
+
+const spec = ['--test', '--test-reporter=spec']
+const faults = /^ℹ (relay killed|links down|packets lost|half killed): /
 
 const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
 
@@ -46,6 +53,7 @@ const parts = [
   tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 30, env: nativeEnv, shows: figures }),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),
+  { needs: [namespaces], ...where(whyNoNamespaces, tests('netns', process.execPath, [...spec, 'tests/netns/faults.test.mjs'], { minutes: 5, shows: faults })) },
   tests('www', 'npm', ['test', '--silent', '-w', 'www'], { minutes: 5 }),
   { needs: [page, browser], ...tests('browser', 'npm', ['test', '--silent', '-w', 'tests/browser'], { minutes: 20 }) },
   { needs: [interop, browser], ...tests('interop', 'npm', ['test', '--silent', '-w', 'tests/interop'], { minutes: 15 }) },
@@ -70,14 +78,14 @@ main(async () => {
     await setup()
   } catch (error) {
     report(error)
-    return finish({ passed: 0, failed: 1 })
+    return finish({ passed: 0, failed: 1, skipped: 0 })
   }
   const needsBuild = chosen.some(part => !early.has(part.name))
   const needs = new Set(chosen.flatMap(part => part.needs ?? []))
   return finish(await runParts([...(needsBuild ? builds : []), ...needs, ...chosen]))
 })
 
-function finish({ passed, failed }) {
+function finish({ passed, failed, skipped }) {
   console.log(`\n${passed} passed, ${failed} failed`)
-  return failed > 0 || passed === 0 ? 1 : 0
+  return failed > 0 || passed + skipped === 0 ? 1 : 0
 }

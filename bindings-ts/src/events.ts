@@ -22,6 +22,13 @@ export interface MeshEventMap {
   'peer-suspected': { readonly peerId: string }
   /** A suspected peer was heard again. */
   'peer-recovered': { readonly peerId: string }
+  /**
+   * The mesh has fallen apart: `lost` of `of` nodes went silent at once, which is more than die by themselves. This side goes
+   * on; when the other one is heard again, both bring each other up to date.
+   */
+  'mesh-split': { readonly lost: number; readonly of: number }
+  /** The mesh is one again, or those that were silent are gone. */
+  'mesh-whole': Record<never, never>
   /** An agent is new in the mesh. */
   'agent-joined': { readonly agent: PeerAgent }
   /** A known agent has announced something else than before. */

@@ -45,6 +45,27 @@ export interface NetworkTopology {
   readonly links: readonly LinkInfo[]
   /** All nodes that it knows. */
   readonly peers: readonly PeerInfo[]
+  /** How the mesh is doing, as this node sees it. */
+  readonly health: MeshHealth
+}
+
+/** How the mesh is doing, from 0 (nothing works) to 100, with its parts and what they lack. */
+export interface MeshHealth {
+  /** As good as the worst part. */
+  readonly score: number
+  /** Each part, from 0 to 100. */
+  readonly parts: {
+    /** Relays that are connected: with none, nobody new can reach this node. */
+    readonly relays: number
+    /** Connections to other members: three are enough, or as many as there are. */
+    readonly links: number
+    /** Members that are heard; the others are suspected. */
+    readonly members: number
+    /** Messages of late that were acknowledged. */
+    readonly delivery: number
+  }
+  /** What is not at its best, for people to read, the worst first; for example `1 of 2 relays cannot be reached`. */
+  readonly reasons: readonly string[]
 }
 
 /** Counters since this node was opened, and gauges, by name, for example `messagesSent` and `linksRelayed`. */

@@ -48,6 +48,8 @@ function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk):
     case 'path-changed':
     case 'peer-suspected':
     case 'peer-recovered':
+    case 'mesh-split':
+    case 'mesh-whole':
     case 'agent-left':
     case 'weights-failed':
     case 'offence':

@@ -1,5 +1,6 @@
-// The parts of a test run. A part is { name, run(): Promise<{ passed, failed, output, why? }> }; `why` says in a word what
-// went wrong beside failed tests. One part after another: the machine may have two cores, and times are measured.
+// The parts of a test run. A part is { name, run(): Promise<{ passed, failed, output, why?, skipped? }> }; `why` says in a
+// word what went wrong beside failed tests, `skipped` in a line why this machine cannot run them and what to do. One part
+// after another: the machine may have two cores, and times are measured.
 
 import { countTests } from './counts.mjs'
 import { Stop, busy, failed, note, ok, seconds, tail } from './print.mjs'
@@ -17,6 +18,17 @@ export function tests(name, command, args, { minutes, env, shows } = {}) {
       if (why && counts.failed === 0) counts.failed = 1
       const shown = shows ? result.output.split('\n').filter(line => shows.test(line)).join('\n') : ''
       return { ...counts, output: result.output, shown, why }
+    },
+  }
+}
+
+// A part that is skipped when `whyNot` gives a reason.
+export function where(whyNot, part) {
+  return {
+    ...part,
+    async run() {
+      const skipped = whyNot()
+      return skipped ? { passed: 0, failed: 0, output: '', skipped } : part.run()
     },
   }
 }
@@ -53,21 +65,23 @@ export function build(name, body) {
   }
 }
 
-// Runs them all, whatever fails, and prints what failed. Resolves to the sums.
+// Runs them all, whatever fails, and prints what failed. Resolves to the sums, and how many parts were skipped.
 export async function runParts(parts) {
-  const sum = { passed: 0, failed: 0 }
+  const sum = { passed: 0, failed: 0, skipped: 0 }
   for (const part of parts) {
     const began = Date.now()
     if (!part.silent) busy(part.name)
     const result = await part.run().catch(asFailure)
     sum.passed += result.passed
     sum.failed += result.failed
+    if (result.skipped) sum.skipped++
     if (!part.silent || result.failed > 0) print(part.name, result, Date.now() - began)
   }
   return sum
 }
 
-function print(name, { passed, failed: bad, output, shown, why }, ms) {
+function print(name, { passed, failed: bad, output, shown, why, skipped }, ms) {
+  if (skipped) return note(`${name} skipped: ${skipped}`)
   const line = `${name.padEnd(22)} ${`${passed} passed, ${bad} failed`.padEnd(26)} ${seconds(ms)}`
   if (bad === 0 && shown) console.log(shown)
   if (bad === 0) return ok(line)

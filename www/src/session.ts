@@ -19,7 +19,7 @@ const REFRESH_MS = 2000
 const GATHER_MS = 50
 /** Files that are sent at once when several are dropped; the others are refused. */
 const MAX_FILES_AT_ONCE = 16
-const LINK_EVENTS = ['peer-connected', 'path-changed', 'peer-disconnected', 'peer-suspected', 'peer-recovered'] as const
+const LINK_EVENTS = ['peer-connected', 'path-changed', 'peer-disconnected', 'peer-suspected', 'peer-recovered', 'mesh-split', 'mesh-whole'] as const
 /** Nodes whose words are counted. Past it, counting begins anew. */
 const MAX_PULSES = 1000
 
@@ -89,6 +89,11 @@ export class Session {
   /** Everybody who is there. */
   get members(): readonly Member[] {
     return (this.#members ??= this.#topology ? roster(this.#topology, this.agents.values(), this.ticket.relays.map(relayId)) : [])
+  }
+
+  /** What is not at its best, the worst first. */
+  get lacks(): readonly string[] {
+    return this.#topology?.health.reasons ?? []
   }
 
   /** This page's agent. */

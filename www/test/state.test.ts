@@ -33,6 +33,7 @@ test('the roster joins links, peers and agents', () => {
     meshId: '',
     links: [link('relay1', { relay: true }), link('relay2', { relay: true }), link('ada'), link('bob', relayed)],
     peers: [{ peerId: 'eve', status: 'suspect', lastHeardMs: 1, agents: 0 }],
+    health: { score: 100, parts: { relays: 100, links: 100, members: 100, delivery: 100 }, reasons: [] },
   }
   const members = roster(topology, [agent('x@ada'), agent('y@ada'), agent('z@zed')], ['relay1', 'relay3'])
   assert.deepEqual(members.map(({ peerId, kind, way, via, silent, name }) => [peerId, kind, way, via, silent, name]), [

@@ -128,23 +128,24 @@ export class SimMesh {
   }
 
   /**
-   * Lets virtual time pass until a condition holds. It may be asynchronous, but must not wait for virtual time.
+   * Lets virtual time pass until a promise of a node's settles, and gives what it gives; or until a condition holds, and
+   * gives the virtual milliseconds that took. A condition may be asynchronous, but must not wait for virtual time.
    *
-   * @returns the virtual milliseconds that it took
-   * @throws MeshError `timeout` past `limitMs`, `closed`, and what the condition throws
+   * @throws MeshError `timeout` past `limitMs`, `closed`, and what the promise or the condition throws
    * @example
    * ```ts
+   * const agents = await sim.runUntil(sim.nodes[0].discoverAgents())
    * const ms = await sim.runUntil(() => sim.isFullyConnected(), { limitMs: 10_000 })
    * ```
    */
   async runUntil(condition: () => boolean | Promise<boolean>, options?: SimLimit): Promise<number>
   /**
-   * Lets virtual time pass until a promise of a node's settles, and gives what it gives.
+   * Lets virtual time pass until a promise of a node's is settled, and gives what it gives.
    *
-   * @throws MeshError `timeout` past `limitMs`, `closed`, and what the promise rejects with
+   * @throws MeshError `timeout` when it is not within `limitMs`; what the promise rejects with
    * @example
    * ```ts
-   * const agents = await sim.runUntil(sim.nodes[0].discoverAgents())
+   * const receipt = await sim.runUntil(bob.sendDirectMessage('ada', 'hello'))
    * ```
    */
   async runUntil<T>(promise: Promise<T>, options?: SimLimit): Promise<T>

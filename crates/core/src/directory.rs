@@ -40,6 +40,8 @@ pub struct Config {
     pub queries: Quota,
     /// Searches under way at once.
     pub max_searches: usize,
+    /// Whether this node is a relay, and says so.
+    pub relay: bool,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             quota: Quota { burst: 5, period_ms: 10_000 },
             queries: Quota { burst: 10, period_ms: 10_000 },
             max_searches: 256,
+            relay: false,
         }
     }
 }
@@ -417,7 +420,13 @@ impl Directory {
         self.nodes.keys().filter(|node| self.is_upgradable(node) == Some(true)).copied()
     }
 
-    /// Whether `node` is one of them; nothing when it has no current announcement.
+    /// Nodes that carry others' connections.
+    pub fn relays(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let relays = |announcement: &Announcement| announcement.relay && !announcement.leaving;
+        self.nodes.iter().filter(move |(_, entry)| relays(&entry.announcement)).map(|(node, _)| *node)
+    }
+
+    /// Whether `node` says that it can be reached by a direct connection; nothing when it has no current announcement.
     pub fn is_upgradable(&self, node: &NodeId) -> Option<bool> {
         let entry = self.nodes.get(node).filter(|entry| !entry.announcement.leaving)?;
         let upgradable = |address: &String| address.split('/').any(|part| part == "webrtc");
@@ -485,7 +494,12 @@ impl Directory {
     }
 
     fn announcement(&self) -> Announcement {
-        Announcement { addresses: self.addresses.clone(), agents: self.own.values().cloned().collect(), leaving: false }
+        Announcement {
+            addresses: self.addresses.clone(),
+            agents: self.own.values().cloned().collect(),
+            leaving: false,
+            relay: self.config.relay,
+        }
     }
 
     fn changed(&mut self, now: Now) {

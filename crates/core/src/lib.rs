@@ -2,12 +2,13 @@
 //!
 //! [`node::Node`] composes the components, one module each: [`membership`] and [`directory`] (who is here),
 //! [`messaging`], [`loopback`], [`broadcast`], [`unheard`] and [`weights`] (what they say), [`intake`], [`limits`] and
-//! [`replay`] (what is let in), [`health`] and [`metrics`] (how it goes). Each is told what happened, by `handle` or a
+//! [`replay`] (what is let in), [`health`], [`condition`] and [`metrics`] (how it goes). Each is told what happened, by `handle` or a
 //! method named after it, does what is due in `handle_timeout`, says when that is in `poll_timeout` and what it wants in
 //! `poll_output`; time and randomness are arguments. Whoever gives equal inputs at equal times gets equal outputs.
 //! [`gossip`] is how gossipsub, which carries what they say, is tuned.
 
 pub mod broadcast;
+pub mod condition;
 pub mod directory;
 pub mod doorstep;
 pub mod gossip;

@@ -4,11 +4,16 @@
 //! bootstrap nodes that were given at start: they are dialled for ever, at once when a link is lost and with back-off
 //! after, and each hands over its member list when a link comes up. Whoever finds out that it missed an announcement asks a
 //! neighbour for the list again.
+//!
+//! A node that has lost all of its seeds for a while is an *orphan*: nobody new can reach it, and if its companions go as
+//! well it is alone. Other relays of the mesh, which it knows from their announcements, then *stand in*: it dials them, takes
+//! a place there and asks them for their lists, until it has seeds again.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use mesh_proto::NodeId;
 
+use crate::paths::affinity;
 use crate::time::{Mono, Now};
 
 /// Patience.
@@ -31,6 +36,12 @@ pub struct Config {
     pub distrust_ms: u64,
     /// Least milliseconds between two requests for the list because an announcement was missed.
     pub resync_ms: u64,
+    /// Milliseconds without any seed after which other relays stand in: long enough for a seed that restarts.
+    pub orphan_ms: u64,
+    /// Relays that stand in at once.
+    pub stand_ins: usize,
+    /// Milliseconds before a relay that could not be dialled is tried again as a stand-in.
+    pub spurn_ms: u64,
 }
 
 impl Default for Config {
@@ -43,18 +54,24 @@ impl Default for Config {
             again_ms: [300, 2_000],
             distrust_ms: 60_000,
             resync_ms: 2_000,
+            orphan_ms: 3_000,
+            stand_ins: 2,
+            spurn_ms: 30_000,
         }
     }
 }
 
+/// Milliseconds between two looks for stand-ins.
+const LOOK_MS: u64 = 1_000;
+
 /// What is to be done to stay a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Dial this seed.
+    /// Dial this seed or stand-in.
     Dial(NodeId),
     /// Ask this neighbour for its member list.
     Join(NodeId),
-    /// Reserve a place on this seed, if it is a relay, to be reachable through it.
+    /// Reserve a place on this seed or stand-in, if it is a relay, to be reachable through it.
     Reserve(NodeId),
 }
 
@@ -75,7 +92,16 @@ struct Seed {
 #[derive(Debug)]
 pub struct Membership {
     config: Config,
+    node: NodeId,
     seeds: BTreeMap<NodeId, Seed>,
+    /// Relays in the place of seeds, no more than are wanted at once.
+    stand_ins: BTreeMap<NodeId, Seed>,
+    /// Stand-ins that could not be dialled, and until when they are left alone. Forgotten with the last seed's return.
+    spurned: BTreeMap<NodeId, Mono>,
+    /// Since when there is no seed.
+    orphan: Option<Mono>,
+    /// When stand-ins are looked for.
+    next_look: Mono,
     resync_after: Mono,
     /// Whose lists are not taken, and until when. Only neighbours that were asked get in.
     distrusted: BTreeMap<NodeId, Mono>,
@@ -83,12 +109,17 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A member that will dial `seeds` at once.
-    pub fn new(config: Config, seeds: impl IntoIterator<Item = NodeId>, now: Now) -> Self {
+    /// `node`, a member that will dial `seeds` at once.
+    pub fn new(config: Config, node: NodeId, seeds: impl IntoIterator<Item = NodeId>, now: Now) -> Self {
         let seed = || Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
         Self {
             config,
+            node,
             seeds: seeds.into_iter().map(|node| (node, seed())).collect(),
+            stand_ins: BTreeMap::new(),
+            spurned: BTreeMap::new(),
+            orphan: Some(now.mono),
+            next_look: now.mono,
             resync_after: now.mono,
             distrusted: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -105,9 +136,23 @@ impl Membership {
         self.seeds.values().filter(|seed| seed.connected).count()
     }
 
+    /// Number of seeds.
+    pub fn seeds(&self) -> usize {
+        self.seeds.len()
+    }
+
+    /// Stand-ins with a link.
+    pub fn connected_stand_ins(&self) -> usize {
+        self.stand_ins.values().filter(|seed| seed.connected).count()
+    }
+
     /// A link to `node` came up.
     pub fn connected(&mut self, node: NodeId) {
-        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| !seed.connected) {
+        if self.is_seed(&node) {
+            self.orphan = None;
+            self.spurned.clear();
+        }
+        if let Some(seed) = self.any(&node).filter(|seed| !seed.connected) {
             *seed = Seed { connected: true, ..Seed::default() };
             self.outputs.push_back(Output::Reserve(node));
             self.outputs.push_back(Output::Join(node));
@@ -116,16 +161,24 @@ impl Membership {
 
     /// The last link to `node` went down: a seed is dialled again at once.
     pub fn disconnected(&mut self, node: NodeId, now: Now) {
+        self.stand_ins.remove(&node);
         if let Some(seed) = self.seeds.get_mut(&node) {
             seed.connected = false;
             seed.lost = now.mono;
             seed.due = Some(now.mono);
         }
+        if self.connected_seeds() == 0 {
+            self.orphan.get_or_insert(now.mono);
+        }
     }
 
     /// `node` could not be dialled.
     pub fn dial_failed(&mut self, node: NodeId, now: Now) {
-        let Config { backoff_ms, eager_ms, max_backoff_ms, .. } = self.config;
+        let Config { backoff_ms, eager_ms, max_backoff_ms, spurn_ms, .. } = self.config;
+        if self.stand_ins.get(&node).is_some_and(|seed| !seed.connected) {
+            self.stand_ins.remove(&node);
+            self.spurned.insert(node, now.mono + spurn_ms);
+        }
         if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| !seed.connected) {
             if now.mono.since(seed.lost) >= eager_ms {
                 seed.failures += 1;
@@ -143,8 +196,9 @@ impl Membership {
 
     /// `node` has given its list.
     pub fn joined(&mut self, node: NodeId, now: Now) {
-        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| seed.connected) {
-            seed.due = self.config.again_ms.get(seed.lists).map(|wait| now.mono + *wait);
+        let again_ms = self.config.again_ms;
+        if let Some(seed) = self.any(&node).filter(|seed| seed.connected) {
+            seed.due = again_ms.get(seed.lists).map(|wait| now.mono + *wait);
             seed.lists += 1;
         }
     }
@@ -152,7 +206,7 @@ impl Membership {
     /// A join over the link to `node` failed; a seed is asked again.
     pub fn join_failed(&mut self, node: NodeId, now: Now) {
         let retry = self.config.join_retry_ms;
-        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| seed.connected) {
+        if let Some(seed) = self.any(&node).filter(|seed| seed.connected) {
             seed.due = Some(now.mono + retry);
         }
     }
@@ -160,7 +214,8 @@ impl Membership {
     /// An announcement was missed that `neighbour` has probably seen: asks a seed for the list, or else the neighbour,
     /// not too often.
     pub fn missed(&mut self, neighbour: NodeId, now: Now) {
-        let connected = self.seeds.iter().filter(|(_, seed)| seed.connected).map(|(node, _)| *node);
+        let both = self.seeds.iter().chain(&self.stand_ins);
+        let connected = both.filter(|(_, seed)| seed.connected).map(|(node, _)| *node);
         let whom = connected.chain([neighbour]).find(|node| self.trusts(node, now));
         if let Some(node) = whom.filter(|_| self.resync_after <= now.mono) {
             self.resync_after = now.mono + self.config.resync_ms;
@@ -179,9 +234,9 @@ impl Membership {
         self.distrusted.get(node).is_none_or(|until| *until <= now.mono)
     }
 
-    /// Dials and asks what is due.
-    pub fn handle_timeout(&mut self, now: Now) {
-        for (node, seed) in &mut self.seeds {
+    /// Dials and asks what is due. `relays` are those of the mesh that may stand in; they are looked at only by an orphan.
+    pub fn handle_timeout<I: Iterator<Item = NodeId>>(&mut self, relays: impl FnOnce() -> I, now: Now) {
+        for (node, seed) in self.seeds.iter_mut().chain(&mut self.stand_ins) {
             if seed.due.take_if(|due| *due <= now.mono).is_some() {
                 self.outputs.push_back(match seed.connected {
                     true => Output::Join(*node),
@@ -189,11 +244,40 @@ impl Membership {
                 });
             }
         }
+        if self.look().is_some_and(|due| due <= now.mono) {
+            self.next_look = now.mono + LOOK_MS;
+            self.adopt(relays(), now);
+        }
     }
 
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        self.seeds.values().filter_map(|seed| seed.due).min()
+        self.seeds.values().chain(self.stand_ins.values()).filter_map(|seed| seed.due).chain(self.look()).min()
+    }
+
+    /// When stand-ins are to be looked for, if at all.
+    fn look(&self) -> Option<Mono> {
+        let due = self.orphan? + self.config.orphan_ms;
+        (self.stand_ins.len() < self.config.stand_ins).then_some(due.max(self.next_look))
+    }
+
+    /// Has relays stand in.
+    fn adopt(&mut self, relays: impl Iterator<Item = NodeId>, now: Now) {
+        self.spurned.retain(|_, until| *until > now.mono);
+        let free = |node: &NodeId| {
+            !self.is_seed(node) && !self.stand_ins.contains_key(node) && !self.spurned.contains_key(node)
+        };
+        let mut free: Vec<_> = relays.filter(free).map(|node| (affinity(&self.node, &node), node)).collect();
+        free.sort_unstable();
+        let missing = self.config.stand_ins - self.stand_ins.len();
+        for (_, node) in free.into_iter().take(missing) {
+            self.stand_ins.insert(node, Seed { lost: now.mono, ..Seed::default() });
+            self.outputs.push_back(Output::Dial(node));
+        }
+    }
+
+    fn any(&mut self, node: &NodeId) -> Option<&mut Seed> {
+        self.seeds.get_mut(node).or_else(|| self.stand_ins.get_mut(node))
     }
 
     /// What is to be done.
@@ -206,6 +290,7 @@ impl Membership {
 mod tests {
     use super::*;
 
+    const ME: NodeId = NodeId([9; 32]);
     const SEED: NodeId = NodeId([1; 32]);
     const OTHER: NodeId = NodeId([2; 32]);
 
@@ -214,16 +299,16 @@ mod tests {
     }
 
     fn drain(membership: &mut Membership, now: Now) -> Vec<Output> {
-        membership.handle_timeout(now);
+        membership.handle_timeout(std::iter::empty, now);
         std::iter::from_fn(|| membership.poll_output()).collect()
     }
 
     #[test]
     fn seeds_are_dialled_for_ever_with_growing_patience() {
-        let mut membership = Membership::new(Config::default(), [SEED], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
         let mut dials = Vec::new();
         for _ in 0..160 {
-            let due = membership.poll_timeout().unwrap();
+            let due = membership.seeds[&SEED].due.unwrap();
             assert_eq!(drain(&mut membership, at(due.0)), [Output::Dial(SEED)]);
             dials.push(due.0);
             membership.dial_failed(SEED, at(due.0));
@@ -235,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_link_is_used_at_once_and_a_lost_one_dialled_at_once() {
-        let mut membership = Membership::new(Config::default(), [SEED], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
         drain(&mut membership, at(0));
         membership.connected(SEED);
         assert_eq!(drain(&mut membership, at(1)), [Output::Reserve(SEED), Output::Join(SEED)]);
@@ -254,7 +339,7 @@ mod tests {
 
     #[test]
     fn others_are_not_dialled_and_asked_only_so_often() {
-        let mut membership = Membership::new(Config::default(), [], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [], at(0));
         membership.connected(OTHER);
         membership.disconnected(OTHER, at(0));
         membership.missed(OTHER, at(0));
@@ -262,5 +347,41 @@ mod tests {
         assert_eq!(drain(&mut membership, at(1999)), [Output::Join(OTHER)]);
         membership.missed(OTHER, at(2000));
         assert_eq!(drain(&mut membership, at(2000)), [Output::Join(OTHER)]);
+    }
+
+    fn adopted(membership: &mut Membership, relays: &[NodeId], now: Now) -> Vec<NodeId> {
+        membership.handle_timeout(|| relays.iter().copied(), now);
+        let outputs = std::iter::from_fn(|| membership.poll_output());
+        outputs
+            .filter_map(|output| match output {
+                Output::Dial(node) if node != SEED => Some(node),
+                Output::Dial(_) | Output::Join(_) | Output::Reserve(_) => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn relays_stand_in_for_seeds_that_are_gone() {
+        let relays: Vec<_> = (10..14).map(|n| NodeId([n; 32])).collect();
+        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
+        membership.connected(SEED);
+        assert_eq!(adopted(&mut membership, &relays, at(60_000)), []);
+        membership.disconnected(SEED, at(60_000));
+        assert_eq!(adopted(&mut membership, &relays, at(62_999)), []);
+        let first = adopted(&mut membership, &relays, at(63_000));
+        assert_eq!(first.len(), 2);
+
+        // One that cannot be dialled is left alone for a while; another takes its place.
+        membership.dial_failed(first[0], at(63_500));
+        let second = adopted(&mut membership, &relays, at(64_000));
+        assert!(second.len() == 1 && !first.contains(&second[0]));
+        membership.connected(second[0]);
+        let wanted: Vec<_> = std::iter::from_fn(|| membership.poll_output()).collect();
+        assert_eq!(wanted, [Output::Reserve(second[0]), Output::Join(second[0])]);
+
+        // No more are needed once a seed is back.
+        membership.connected(SEED);
+        membership.disconnected(second[0], at(70_000));
+        assert_eq!(adopted(&mut membership, &relays, at(80_000)), []);
     }
 }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 
 use crate::broadcast::{self, Broadcast};
+use crate::condition::{Condition, Losses, Signs};
 use crate::directory::{self, Applied, Directory, PeerAgent, SearchId, SearchOptions};
 use crate::doorstep::{Asked, Doorstep};
 use crate::health::{self, Health};
@@ -95,6 +96,7 @@ pub struct Node {
     health: Health,
     paths: Paths,
     metrics: Metrics,
+    losses: Losses,
     /// Messages whose receiver is being looked for.
     searching: BTreeMap<SearchId, Waiting>,
     /// Messages that are being sent.
@@ -146,7 +148,7 @@ impl Node {
             rng: ChaCha8Rng::from_seed(entropy),
             sealer: Sealer::new(key, mesh, now),
             intake: Intake::new(&config.intake, mesh),
-            membership: Membership::new(config.membership, seeds, now),
+            membership: Membership::new(config.membership, node, seeds, now),
             doorstep: Doorstep::default(),
             directory: Directory::new(config.directory, node, now),
             messaging: Messaging::new(config.messaging, mesh, run),
@@ -155,6 +157,7 @@ impl Node {
             health: Health::new(config.health, now),
             paths: Paths::new(config.paths, node, now),
             metrics: Metrics::default(),
+            losses: Losses::default(),
             searching: BTreeMap::new(),
             sending: BTreeMap::new(),
             loopback: Loopback::default(),
@@ -376,6 +379,7 @@ impl Node {
         Topology {
             links: links.map(|(node, link)| (*node, (link.clone(), self.why(node)))).collect(),
             peers: peers.map(|(node, peer)| (*node, (*peer, self.directory.agent_count(node)))).collect(),
+            condition: self.condition(),
         }
     }
 
@@ -384,6 +388,19 @@ impl Node {
         let why = self.paths.why(node)?;
         let unable = why == Why::Upgrading && self.directory.is_upgradable(node) == Some(false);
         Some(if unable { Why::There } else { why })
+    }
+
+    /// How the mesh is doing.
+    pub fn condition(&self) -> Condition {
+        Condition::of(Signs {
+            relays: (self.membership.seeds(), self.membership.connected_seeds()),
+            stand_ins: self.membership.connected_stand_ins(),
+            links: self.health.links().len(),
+            companions: self.paths.has_companions(),
+            members: self.health.silent(),
+            split: self.health.is_split(),
+            losses: self.losses,
+        })
     }
 
     /// Whether `node` is a member that this one knows.
@@ -423,6 +440,9 @@ impl Node {
 
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input, now: Now) {
+        if let Some(sender) = input.sender() {
+            self.health.received(&sender, now);
+        }
         match input {
             Input::Connected { peer, relayed, address } => self.connected(peer, relayed, address, now),
             Input::Disconnected { peer } => self.disconnected(peer, now),
@@ -460,7 +480,7 @@ impl Node {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.membership.handle_timeout(now);
+        self.tend_membership(now);
         self.doorstep.handle_timeout(now);
         self.directory.handle_timeout(now);
         self.messaging.handle_timeout(now);

@@ -165,6 +165,11 @@ impl Paths {
         Self { config, node, paths: BTreeMap::new(), next_tend: now.mono, outputs: VecDeque::new() }
     }
 
+    /// Whether links to members are made that nobody has asked for.
+    pub fn has_companions(&self) -> bool {
+        self.config.ability == Ability::Able && self.config.companions > 0
+    }
+
     /// Why the link to `node` is relayed; nothing when it is not.
     pub fn why(&self, node: &NodeId) -> Option<Why> {
         let path = self.paths.get(node)?;
@@ -375,7 +380,7 @@ impl Path {
 
 /// A number that two nodes agree on and that is like a random one to all others: who picks whom by it gets a random
 /// graph. The mixing is splitmix64's finaliser (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-fn affinity(a: &NodeId, b: &NodeId) -> u64 {
+pub(crate) fn affinity(a: &NodeId, b: &NodeId) -> u64 {
     let word = |node: &NodeId| node.0.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte));
     let mut mixed = word(a).wrapping_add(word(b));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -113,7 +113,9 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
 
     let entropy = entropy().map_err(StartError::Entropy)?;
     let key = config.identity.mesh().clone();
-    let node = Node::new(config.core, key, config.mesh, seeds.keys().copied(), entropy, now);
+    let mut core = config.core;
+    core.directory.relay = config.role == Role::Hub;
+    let node = Node::new(core, key, config.mesh, seeds.keys().copied(), entropy, now);
     let (calls, inbox) = mpsc::channel(crate::calls::CALLS);
     let taken = Arc::new(Taken::default());
     let handle = Handle { node: node.id(), mesh: node.mesh(), calls, taken: taken.clone() };

@@ -22,6 +22,9 @@ pub struct Announcement {
     /// Whether the node is leaving: it has no agents then, and is forgotten at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
+    /// Whether it is a relay: it carries connections of members that cannot be dialled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relay: bool,
 }
 
 impl Bounded for Announcement {

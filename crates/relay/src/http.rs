@@ -96,6 +96,8 @@ async fn show_status(State(status): State<Arc<Status>>) -> Response {
         "peerId": status.peer_id.to_string(),
         "mesh": status.mesh,
         "uptimeSeconds": mesh_platform::now().mono.0 / 1000,
+        "health": topology.condition.score,
+        "healthReasons": topology.condition.reasons().map(ToString::to_string).collect::<Vec<_>>(),
         "peers": topology.peers.len(),
         "links": topology.links.len(),
         "agents": mesh.agents_known,

@@ -288,6 +288,7 @@ impl SimWorld {
 }
 
 /// What JavaScript is told of an event.
+#[expect(clippy::wildcard_enum_match_arm, reason = "told::core names all the others")]
 fn what(event: Event, receipts: &Receipts) -> Option<SimWhat> {
     match event {
         Event::Sent { call, receipt } => {
@@ -303,18 +304,7 @@ fn what(event: Event, receipts: &Receipts) -> Option<SimWhat> {
         Event::Directory(directory::Event::Found { id, agents }) => {
             Some(SimWhat::Found { search: id.0, agents: agents.into_iter().map(convert::agent).collect() })
         }
-        event @ (Event::Seed { .. }
-        | Event::Joined { .. }
-        | Event::PeerConnected { .. }
-        | Event::PathChanged { .. }
-        | Event::PeerDisconnected { .. }
-        | Event::PeerSuspected { .. }
-        | Event::PeerRecovered { .. }
-        | Event::Directory(_)
-        | Event::Message(_)
-        | Event::Broadcast { .. }
-        | Event::Weights(_)
-        | Event::Offence { .. }) => told::core(event, receipts).map(|event| SimWhat::Event { event }),
+        event => told::core(event, receipts).map(|event| SimWhat::Event { event }),
     }
 }
 

@@ -194,6 +194,8 @@ impl Ledger {
             | Event::PathChanged { .. }
             | Event::PeerDisconnected { .. }
             | Event::PeerRecovered { .. }
+            | Event::Split { .. }
+            | Event::Whole
             | Event::Directory(_)
             | Event::Weights(_)
             | Event::Offence { .. } => {}

@@ -79,8 +79,12 @@ pub(crate) struct Swarm {
 impl Swarm {
     /// Relays enough for `nodes` hosts, at least three, that know each other, a second old.
     pub(crate) fn new(options: Options, link: Link) -> Self {
+        Self::with_relays(options, link, (2 * options.nodes).div_ceil(PER_RELAY).max(3))
+    }
+
+    /// `count` relays that know each other, a second old.
+    fn with_relays(options: Options, link: Link, count: usize) -> Self {
         let mut world = World::new(options.seed, link);
-        let count = (2 * options.nodes).div_ceil(PER_RELAY).max(3);
         let mut relays = Vec::new();
         for place in 0..count {
             let spec = Spec { address: 1 + place as u32, ..Spec::relay(relays.clone()) };
@@ -111,10 +115,27 @@ impl Swarm {
 
     /// A swarm that has settled.
     pub(crate) fn settled(options: Options, link: Link) -> Self {
-        let mut swarm = Self::new(options, link);
-        swarm.join_all(options.nodes, Micros::from_ms(5_000));
-        swarm.run(Micros::from_ms(20_000));
-        swarm
+        Self::new(options, link).settle(options.nodes)
+    }
+
+    /// The same with `relays`.
+    pub(crate) fn settled_on(relays: usize, options: Options, link: Link) -> Self {
+        Self::with_relays(options, link, relays).settle(options.nodes)
+    }
+
+    fn settle(mut self, nodes: usize) -> Self {
+        self.join_all(nodes, Micros::from_ms(5_000));
+        self.run(Micros::from_ms(20_000));
+        self
+    }
+
+    /// Hosts that nobody can reach through a relay.
+    pub(crate) fn unreachable(&self) -> usize {
+        let placed = |host: &HostId| {
+            let mut relays = self.world.places(*host);
+            relays.any(|relay| self.world.node(relay).is_some())
+        };
+        self.hosts.iter().filter(|host| !placed(host)).count()
     }
 
     /// Lets time pass, and checks every second.

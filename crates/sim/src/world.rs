@@ -210,6 +210,11 @@ impl World {
         Some(&self.host(host).process.as_ref()?.overlay)
     }
 
+    /// Relays on which a host has a place.
+    pub fn places(&self, host: HostId) -> impl Iterator<Item = HostId> {
+        self.host(host).process.iter().flat_map(|process| process.reservations.iter().copied())
+    }
+
     /// When its process was started, while it runs.
     pub fn started(&self, host: HostId) -> Option<Micros> {
         let host = self.host(host);
@@ -301,6 +306,7 @@ impl World {
         let now = host.now(time);
         let mut config = node::Config::default();
         config.intake.verifier = verifier;
+        config.directory.relay = host.spec.relay;
         config.paths.ability = host.spec.ability;
         if let Some(companions) = host.spec.companions {
             config.paths.companions = companions;

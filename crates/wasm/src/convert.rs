@@ -12,8 +12,8 @@ use mesh_proto::{AgentName, NodeId};
 use crate::error::MeshFault;
 use crate::peer::{node, peer_text};
 use crate::types::{
-    AgentCriteria, AgentInfo, AgentResources, DiscoverOptions, LinkInfo, MeshMetrics, NetworkTopology, PeerAgent,
-    PeerInfo, PeerStatus, WeightsCodec, WeightsInfo,
+    AgentCriteria, AgentInfo, AgentResources, DiscoverOptions, LinkInfo, MeshHealth, MeshMetrics, NetworkTopology,
+    PeerAgent, PeerInfo, PeerStatus, WeightsCodec, WeightsInfo,
 };
 
 pub(crate) fn name(name: &str) -> Result<AgentName, MeshFault> {
@@ -159,7 +159,8 @@ pub(crate) fn topology(
         last_heard_ms: now.since(peer.last_heard),
         agents: *agents,
     });
-    NetworkTopology { peer_id, mesh_id, links: links.collect(), peers: peers.collect() }
+    let health = MeshHealth::from(&topology.condition);
+    NetworkTopology { peer_id, mesh_id, links: links.collect(), peers: peers.collect(), health }
 }
 
 /// By camelCase name.

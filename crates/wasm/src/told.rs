@@ -53,6 +53,8 @@ pub(crate) fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent>
         node::Event::PeerDisconnected { peer } => MeshEvent::PeerDisconnected { peer_id: peer_text(&peer) },
         node::Event::PeerSuspected { peer } => MeshEvent::PeerSuspected { peer_id: peer_text(&peer) },
         node::Event::PeerRecovered { peer } => MeshEvent::PeerRecovered { peer_id: peer_text(&peer) },
+        node::Event::Split { lost, of } => MeshEvent::MeshSplit { lost, of },
+        node::Event::Whole => MeshEvent::MeshWhole,
         node::Event::Directory(event) => return directory(event),
         node::Event::Message(incoming) => message(incoming, receipts),
         node::Event::Broadcast { from, seq: (seq, place), clock, topic, body } => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use mesh_core::condition::{Condition, Part};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 use tsify::Tsify;
@@ -299,6 +300,46 @@ pub struct NetworkTopology {
     pub links: Vec<LinkInfo>,
     /// Nodes that were heard of.
     pub peers: Vec<PeerInfo>,
+    /// How the mesh is doing.
+    pub health: MeshHealth,
+}
+
+/// How the mesh is doing.
+#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshHealth {
+    /// The worst part's, 0 to 100.
+    pub score: u8,
+    /// Of each part, 0 to 100.
+    pub parts: HealthParts,
+    /// What is not at its best, the worst first.
+    pub reasons: Vec<String>,
+}
+
+impl From<&Condition> for MeshHealth {
+    fn from(condition: &Condition) -> Self {
+        let part = |part| condition.score_of(part);
+        let parts = HealthParts {
+            relays: part(Part::Relays),
+            links: part(Part::Links),
+            members: part(Part::Members),
+            delivery: part(Part::Delivery),
+        };
+        Self { score: condition.score, parts, reasons: condition.reasons().map(ToString::to_string).collect() }
+    }
+}
+
+/// Parts by name.
+#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
+pub struct HealthParts {
+    /// Relays to be reached through.
+    pub relays: u8,
+    /// Links to other members.
+    pub links: u8,
+    /// Other members that are heard.
+    pub members: u8,
+    /// Messages that arrive.
+    pub delivery: u8,
 }
 
 /// Counters and gauges by name.
@@ -346,6 +387,10 @@ pub enum MeshEvent {
     PeerSuspected { peer_id: String },
     /// A suspected node was heard again.
     PeerRecovered { peer_id: String },
+    /// The mesh has fallen apart: `lost` of `of` nodes are silent at once.
+    MeshSplit { lost: usize, of: usize },
+    /// The mesh is one again, or those that were silent are gone.
+    MeshWhole,
     /// An agent is new.
     AgentJoined { agent: PeerAgent },
     /// An agent says something else of itself.

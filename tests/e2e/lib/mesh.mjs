@@ -36,6 +36,13 @@ class World {
     this.relay = relay
   }
 
+  // Another relay, in touch with the first.
+  async secondRelay() {
+    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, key: 'second.key', peers: [this.relay.address] })
+    this.#ends.push(() => relay.end())
+    return relay
+  }
+
   // A proxy in front of the relay.
   async proxy(options) {
     const proxy = await Proxy.start(this.relay.port, options)
@@ -45,7 +52,7 @@ class World {
 
   // A process that has not joined.
   async process(options) {
-    const agent = Agent.fork(PROGRAM, options)
+    const agent = Agent.start(options)
     this.#ends.push(() => agent.end())
     await agent.run(() => {})
     return agent
@@ -72,9 +79,13 @@ class World {
 }
 
 // A process that runs lib/agent.mjs.
-class Agent extends Program {
+export class Agent extends Program {
   #calls = new Map()
   #next = 0
+
+  static start(options) {
+    return this.fork(PROGRAM, options)
+  }
 
   constructor(child) {
     super(child)

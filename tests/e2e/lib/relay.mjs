@@ -6,24 +6,27 @@ import { Program } from './program.mjs'
 
 export class Relay {
   // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again. With `mdns` it looks
-  // for peers on the local network. `listen`: further listeners.
-  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false, listen = [] }) {
+  // for peers on the local network. `listen`: further listeners. `peers`: relays to stay in touch with.
+  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false, listen = [], peers = [] }) {
     const listeners = [`/ip4/127.0.0.1/tcp/${port}/ws`, ...listen]
     const addresses = [...listeners.flatMap(address => ['--listen', address]), '--http', '127.0.0.1:0']
-    const args = ['--json', '--mesh', mesh, '--key', join(dir, key), ...addresses, ...(mdns ? [] : ['--no-mdns']), '--stun', 'off']
-    const program = Program.spawn(relayBinary(), args, { cwd: dir })
-    const relay = new Relay(program)
+    const others = peers.flatMap(address => ['--peer', address])
+    const args = ['--mesh', mesh, '--key', join(dir, key), ...addresses, ...(mdns ? [] : ['--no-mdns']), '--stun', 'off', ...others]
+    return Relay.run(args, { dir })
+  }
+
+  // As `start`, with all of the relay's arguments. `by`: a command, and its arguments, that runs it.
+  static async run(args, { dir, by = [], env = process.env }) {
+    const [command, ...rest] = [...by, relayBinary(), '--json', ...args]
+    const relay = new Relay(Program.spawn(command, rest, { cwd: dir, env }))
     try {
       await relay.#ready()
     } catch (error) {
-      await program.kill()
+      await relay.kill()
       throw error
     }
     return relay
   }
-
-  // All of its addresses; `address` is that of its WebSocket.
-  addresses = []
 
   // All of its addresses; `address` is that of its WebSocket.
   addresses = []
@@ -45,7 +48,6 @@ export class Relay {
       if (event === 'http') this.http = address
       if (event === 'ready') {
         this.peerId = peerId
-        this.address = this.addresses.find(address => address.includes('/ws/'))
         this.address = this.addresses.find(address => address.includes('/ws/'))
         this.port = Number(/\/tcp\/(\d+)\//.exec(this.address)[1])
         return

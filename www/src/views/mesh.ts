@@ -13,6 +13,7 @@ export function meshView(app: App, session: Session, changed: () => void): Templ
       <h2 id="mesh-title">Mesh</h2>
       <div class="tabs" role="group" aria-label="Show the mesh as">${tab('picture', 'Picture')} ${tab('table', 'Table')}</div>
     </div>
+    ${session.lacks.map(lack => html`<p class="hint">${lack}</p>`)}
     ${app.view === 'picture' ? picture(app, session, changed) : table(app, session)}
   </section>`
 }

@@ -52,6 +52,10 @@ impl Node {
 
     fn membership_wants(&mut self, output: membership::Output, now: Now) {
         match output {
+            // A relay may have been a neighbour before it stood in.
+            membership::Output::Dial(peer) if self.health.links().contains_key(&peer) => {
+                self.membership.connected(peer)
+            }
             membership::Output::Dial(peer) => self.dial(peer),
             membership::Output::Reserve(peer) => self.outputs.push_back(Output::Reserve { peer }),
             membership::Output::Join(peer) => {
@@ -122,6 +126,7 @@ impl Node {
             }
             messaging::Output::Event(messaging::Event::Delivered { id, peer, session, number, round_trip_ms }) => {
                 self.metrics.messages_delivered += 1;
+                self.losses.count(false);
                 if let Some(call) = self.sending.remove(&id) {
                     let receipt = Receipt { peer, number: (session, number), round_trip_ms };
                     self.event(Event::Sent { call, receipt });
@@ -162,6 +167,12 @@ impl Node {
     }
 
     /// Lets the paths do what is due.
+    pub(super) fn tend_membership(&mut self, now: Now) {
+        let Self { membership, directory, health, .. } = self;
+        let heard = |node: &NodeId| health.peers().get(node).is_some_and(|peer| !peer.suspect);
+        membership.handle_timeout(|| directory.relays().filter(heard), now);
+    }
+
     pub(super) fn tend_paths(&mut self, now: Now) {
         let Self { paths, directory, health, .. } = self;
         let heard = |node: &NodeId| health.peers().get(node).is_some_and(|peer| !peer.suspect);
@@ -189,6 +200,11 @@ impl Node {
             }
             health::Output::Suspected(peer) => self.event(Event::PeerSuspected { peer }),
             health::Output::Recovered(peer) => self.event(Event::PeerRecovered { peer }),
+            health::Output::Split { lost, of } => self.event(Event::Split { lost, of }),
+            health::Output::Whole => self.event(Event::Whole),
+            // What was announced on its side meanwhile went past us.
+            health::Output::Reunited(peer) => self.membership.missed(peer, now),
+            health::Output::Dead(peer) => self.outputs.push_back(Output::Disconnect { peer }),
         }
     }
 
@@ -269,6 +285,7 @@ impl Node {
 
     fn failed(&mut self, call: CallId, error: SendError) {
         self.metrics.messages_failed += 1;
+        self.losses.count(true);
         self.event(Event::SendFailed { call, error });
     }
 }

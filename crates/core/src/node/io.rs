@@ -6,6 +6,7 @@ use bytes::Bytes;
 use mesh_proto::protocol::Topic;
 use mesh_proto::{AgentName, Hlc, NodeId, direct, join};
 
+use crate::condition::Condition;
 use crate::intake::Verdict;
 use crate::offence::Offence;
 use crate::paths::{Failure, Why};
@@ -108,6 +109,50 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// Whose sign of life it is, as something came from there over a link.
+    pub(super) fn sender(&self) -> Option<NodeId> {
+        match self {
+            Self::Gossip { from, .. }
+            | Self::JoinRequest { from, .. }
+            | Self::JoinReply { from, .. }
+            | Self::Direct(messaging::Input::Frame { from, .. })
+            | Self::Transfer(weights::Input::Offered { from, .. } | weights::Input::Receiving { from, .. }) => {
+                Some(*from)
+            }
+            Self::Transfer(weights::Input::Sending { to, report, .. }) => match report {
+                weights::SendReport::Accepted { .. } | weights::SendReport::Confirmed { .. } => Some(*to),
+                weights::SendReport::Refused(_) | weights::SendReport::Unsupported | weights::SendReport::Broken => {
+                    None
+                }
+            },
+            Self::Connected { .. }
+            | Self::Disconnected { .. }
+            | Self::DialFailed { .. }
+            | Self::UpgradeFailed { .. }
+            | Self::RoundTrip { .. }
+            | Self::Addresses(_)
+            | Self::Unpublished { .. }
+            | Self::Listener { .. }
+            | Self::JoinFailed { .. }
+            | Self::Direct(
+                messaging::Input::Connected { .. }
+                | messaging::Input::Disconnected { .. }
+                | messaging::Input::DialFailed { .. }
+                | messaging::Input::Opened { .. }
+                | messaging::Input::Closed { .. },
+            )
+            | Self::Transfer(
+                weights::Input::Connected(_)
+                | weights::Input::Disconnected(_)
+                | weights::Input::DialFailed(_)
+                | weights::Input::Offence { .. },
+            )
+            | Self::Offence { .. } => None,
+        }
+    }
+}
+
 /// Something is to be done.
 #[derive(Debug)]
 pub enum Output {
@@ -129,7 +174,7 @@ pub enum Output {
         /// Whom.
         peer: NodeId,
     },
-    /// Close all connections to `peer`.
+    /// Close all connections to `peer`: it said goodbye, or its links are dead.
     Disconnect {
         /// To whom.
         peer: NodeId,
@@ -236,6 +281,15 @@ pub enum Event {
         /// Who.
         peer: NodeId,
     },
+    /// The mesh has fallen apart: too many are silent at once to have died.
+    Split {
+        /// Nodes that are suspected.
+        lost: usize,
+        /// Nodes that are watched.
+        of: usize,
+    },
+    /// It is one again, or those that were silent are gone.
+    Whole,
     /// Agents and searches.
     Directory(directory::Event),
     /// A message for an agent of this node, or for the node. [`super::Node::taken`] acknowledges it.
@@ -340,4 +394,6 @@ pub struct Topology {
     pub links: BTreeMap<NodeId, (health::Link, Option<Why>)>,
     /// Nodes that were heard of, and how many agents each has.
     pub peers: BTreeMap<NodeId, (health::Peer, usize)>,
+    /// How the mesh is doing.
+    pub condition: Condition,
 }

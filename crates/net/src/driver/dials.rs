@@ -158,7 +158,8 @@ impl<H: Host> Driver<H> {
 
     /// Addresses of `peer` through the relays that we have a link to.
     fn circuits(&self, peer: PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
-        self.seeds.keys().filter_map(move |seed| {
+        let relays = self.seeds.keys().chain(self.reservations.keys().filter(|relay| !self.seeds.contains_key(relay)));
+        relays.filter_map(move |seed| {
             let connection = self.links.get(seed)?.values().find(|connection| !connection.relayed)?;
             let relay = with_peer(connection.address.clone(), peer_of(seed)?);
             Some(relay.with(Protocol::P2pCircuit).with(Protocol::P2p(peer)))

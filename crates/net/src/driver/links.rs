@@ -33,6 +33,11 @@ pub(super) struct Connection {
     pub(super) answered: Mono,
 }
 
+/// The best of the connections to a peer: a direct one rather than a relayed one.
+fn best(connections: &BTreeMap<ConnectionId, Connection>) -> Option<(&ConnectionId, &Connection)> {
+    connections.iter().min_by_key(|(_, connection)| connection.relayed)
+}
+
 /// The relays' addresses, by node.
 pub(super) fn seeds(relays: &[Multiaddr]) -> Result<BTreeMap<NodeId, Vec<Multiaddr>>, StartError> {
     let mut seeds = BTreeMap::<_, Vec<_>>::new();
@@ -221,6 +226,7 @@ impl<H: Host> Driver<H> {
     fn closed(&mut self, peer: PeerId, id: ConnectionId, now: Now) {
         let Some(node) = node_of(&peer) else { return };
         let Some(connections) = self.links.get_mut(&node) else { return };
+        let was_best = best(connections).is_some_and(|(best, _)| *best == id);
         connections.remove(&id);
         if connections.is_empty() {
             self.links.remove(&node);
@@ -228,15 +234,15 @@ impl<H: Host> Driver<H> {
             self.slow.disconnected(&node);
             self.break_inbound(&node);
             self.node.handle(Input::Disconnected { peer: node }, now);
-        } else {
+        } else if was_best {
             self.linked(node, now);
         }
+        // Else nothing has changed for the core, to which each word of a link is a sign of life.
     }
 
-    /// Tells the core of the best connection to `node`: a direct one rather than a relayed one.
+    /// Tells the core of the best connection to `node`.
     fn linked(&mut self, node: NodeId, now: Now) {
-        let best = self.links.get(&node).and_then(|all| all.values().min_by_key(|connection| connection.relayed));
-        if let Some(Connection { relayed, address, .. }) = best {
+        if let Some((_, Connection { relayed, address, .. })) = self.links.get(&node).and_then(best) {
             let input = Input::Connected { peer: node, relayed: *relayed, address: address.to_string() };
             self.node.handle(input, now);
         }

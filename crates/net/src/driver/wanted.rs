@@ -246,6 +246,8 @@ impl<H: Host> Driver<H> {
             | node::Event::PeerDisconnected { .. }
             | node::Event::PeerSuspected { .. }
             | node::Event::PeerRecovered { .. }
+            | node::Event::Split { .. }
+            | node::Event::Whole
             | node::Event::Directory(_)
             | node::Event::Message(_)
             | node::Event::Broadcast { .. }

@@ -304,6 +304,8 @@ impl Journal {
             | node::Event::Weights(_)
             | node::Event::PeerSuspected { .. }
             | node::Event::PeerRecovered { .. }
+            | node::Event::Split { .. }
+            | node::Event::Whole
             | node::Event::Sent { .. }
             | node::Event::SendFailed { .. } => {}
         }

@@ -65,6 +65,7 @@ fn announcement() -> Announcement {
         addresses: vec!["/ip4/127.0.0.1/tcp/4001/ws".into(), "/dns4/relay.example/tcp/443/wss".into()],
         agents: vec![trainer, plain, idle],
         leaving: false,
+        relay: false,
     }
 }
 
@@ -85,6 +86,8 @@ fn full_query() -> Query {
 pub(crate) fn envelopes() -> Vec<(&'static str, [u8; 32], Envelope)> {
     let nothing = Announcement::default();
     let goodbye = Announcement { leaving: true, ..Announcement::default() };
+    let relay =
+        Announcement { addresses: vec!["/ip4/127.0.0.1/tcp/4001/ws".into()], relay: true, ..Announcement::default() };
     let any = Query { id: MessageId([0; 16]), criteria: Criteria::default(), known: vec![] };
     let item = |topic: &str, body: &'static [u8]| Item { topic: topic.into(), body: Bytes::from_static(body) };
     let batch = Batch { items: vec![item("news", b"hello"), item("", b""), item("✓", &[0, 255])] };
@@ -113,6 +116,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, [u8; 32], Envelope)> {
         clock: Hlc(u64::MAX),
         ..envelope(Kind::MeshHeartbeat, &Heartbeat { announced: u64::MAX })
     };
+    all.push(("announcement of a relay", seeds()[0], envelope(Kind::AgentAnnounce, &relay)));
     all.push(("the smallest numbers", seeds()[3], least));
     all.push(("the largest numbers", seeds()[2], most));
     all
