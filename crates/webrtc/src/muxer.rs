@@ -102,6 +102,12 @@ impl<P: Peer> Muxer<P> {
         self
     }
 
+    /// The peer connection.
+    #[cfg(all(test, feature = "direct-server"))]
+    pub(crate) fn peer(&mut self) -> &mut P {
+        &mut self.peer
+    }
+
     /// A channel of the remote.
     fn accept(&mut self, channel: P::Channel) {
         if self.inbound.len() >= MAX_EARLY || !self.has_room() {

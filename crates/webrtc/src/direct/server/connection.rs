@@ -45,6 +45,14 @@ const BATCH: usize = 64;
 const HANDSHAKE_RECORD: u8 = 22;
 const FIRST_RECORD: u8 = 20;
 
+/// How long a channel that we have closed is left for the remote to close first. Whoever dialled does so when it hears that
+/// the stream has ended. It matters, because sctp-proto resets its half of a channel once more when the remote answers its
+/// reset, and libdatachannel may have given the channel's id to a new one by then, which the second reset would end.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Channels left so. Past it the oldest are closed.
+pub(super) const MAX_LINGERING: usize = 256;
+
 /// How long to wait when the system has no room for a datagram.
 const SYSTEM_FULL: Duration = Duration::from_millis(1);
 
@@ -74,6 +82,10 @@ pub(super) struct Inner {
     pub(super) senders: VecDeque<ChannelId>,
     /// Channels to be closed once what they sent has come.
     pub(super) leavers: Vec<ChannelId>,
+    /// Channels of which all has come, and when we close them if the remote has not; the oldest first.
+    pub(super) lingering: VecDeque<(ChannelId, Instant)>,
+    /// [`LINGER`], or nothing for who dialled.
+    linger: Duration,
     /// Bytes that nobody has read, [`MESSAGE_OVERHEAD`](crate::rtc::MESSAGE_OVERHEAD) included.
     pub(super) unread: usize,
     /// Whether the remote has proved who it is.
@@ -138,6 +150,8 @@ impl Connection {
             slots: HashMap::new(),
             senders: VecDeque::new(),
             leavers: Vec::new(),
+            lingering: VecDeque::new(),
+            linger: LINGER,
             unread: 0,
             proved: false,
             greeted: false,
@@ -185,10 +199,10 @@ pub(super) const LOCAL_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOC
 const LOCAL_V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 1);
 
 impl Inner {
-    /// Takes away the bounds that are there for who comes unasked.
+    /// Makes it the end of who dialled, without the bounds that are there for who comes unasked.
     #[cfg(test)]
-    pub(super) fn trust(&mut self) {
-        (self.proved, self.reached) = (true, true);
+    pub(super) fn dials(&mut self) {
+        (self.proved, self.reached, self.linger) = (true, true, Duration::ZERO);
     }
 
     /// Has the muxer's task come by.
@@ -348,6 +362,7 @@ impl Inner {
     /// A channel has ended, by either side.
     fn gone(&mut self, id: ChannelId) {
         self.leavers.retain(|leaver| *leaver != id);
+        self.lingering.retain(|(lingering, _)| *lingering != id);
         self.senders.retain(|sender| *sender != id);
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.gone();
@@ -395,11 +410,13 @@ impl Inner {
         }
     }
 
-    /// Closes channels whose messages have come: SCTP may reset a stream before what is on its way in it.
+    /// Closes channels whose messages have come, as SCTP may reset a stream before what is on its way in it, unless the
+    /// remote does so first.
     fn close_leavers(&mut self, post: &Post) {
-        if self.leavers.is_empty() || self.over {
+        if self.over || (self.leavers.is_empty() && self.lingering.is_empty()) {
             return;
         }
+        let due = instant() + self.linger;
         let mut leavers = std::mem::take(&mut self.leavers);
         leavers.retain(|id| {
             let waits = self.slots.get(id).is_some_and(|slot| !slot.is_open() || slot.has_to_send());
@@ -407,11 +424,22 @@ impl Inner {
             if waits || busy() {
                 return true;
             }
-            self.rtc.direct_api().close_data_channel(*id);
+            self.lingering.push_back((*id, due));
             false
         });
         self.leavers = leavers;
-        self.drain(post);
+        let (now, mut closed) = (instant(), false);
+        while self.lingering.front().is_some_and(|(_, due)| *due <= now) || self.lingering.len() > MAX_LINGERING {
+            let Some((id, _)) = self.lingering.pop_front() else { break };
+            self.rtc.direct_api().close_data_channel(id);
+            closed = true;
+        }
+        if closed {
+            self.drain(post);
+        }
+        if let Some((_, due)) = self.lingering.front() {
+            self.due = Some(self.due.map_or(*due, |sooner| sooner.min(*due)));
+        }
     }
 
     /// Opens a channel of our own; a `negotiated` one has that id and the remote is not told.
@@ -437,6 +465,7 @@ impl Inner {
         self.waiting.clear();
         self.senders.clear();
         self.leavers.clear();
+        self.lingering.clear();
         self.told.retain(|told| matches!(told, Told::State(_)));
         self.told.push_back(Told::State(state));
         self.slots.values_mut().for_each(Slot::gone);

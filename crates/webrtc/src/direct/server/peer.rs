@@ -47,6 +47,12 @@ impl Peer {
         self.connection.lock().proved = true;
     }
 
+    /// How many channels wait for the remote to close them.
+    #[cfg(test)]
+    pub(super) fn lingering(&self) -> usize {
+        self.connection.lock().lingering.len()
+    }
+
     fn channel(&self, id: ChannelId, negotiated: bool) -> Channel {
         Channel { connection: Arc::clone(&self.connection), id, negotiated }
     }
@@ -155,8 +161,7 @@ impl rtc::Channel for Channel {
     fn close(&mut self) {
         let mut inner = self.connection.lock();
         let Some(slot) = inner.slots.get_mut(&self.id) else { return };
-        slot.close();
-        if !slot.gone && !inner.leavers.contains(&self.id) {
+        if slot.close() && !slot.gone {
             inner.leavers.push(self.id);
             inner.wake();
         }

@@ -22,6 +22,8 @@ pub(super) struct Slot {
     open: bool,
     /// Nothing is told any more.
     ended: bool,
+    /// We have closed it.
+    closed: bool,
     /// The machine does not know it any more.
     pub(super) gone: bool,
     /// Nobody holds its handle any more.
@@ -81,9 +83,10 @@ impl Slot {
         self.tell(ChannelEvent::Closed, true);
     }
 
-    /// We have closed it: what comes is of no interest, what was sent goes out.
-    pub(super) fn close(&mut self) {
+    /// We close it: what comes is of no interest, what was sent goes out. Whether it was not closed before.
+    pub(super) fn close(&mut self) -> bool {
         self.tell(ChannelEvent::Closed, true);
+        !std::mem::replace(&mut self.closed, true)
     }
 
     /// Nobody reads any more.

@@ -4,16 +4,17 @@ use std::future::poll_fn;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
 use libp2p::Transport as _;
 use libp2p::core::muxing::StreamMuxerExt as _;
 use str0m::ice::{StunMessage, TransId};
 use str0m::{Candidate, IceCreds};
 
-use super::connection::{Connection, LOCAL_V4};
+use super::connection::{Connection, LOCAL_V4, MAX_LINGERING};
 use super::socket::Post;
 use super::*;
 use crate::direct::credentials::{Pair, of_server};
+use crate::rtc::{self, ChannelEvent};
 
 /// Bytes of an echo: more than fits into any queue.
 const SIZE: u32 = 3_000_000;
@@ -106,7 +107,7 @@ fn client(target: &address::Target, server: &Pair, own: &Pair) -> (Peer, Certifi
     let post = Arc::new(Post::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let (new, _) = futures::channel::mpsc::channel(1);
     let connection = Arc::new(Connection::of(Arc::clone(&post), "client", rtc));
-    connection.lock().trust();
+    connection.lock().dials();
     post.doorman().enter("client".to_owned(), target.socket, Arc::clone(&connection));
     (Peer::new(connection), certificate.clone(), Task::run(post, certificate, new))
 }
@@ -241,6 +242,54 @@ async fn who_asks_for_a_connection_that_is_gone_is_told_so_and_everybody_else_is
     assert_eq!(ask(&client, &target, &new), Some(Ok(())), "another one, from the same port");
     assert_eq!(ask(&socket(), &target, &version_1()), Some(Ok(())));
     accepting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ended_streams_are_left_for_who_dialled_to_close_up_to_a_limit() {
+    let (mut transport, key, target) = server().await;
+    let (names, own) = version_2();
+    let mut dialled = tokio::spawn(dial(target, names, own, Some(key.public().to_peer_id())));
+    let (_, mut server) = accept_one(&mut transport).await.unwrap();
+    let (_, mut client) = poll_fn(|cx| {
+        assert!(server.poll_unpin(cx).is_pending());
+        dialled.poll_unpin(cx)
+    })
+    .await
+    .unwrap()
+    .unwrap();
+
+    const OVER: usize = 10;
+    let mut channels = Vec::new();
+    let mut taken = 0;
+    let mut closed = 0;
+    poll_fn(|cx| {
+        // One at a time, for more than so many at once would be refused.
+        if channels.len() == taken && taken < MAX_LINGERING + OVER {
+            channels.push(client.peer().create_channel("").unwrap());
+        }
+        assert!(client.poll_unpin(cx).is_pending() && server.poll_unpin(cx).is_pending());
+        while let Poll::Ready(stream) = server.poll_inbound_unpin(cx) {
+            drop(stream.unwrap());
+            taken += 1;
+            cx.waker().wake_by_ref();
+        }
+        for channel in &mut channels {
+            while let Poll::Ready(event) = rtc::Channel::poll(channel, cx) {
+                closed += usize::from(event == ChannelEvent::Closed);
+            }
+        }
+        assert!(closed <= OVER, "closed before who dialled had a chance to");
+        if closed < OVER { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    assert_eq!((taken, server.peer().lingering()), (MAX_LINGERING + OVER, MAX_LINGERING));
+
+    channels.clear();
+    poll_fn(|cx| {
+        assert!(client.poll_unpin(cx).is_pending() && server.poll_unpin(cx).is_pending());
+        if server.peer().lingering() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
