@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { createSimMesh, type SimMesh, type SimMeshOptions } from '../src/testing/node.js'
+import { createSimMesh, playScenario, type SimMesh, type SimMeshOptions } from '../src/testing/node.js'
 import { rejectsCode, throwsCode } from './tools.js'
 
 // The roadmap's test, in its words.
@@ -45,8 +45,8 @@ interface Step {
 }
 
 // From test/dist/test, where this runs, to the top of the repository.
-const vectors = new URL('../../../../tests/vectors/sim.json', import.meta.url)
-const script = JSON.parse(readFileSync(vectors, 'utf8')) as { seed: number; relays: number; nodes: number; steps: Step[] }
+const vectors = new URL('../../../../tests/vectors/', import.meta.url)
+const script = JSON.parse(readFileSync(new URL('sim.json', vectors), 'utf8')) as { seed: number; relays: number; nodes: number; steps: Step[] }
 
 test('a script gives the traces in wasm that it gives natively', async () => {
   const { seed, relays, nodes, steps } = script
@@ -61,6 +61,30 @@ test('a script gives the traces in wasm that it gives natively', async () => {
   assert.ok(sim.isFullyConnected())
   assert.equal(sim.node('node17').received.messages[0]?.payload, 'are you there?')
   await sim.close()
+})
+
+test('scenarios give the traces in wasm that they give natively', async () => {
+  interface Played {
+    readonly scenario: string
+    readonly nodes: number
+    readonly seed: number
+    readonly trace: string
+  }
+  const all = JSON.parse(readFileSync(new URL('scenarios.json', vectors), 'utf8')) as Played[]
+  assert.ok(all.length > 20)
+  for (const { scenario, nodes, seed, trace } of all) {
+    const report = await playScenario(scenario, { nodes, seed })
+    assert.equal(report.trace, trace, `${scenario}, seed ${seed}:\n${report.text}`)
+  }
+})
+
+test('a scenario is played, and what it needs is said', async () => {
+  const { good, text } = await playScenario('partition', { nodes: 12, seed: 3 })
+  assert.ok(good, text)
+  assert.match(text, /^partition: 12 nodes, seed 3\n/)
+  await rejectsCode('invalid-argument', /there is no scenario 'earthquake': there are idle, join, /, playScenario('earthquake'))
+  await rejectsCode('invalid-argument', /nodes must be a whole number from 1 to 1000/, playScenario('idle', { nodes: 0 }))
+  await rejectsCode('invalid-argument', /seed must be a whole number/, playScenario('idle', { seed: 0.5 }))
 })
 
 async function play(sim: SimMesh, step: Step): Promise<void> {

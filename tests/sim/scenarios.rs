@@ -58,7 +58,7 @@ fn an_hour_of_churn() {
 
 #[test]
 fn attacks() {
-    for name in ["eclipse", "censor", "cold-boot", "flash", "flood"] {
+    for name in ["eclipse", "censor", "cold-boot", "flash", "flood", "equivocate"] {
         play(name, 25, 1..=2);
     }
 }

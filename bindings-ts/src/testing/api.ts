@@ -2,6 +2,7 @@
 export { createSimMesh, type SimMesh, type SimSide } from './sim-mesh.js'
 export type { Received, SimNode } from './sim-node.js'
 export type { LinkOptions, NodeRef, SimLimit, SimMeshOptions } from './sim-options.js'
+export { playScenario, type ScenarioOptions, type ScenarioReport } from './scenario.js'
 export type { Violation } from './engine.js'
 export { MeshError } from '../errors.js'
 export type { ErrorCode } from '../errors.js'

@@ -1,4 +1,4 @@
-import init, { SimWorld } from '../generated/mesh_sim.js'
+import init, * as glue from '../generated/mesh_sim.js'
 import { MeshError, invalid } from '../errors.js'
 import type { WasmSource } from '../platform/platform.js'
 
@@ -11,13 +11,13 @@ export function findSimulator(here: () => WasmSource | Promise<WasmSource>): voi
 }
 
 /** @internal Loads the simulator, once; after a failure it can be tried again. */
-export async function loadSimulator(given: WasmSource | undefined): Promise<typeof SimWorld> {
+export async function loadSimulator(given: WasmSource | undefined): Promise<typeof glue> {
   loading ??= load(given).catch(error => {
     loading = undefined
     throw error
   })
   await loading
-  return SimWorld
+  return glue
 }
 
 async function load(given: WasmSource | undefined): Promise<void> {

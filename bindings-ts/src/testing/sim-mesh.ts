@@ -32,10 +32,10 @@ const SETTLE_MS = 10_000
  */
 export async function createSimMesh(options: SimMeshOptions): Promise<SimMesh> {
   const plan = checkOptions(options)
-  const World = await loadSimulator(options.wasm)
+  const { SimWorld } = await loadSimulator(options.wasm)
   const sim = new SimMesh(plan, tell => {
     const link = definedOnly(plan.link)
-    const world = World.open({ seed: plan.seed, relays: plan.relays, pages: plan.names.length - plan.relays, link })
+    const world = SimWorld.open({ seed: plan.seed, relays: plan.relays, pages: plan.names.length - plan.relays, link })
     return new Engine(world, tell)
   })
   if (options.settled ?? true) {

@@ -57,6 +57,16 @@ export interface SimPlan {
   link: LinkOptions
 }
 
+/** What to play a scenario with. */
+export interface ScenarioOptions {
+  /** Nodes besides the relays, at most 1,000. Default: as many as the scenario is made for, mostly 100. */
+  nodes?: number | undefined
+  /** What everything random comes from: a whole number. Default 1. */
+  seed?: number | undefined
+  /** The file `neural-mesh/sim.wasm`, where it is not found by itself; only the first simulation's counts. */
+  wasm?: WasmSource | undefined
+}
+
 const MAX_NODES = 1000
 const MAX_RELAYS = 16
 const MAX_NAME = 64
@@ -69,12 +79,26 @@ const MAX_VIRTUAL_MS = 366 * 24 * 3600 * 1000
 export function checkOptions(options: SimMeshOptions): SimPlan {
   if (typeof options !== 'object' || options === null) throw invalid('options are missing: createSimMesh({ nodes: 4 })')
   const { nodes, seed = 1, relays = 2, link = {}, settled = true } = options
-  if (!Number.isSafeInteger(seed) || seed < 0) throw invalid('seed must be a whole number, 0 or more')
+  checkSeed(seed)
   checkCount('relays', relays, MAX_RELAYS)
   if (typeof settled !== 'boolean') throw invalid('settled must be true or false')
   checkLink('link', link)
   const own = Array.from({ length: relays }, (_, i) => `relay${i + 1}`)
   return { names: [...own, ...names(nodes, own)], relays, seed, link }
+}
+
+/** @internal */
+export function checkScenario(name: string, options: ScenarioOptions): { nodes: number | undefined; seed: number } {
+  if (typeof name !== 'string') throw invalid("the scenario's name is missing: playScenario('partition')")
+  if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
+  const { nodes, seed = 1 } = options
+  checkSeed(seed)
+  if (nodes !== undefined) checkCount('nodes', nodes, MAX_NODES)
+  return { nodes, seed }
+}
+
+function checkSeed(seed: unknown): void {
+  if (!Number.isSafeInteger(seed) || (seed as number) < 0) throw invalid('seed must be a whole number, 0 or more')
 }
 
 function names(nodes: unknown, taken: readonly string[]): string[] {

@@ -82,6 +82,9 @@ pub struct Refused {
     pub verdict: Verdict,
     /// What it is counted as.
     pub offence: Offence,
+    /// Whether that peer is to blame. Of what is ignored it may be another who said too much, or two things under one number,
+    /// and honest peers that heard it first have passed it on.
+    pub blames: bool,
 }
 
 /// The checks and what they remember.
@@ -151,11 +154,11 @@ impl Intake {
     /// # Errors
     /// [`Refused`], with the verdict to pass on.
     pub fn admit(&mut self, from: NodeId, topic: Topic, wire: Bytes, now: Now) -> Result<Verified<Envelope>, Refused> {
-        let reject = |offence| Refused { verdict: Verdict::Reject, offence };
-        let ignore = |offence| Refused { verdict: Verdict::Ignore, offence };
+        let reject = |offence| Refused { verdict: Verdict::Reject, offence, blames: true };
+        let ignore = |offence| Refused { verdict: Verdict::Ignore, offence, blames: false };
 
         if !self.peers.admit(&from, 1, now.mono) {
-            return Err(ignore(Offence::RateExceeded));
+            return Err(Refused { blames: true, ..ignore(Offence::RateExceeded) });
         }
         let unverified = Unverified::decode(wire).map_err(|error| reject(offence_of(&error)))?;
 

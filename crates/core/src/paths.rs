@@ -308,15 +308,24 @@ impl Paths {
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let able = self.config.ability == Ability::Able;
-        let room = able && self.upgrading() < self.config.max_upgrades && self.direct() < self.config.max_direct;
-        let of_path = |path: &Path| {
-            let relayed = path.link.is_some_and(|link| link.relayed);
-            let upgrade = (room && relayed && path.attempt.is_none()).then_some(path.next);
-            let (close, end) = path.link.map_or((None, None), |link| (link.close, link.end));
-            [close, end, path.attempt, upgrade].into_iter().flatten().min()
-        };
-        let tend = able.then_some(self.next_tend);
-        self.paths.values().filter_map(of_path).chain(tend).min()
+        let mut due = able.then_some(self.next_tend);
+        let mut upgrade = None;
+        // One look at each, for this is asked after every input.
+        let (mut upgrading, mut direct) = (0, 0);
+        for path in self.paths.values() {
+            let Some(link) = path.link else {
+                due = earliest([due, path.attempt]);
+                continue;
+            };
+            due = earliest([due, path.attempt, link.close, link.end]);
+            upgrading += usize::from(path.attempt.is_some());
+            direct += usize::from(!link.relayed);
+            if link.relayed && path.attempt.is_none() {
+                upgrade = earliest([upgrade, Some(path.next)]);
+            }
+        }
+        let room = able && upgrading < self.config.max_upgrades && direct < self.config.max_direct;
+        earliest([due, upgrade.filter(|_| room)])
     }
 
     /// What is to be done.
@@ -365,6 +374,10 @@ impl Paths {
     fn direct(&self) -> usize {
         self.paths.values().filter(|path| path.link.is_some_and(|link| !link.relayed)).count()
     }
+}
+
+fn earliest<const N: usize>(times: [Option<Mono>; N]) -> Option<Mono> {
+    times.into_iter().flatten().min()
 }
 
 impl Path {

@@ -25,6 +25,7 @@ use mesh_core::directory::{self, SearchId};
 use mesh_core::node::{CallId, Event};
 use mesh_core::{Node, Now};
 use mesh_sim::chance::MILLION;
+use mesh_sim::scenario::{self, Options};
 use mesh_sim::{Crash, HostId, Link, Micros, Plan, Store, World};
 use tsify::{Ts, Tsify as _};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -32,7 +33,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::convert::millis;
 use crate::error::{ErrorCode, MeshFault};
 use crate::peer::peer_text;
-use crate::sim_types::{SimConfig, SimLink, SimTold, SimViolation, SimWhat};
+use crate::sim_types::{ScenarioReport, SimConfig, SimLink, SimTold, SimViolation, SimWhat};
 use crate::told::Receipts;
 use crate::types::{
     AgentCriteria, AgentInfo, DiscoverOptions, MeshMetrics, NetworkTopology, PeerAgent, SendOptions, SendReceipt,
@@ -40,6 +41,23 @@ use crate::types::{
 
 /// Milliseconds in which a message is delivered or fails, unless the caller says otherwise.
 const SEND_TIMEOUT_MS: u64 = 10_000;
+
+/// Plays a scenario of the simulator's own, with `nodes` hosts if not with as many as it is made for.
+#[wasm_bindgen(js_name = playScenario)]
+pub fn play_scenario(name: &str, nodes: Option<u32>, seed: f64) -> Result<Ts<ScenarioReport>, MeshFault> {
+    let scenario = scenario::named(name).ok_or_else(|| {
+        let names: Vec<_> = scenario::ALL.iter().map(|scenario| scenario.name).collect();
+        MeshFault::invalid(format!("there is no scenario '{name}': there are {}", names.join(", ")))
+    })?;
+    let nodes = nodes.map_or(scenario.nodes, |nodes| nodes as usize);
+    let report = scenario.run(Options { nodes, seed: seed as u64 });
+    Ok(ScenarioReport {
+        good: report.is_good(),
+        trace: format!("{:016x}", report.trace),
+        text: report.to_string(),
+    }
+    .into_ts()?)
+}
 
 /// A simulation.
 #[wasm_bindgen]

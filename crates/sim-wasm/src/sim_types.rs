@@ -76,3 +76,14 @@ pub struct SimViolation {
     /// How it was broken.
     pub what: String,
 }
+
+/// What came of a scenario.
+#[derive(Clone, Debug, Serialize, Tsify)]
+pub struct ScenarioReport {
+    /// Whether every goal is met and no rule was broken.
+    pub good: bool,
+    /// The hash of all that has happened, hex.
+    pub trace: String,
+    /// Figures, goals and broken rules, for people.
+    pub text: String,
+}

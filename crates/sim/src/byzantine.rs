@@ -6,10 +6,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use mesh_proto::{NodeId, Unverified};
+use mesh_proto::codec::{self, Bounded};
+use mesh_proto::gossip::{Announcement, Batch};
+use mesh_proto::limits::MAX_ENVELOPE;
+use mesh_proto::{Envelope, Keypair, Kind, NodeId, Unverified};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::chance::Chance;
-use crate::id::Micros;
+use crate::id::{HostId, Micros};
 use crate::overlay::{Message, Rpc};
 
 /// Messages that are kept to be sent again.
@@ -28,6 +33,8 @@ pub struct Byzantine {
     pub replay: u32,
     /// How often a bit of a message is turned over.
     pub forge: u32,
+    /// Whether it tells every other host something else than the rest, under one number and with a good signature.
+    pub equivocate: bool,
     /// Broadcasts a second that it makes, past what its own node would let it.
     pub flood: u32,
     /// It behaves until then.
@@ -44,6 +51,7 @@ impl Default for Byzantine {
             delay: Micros(0),
             replay: 0,
             forge: 0,
+            equivocate: false,
             flood: 0,
             from: Micros(0),
             until: Micros(u64::MAX),
@@ -54,8 +62,8 @@ impl Default for Byzantine {
 impl Byzantine {
     /// Whether it does anything that it should not, ever.
     pub fn is_any(&self) -> bool {
-        let Self { drop, censor: _, delay, replay, forge, flood, from: _, until: _ } = *self;
-        delay > Micros(0) || [drop, replay, forge, flood].into_iter().any(|often| often > 0)
+        let Self { drop, censor: _, delay, replay, forge, equivocate, flood, from: _, until: _ } = *self;
+        equivocate || delay > Micros(0) || [drop, replay, forge, flood].into_iter().any(|often| often > 0)
     }
 
     /// Whether it does at `time`.
@@ -63,10 +71,11 @@ impl Byzantine {
         self.from <= time && time < self.until && self.is_any()
     }
 
-    /// What becomes of `rpc`, which `own` was about to send. `kept`: what it may repeat.
+    /// What becomes of `rpc`, which the host of that key was about to send `to` another. `kept`: what it may repeat.
     pub(crate) fn tamper(
         &self,
-        own: NodeId,
+        key: &Keypair,
+        to: HostId,
         mut rpc: Rpc,
         kept: &mut VecDeque<Message>,
         time: Micros,
@@ -75,6 +84,7 @@ impl Byzantine {
         if !self.acts(time) || (rpc.messages.is_empty() && rpc.ihave.is_empty()) {
             return rpc;
         }
+        let own = key.node();
         if self.drop > 0 {
             let keep = |message: &Message, chance: &mut Chance| {
                 let author = author(message.wire());
@@ -84,6 +94,11 @@ impl Byzantine {
             rpc.messages.retain(|message| keep(message, chance));
             if self.censor.is_none() && chance.happens(self.drop) {
                 rpc.ihave.clear();
+            }
+        }
+        if self.equivocate && to.0 % 2 == 1 {
+            for message in &mut rpc.messages {
+                *message = otherwise(message, key).unwrap_or_else(|| message.clone());
             }
         }
         for message in &mut rpc.messages {
@@ -109,6 +124,37 @@ impl Byzantine {
 /// Who says that it has written `wire`.
 pub(crate) fn author(wire: &Bytes) -> Option<NodeId> {
     Some(Unverified::decode(wire.clone()).ok()?.claims().from)
+}
+
+/// What `key`'s host says instead of `message`, if that is its own: a broadcast has another last byte, an announcement no
+/// agents.
+fn otherwise(message: &Message, key: &Keypair) -> Option<Message> {
+    let said = Unverified::decode(message.wire().clone()).ok()?;
+    let mut envelope: Envelope = said.claims().clone();
+    if envelope.from != key.node() {
+        return None;
+    }
+    envelope.payload = match envelope.kind {
+        Kind::SwarmBroadcast => altered(&envelope.payload, |batch: &mut Batch| {
+            for item in &mut batch.items {
+                let mut body = item.body.to_vec();
+                if let Some(last) = body.last_mut() {
+                    *last ^= 1;
+                }
+                item.body = body.into();
+            }
+        }),
+        Kind::AgentAnnounce => altered(&envelope.payload, |announcement: &mut Announcement| announcement.agents.clear()),
+        Kind::AgentDiscovery | Kind::MeshHeartbeat => None,
+    }?;
+    let wire = envelope.sign(key).ok()?.wire().clone();
+    Some(Message::new(message.topic(), wire))
+}
+
+fn altered<T: Serialize + DeserializeOwned + Bounded>(payload: &[u8], alter: impl FnOnce(&mut T)) -> Option<Bytes> {
+    let mut value: T = codec::decode(payload, MAX_ENVELOPE).ok()?;
+    alter(&mut value);
+    codec::encode(&value, MAX_ENVELOPE).ok().map(Bytes::from)
 }
 
 /// `message` with one bit turned over.

@@ -72,6 +72,8 @@ pub struct Ledger {
     flows: BTreeMap<MessageId, Flow>,
     flowing: bool,
     suspicions: Vec<(Micros, HostId, NodeId)>,
+    /// How often a host held a node to have done what it should not.
+    offences: BTreeMap<(HostId, NodeId), u64>,
     searches: Vec<(HostId, directory::Event)>,
     violations: Vec<Violation>,
     broken: u64,
@@ -91,6 +93,11 @@ impl Ledger {
     /// When a host suspected a node.
     pub fn suspicions(&self) -> &[(Micros, HostId, NodeId)] {
         &self.suspicions
+    }
+
+    /// How often a host held a node to have done what an honest one would not.
+    pub fn offences(&self) -> &BTreeMap<(HostId, NodeId), u64> {
+        &self.offences
     }
 
     pub(crate) fn violated(&mut self, rule: &'static str, at: Micros, what: String) {
@@ -187,6 +194,7 @@ impl Ledger {
             Event::Sent { call, .. } => self.finished(id, *call, Ok(at), at),
             Event::SendFailed { call, error } => self.finished(id, *call, Err(error.clone()), at),
             Event::PeerSuspected { peer } => self.suspicions.push((at, id, *peer)),
+            Event::Offence { peer, .. } => *self.offences.entry((id, *peer)).or_default() += 1,
             Event::Directory(event @ directory::Event::Found { .. }) => self.searches.push((id, event.clone())),
             Event::Seed { .. }
             | Event::Joined { .. }
@@ -197,8 +205,7 @@ impl Ledger {
             | Event::Split { .. }
             | Event::Whole
             | Event::Directory(_)
-            | Event::Weights(_)
-            | Event::Offence { .. } => {}
+            | Event::Weights(_) => {}
         }
     }
 

@@ -66,7 +66,7 @@ fn play(scenarios: &[&Scenario], arguments: &Arguments) -> ExitCode {
             let began = std::time::Instant::now();
             let report = scenario.run(options);
             let took = began.elapsed().as_secs_f64();
-            println!("{report}, {took:.1} s ({:.0} times as fast as real time)", report.time.0 as f64 / 1e6 / took);
+            println!("{report}, {took:.1} s ({:.1} virtual seconds in each)", report.time.0 as f64 / 1e6 / took);
             let same = !arguments.repeat || scenario.run(options) == report;
             if !same {
                 println!("  BROKEN  the second run of this seed was another");

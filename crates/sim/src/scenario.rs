@@ -59,6 +59,7 @@ pub const ALL: &[Scenario] = &[
     sybil::COLD_BOOT,
     sybil::FLASH,
     sybil::FLOODED,
+    sybil::EQUIVOCATE,
 ];
 
 /// The scenario of that name.

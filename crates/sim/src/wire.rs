@@ -193,9 +193,9 @@ impl World {
         let Some(to) = self.conns.get(id).map(|conn| conn.other(from)) else { return };
         let time = self.time;
         let Self { hosts, chance, .. } = self;
-        let Host { node, spec, kept, .. } = &mut hosts[from.index()];
+        let Host { key, spec, kept, .. } = &mut hosts[from.index()];
         let late = if spec.byzantine.acts(time) { spec.byzantine.delay } else { Micros(0) };
-        rpc = spec.byzantine.tamper(*node, rpc, kept, time, chance);
+        rpc = spec.byzantine.tamper(key, to, rpc, kept, time, chance);
 
         let link = self.network.link(from, to).clone();
         if !rpc.messages.is_empty() {

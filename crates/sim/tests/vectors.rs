@@ -1,5 +1,6 @@
 //! The script in `tests/vectors/sim.json`, played natively: after each stretch of time its trace is the one that the file
-//! says. `bindings-ts/test/testing.test.ts` plays the same file in wasm.
+//! says. So are those of all scenarios, played small, in `tests/vectors/scenarios.json`. `bindings-ts/test/testing.test.ts`
+//! plays the same files in wasm.
 //!
 //! Any change of what nodes decide changes traces. When that is meant,
 //! `UPDATE_VECTORS=1 cargo test -p mesh-sim --test vectors` writes the file anew.
@@ -9,11 +10,15 @@ use std::path::PathBuf;
 
 use mesh_core::node::Target;
 use mesh_proto::agent::AgentRecord;
+use mesh_sim::scenario::{self, Options};
 use mesh_sim::{Crash, HostId, Link, Micros, Plan, Store, World};
 use serde_json::{Value, json};
 
 /// Milliseconds in which a message is delivered or fails, as at the door to JavaScript.
 const SEND_TIMEOUT_MS: u64 = 10_000;
+
+/// Hosts of a scenario: an hour of churn takes seconds with so few.
+const NODES: usize = 6;
 
 #[test]
 fn the_script_gives_its_traces() {
@@ -29,6 +34,25 @@ fn the_script_gives_its_traces() {
         assert_eq!(is, was, "step {step}: what nodes decide has changed; if that is meant, see the head of this file");
     }
     assert_eq!(text, lines(&script), "written as UPDATE_VECTORS=1 writes it");
+}
+
+#[test]
+fn scenarios_give_their_traces() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/scenarios.json");
+    let traces = scenario::ALL.iter().flat_map(|scenario| {
+        [1, 2].map(|seed| {
+            let report = scenario.run(Options { nodes: NODES, seed });
+            assert_eq!(report.violations, [], "{} {seed}", scenario.name);
+            let trace = format!("{:016x}", report.trace);
+            format!("  {}", json!({ "scenario": scenario.name, "nodes": NODES, "seed": seed, "trace": trace }))
+        })
+    });
+    let is = format!("[\n{}\n]\n", traces.collect::<Vec<_>>().join(",\n"));
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        return fs::write(path, is).expect("a file that can be written");
+    }
+    let was = fs::read_to_string(&path).expect("tests/vectors/scenarios.json");
+    assert_eq!(is, was, "what nodes decide has changed; if that is meant, see the head of this file");
 }
 
 /// Plays the script, and puts the trace into each step that lets time pass.

@@ -61,11 +61,16 @@ fn offence(intake: &mut Intake, wire: Bytes, now: u64) -> Option<Offence> {
 }
 
 fn ignored(offence: Offence) -> Refused {
-    Refused { verdict: Verdict::Ignore, offence }
+    Refused { verdict: Verdict::Ignore, offence, blames: false }
+}
+
+/// What a neighbour is told that hands over more than it may.
+fn too_much() -> Refused {
+    Refused { blames: true, ..ignored(Offence::RateExceeded) }
 }
 
 fn rejected(offence: Offence) -> Refused {
-    Refused { verdict: Verdict::Reject, offence }
+    Refused { verdict: Verdict::Reject, offence, blames: true }
 }
 
 #[test]
@@ -188,13 +193,13 @@ fn a_forger_charges_nobody_but_itself() {
     }
     // What its bucket holds was looked at, the rest was not.
     assert!(refused[..4_000].iter().all(|r| *r == rejected(Offence::Forged)));
-    assert!(refused[4_000..].iter().all(|r| *r == ignored(Offence::RateExceeded)));
+    assert!(refused[4_000..].iter().all(|r| *r == too_much()));
 
     for n in 0..20 {
         assert_eq!(offence(&mut intake, wire(1, said(1, n)), 0), None, "its whole burst is the author's own");
     }
     let handed = intake.admit(forger, Topic::Agents, wire(2, said(2, 0)), at(0));
-    assert_eq!(handed, Err(ignored(Offence::RateExceeded)), "others who hand over are not the forger");
+    assert_eq!(handed, Err(too_much()), "others who hand over are not the forger");
 }
 
 #[test]
@@ -245,7 +250,7 @@ fn whoever_hands_over_too_much_is_not_listened_to() {
     for _ in 0..4_000 {
         assert_eq!(offence(&mut intake, junk.clone(), 0), Some(Offence::Malformed));
     }
-    assert_eq!(admit(&mut intake, wire(1, said(1, 1)), 0), Err(ignored(Offence::RateExceeded)));
+    assert_eq!(admit(&mut intake, wire(1, said(1, 1)), 0), Err(too_much()));
     let by_another = intake.admit(other, Topic::Agents, wire(1, said(1, 1)), at(0));
     assert!(by_another.is_ok(), "the same by another neighbour");
     assert_eq!(offence(&mut intake, wire(1, said(1, 2)), 1), None, "2,000 a second in the long run");

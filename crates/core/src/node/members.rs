@@ -47,7 +47,11 @@ impl Node {
             Ok(envelope) => envelope,
             Err(refused) => {
                 self.metrics.envelopes_refused += 1;
-                self.offence(from, refused.offence);
+                if refused.blames {
+                    self.offence(from, refused.offence);
+                } else {
+                    self.metrics.count(refused.offence);
+                }
                 return refused.verdict;
             }
         };

@@ -1,6 +1,8 @@
 //! Four attackers to each honest host, in the shapes of the Protocol Labs hardening report: what they have in common is that
 //! they are members like any other until they do not pass on what they should.
 
+use std::collections::BTreeMap;
+
 use super::{Options, Scenario, Swarm};
 use crate::byzantine::Byzantine;
 use crate::chance::MILLION;
@@ -22,6 +24,8 @@ enum Shape {
     Flash,
     /// A quarter of the swarm says twice what it may, for ten seconds.
     Flood,
+    /// A third of the swarm tells one half of the others something else than the other half.
+    Equivocate,
 }
 
 pub(super) const ECLIPSE: Scenario =
@@ -39,6 +43,11 @@ pub(super) const FLASH: Scenario =
 pub(super) const FLOODED: Scenario =
     scenario("flood", "for ten seconds a quarter of the swarm says twice what it may", |o| {
         run(Shape::Flood, FLOODED.name, o)
+    });
+
+pub(super) const EQUIVOCATE: Scenario =
+    scenario("equivocate", "a third of the swarm tells one half something else than the other", |o| {
+        run(Shape::Equivocate, EQUIVOCATE.name, o)
     });
 
 const fn scenario(name: &'static str, about: &'static str, run: fn(Options) -> Report) -> Scenario {
@@ -62,7 +71,12 @@ fn run(shape: Shape, name: &'static str, options: Options) -> Report {
     };
     let victim = swarm.hosts.first().copied();
     let mut attackers = Vec::new();
-    let count = if shape == Shape::Flood { options.nodes.div_ceil(SYBILS) } else { options.nodes * SYBILS };
+    let count = match shape {
+        Shape::Flood => options.nodes.div_ceil(4),
+        // Of all of them a third.
+        Shape::Equivocate => options.nodes.div_ceil(2),
+        Shape::Eclipse | Shape::Censor | Shape::ColdBoot | Shape::Flash => options.nodes * SYBILS,
+    };
     for place in 0..count {
         if together && place % SYBILS == 0 {
             swarm.join();
@@ -76,28 +90,29 @@ fn run(shape: Shape, name: &'static str, options: Options) -> Report {
         swarm.probe(&mut report, "broadcasts while it floods", PROBES, Goal::AtLeast(99.9));
     }
     swarm.run(end - swarm.world.time());
-    report.figure(
-        "attackers among an honest host's neighbours, 30 s after",
-        swarm.infiltrated(&attackers),
-        "%",
-        Goal::None,
-    );
+    swarm.note_infiltration(&mut report, &attackers);
+    if shape == Shape::Equivocate {
+        swarm.hear_two_things(&mut report, &attackers);
+    }
     if shape == Shape::Flash {
-        swarm.run(Micros::from_ms(100_000));
+        for _ in 0..5 {
+            swarm.run(Micros::from_ms(20_000));
+            swarm.note_infiltration(&mut report, &attackers);
+        }
         swarm.probe(&mut report, "broadcasts right after the flash", PROBES, Goal::None);
-        swarm.run(Micros::from_ms(60_000));
+        for _ in 0..3 {
+            swarm.run(Micros::from_ms(20_000));
+            swarm.note_infiltration(&mut report, &attackers);
+        }
     }
     swarm.probe(&mut report, "broadcasts among honest hosts", PROBES, Goal::AtLeast(99.9));
     if let Some(victim) = victim.filter(|_| matches!(shape, Shape::Eclipse | Shape::Censor)) {
         swarm.probe_of(&mut report, "the victim's broadcasts", PROBES, Goal::AtLeast(99.9), &[victim]);
     }
-    swarm.run(Micros::from_ms(60_000));
-    report.figure(
-        "attackers among an honest host's neighbours at the end",
-        swarm.infiltrated(&attackers),
-        "%",
-        Goal::None,
-    );
+    for _ in 0..4 {
+        swarm.run(Micros::from_ms(15_000));
+        swarm.note_infiltration(&mut report, &attackers);
+    }
     report.finish(swarm.world)
 }
 
@@ -108,6 +123,7 @@ impl Swarm {
         let byzantine = match shape {
             Shape::Eclipse | Shape::ColdBoot => Byzantine { drop: MILLION, ..Byzantine::default() },
             Shape::Censor => Byzantine { drop: MILLION, censor: victim_node, ..Byzantine::default() },
+            Shape::Equivocate => Byzantine { equivocate: true, ..Byzantine::default() },
             Shape::Flash => {
                 let from = Micros(now.0.max(25_000_000)) + Micros::from_ms(120_000);
                 Byzantine { drop: MILLION, from, ..Byzantine::default() }
@@ -128,6 +144,24 @@ impl Swarm {
         let host = self.world.add(spec);
         self.world.announce(host);
         host
+    }
+
+    /// `attackers` say one thing to some and another to others. Whoever heard both broke a rule; who passed on either is not
+    /// held to have done wrong.
+    fn hear_two_things(&mut self, report: &mut Report, attackers: &[HostId]) {
+        let goal = Goal::AtLeast(99.9);
+        self.probe_of(report, "either of two things", PROBES, goal, attackers);
+        let honest: BTreeMap<_, _> = self.hosts.iter().map(|host| (self.world.node_id(*host), *host)).collect();
+        let wronged = self.world.ledger().offences().keys().filter(|(host, node)| {
+            attackers.binary_search(host).is_err() && honest.contains_key(node)
+        });
+        report.figure("honest hosts held to have done wrong", wronged.count() as f64, "", Goal::AtMost(0.0));
+    }
+
+    /// Tells how far the attackers have come by now.
+    fn note_infiltration(&self, report: &mut Report, attackers: &[HostId]) {
+        let name = format!("attackers among an honest host's neighbours, at {} s", self.world.time().ms() / 1_000);
+        report.figure(name, self.infiltrated(attackers), "%", Goal::None);
     }
 
     /// Of a hundred places in the meshes of honest hosts, those that attackers hold.
