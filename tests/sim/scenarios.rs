@@ -89,7 +89,32 @@ mod large {
     }
 
     #[test]
-    fn four_hundred_attack() {
+    fn four_hundred_are_there_from_the_start() {
         play_once("cold-boot", 100);
+    }
+
+    #[test]
+    fn four_hundred_gather_around_one() {
+        play_once("eclipse", 100);
+    }
+
+    #[test]
+    fn four_hundred_censor_one() {
+        play_once("censor", 100);
+    }
+
+    #[test]
+    fn four_hundred_change_their_minds() {
+        play_once("flash", 100);
+    }
+
+    #[test]
+    fn a_quarter_of_a_hundred_floods() {
+        play_once("flood", 100);
+    }
+
+    #[test]
+    fn a_third_says_two_things() {
+        play_once("equivocate", 100);
     }
 }

@@ -2,8 +2,6 @@ import { toMeshError } from '../errors.js'
 import { loadSimulator } from './load.js'
 import { checkScenario, type ScenarioOptions } from './sim-options.js'
 
-export type { ScenarioOptions } from './sim-options.js'
-
 /** What came of a scenario. */
 export interface ScenarioReport {
   /** Whether every goal is met and no rule of the mesh was broken. */

@@ -28,6 +28,9 @@ pub struct Config {
     /// Envelopes that one neighbour may hand over, its own and others'. Bounds the signatures we check for it: 2,000
     /// cost a fifth of a core.
     pub per_peer: Quota,
+    /// Envelopes past that, of authors who have said little lately: those who say much at once, and whose messages reach us
+    /// through honest neighbours, must not drown the others.
+    pub reserve: Quota,
     /// Broadcast envelopes of one author; each may hold many broadcasts.
     pub broadcasts: Quota,
     /// Announcements of one author.
@@ -52,6 +55,7 @@ impl Default for Config {
         let per_second = |burst, period_ms| Quota { burst, period_ms };
         Self {
             per_peer: per_second(4000, 2000),
+            reserve: per_second(1000, 2000),
             broadcasts: per_second(400, 2000),
             announcements: per_second(20, 10_000),
             queries: per_second(20, 10_000),
@@ -94,6 +98,7 @@ pub struct Intake {
     verifier: Arc<dyn Verifier>,
     replay: ReplayWindows,
     peers: Limiter<NodeId>,
+    reserve: Limiter<NodeId>,
     newcomers: Limiter<NodeId>,
     joins: Limiter<NodeId>,
     authors: Authors,
@@ -123,6 +128,7 @@ impl Intake {
     pub fn new(config: &Config, mesh: MeshId) -> Self {
         let Config {
             per_peer,
+            reserve,
             broadcasts,
             announcements,
             queries,
@@ -138,6 +144,7 @@ impl Intake {
             verifier: verifier.clone(),
             replay: ReplayWindows::new(max_senders),
             peers: limiter(per_peer),
+            reserve: limiter(reserve),
             newcomers: limiter(newcomers),
             joins: limiter(joins),
             authors: Authors {
@@ -157,10 +164,15 @@ impl Intake {
         let reject = |offence| Refused { verdict: Verdict::Reject, offence, blames: true };
         let ignore = |offence| Refused { verdict: Verdict::Ignore, offence, blames: false };
 
-        if !self.peers.admit(&from, 1, now.mono) {
-            return Err(Refused { blames: true, ..ignore(Offence::RateExceeded) });
+        let within = self.peers.admit(&from, 1, now.mono);
+        let decoded = Unverified::decode(wire);
+        if !within {
+            let loud = decoded.as_ref().is_ok_and(|envelope| self.is_loud(envelope.claims(), now));
+            if loud || !self.reserve.admit(&from, 1, now.mono) {
+                return Err(Refused { blames: !loud, ..ignore(Offence::RateExceeded) });
+            }
         }
-        let unverified = Unverified::decode(wire).map_err(|error| reject(offence_of(&error)))?;
+        let unverified = decoded.map_err(|error| reject(offence_of(&error)))?;
 
         let claims = unverified.claims();
         if claims.mesh != self.mesh {
@@ -199,6 +211,11 @@ impl Intake {
         Ok(envelope)
     }
 
+    /// Whether the author has said much lately.
+    fn is_loud(&mut self, claims: &Envelope, now: Now) -> bool {
+        !self.authors.of(claims.kind).is_quiet(&claims.from, now.mono)
+    }
+
     /// Whether `from` may ask for a member list now.
     pub fn admit_join(&mut self, from: NodeId, now: Now) -> bool {
         self.joins.admit(&from, 1, now.mono)
@@ -228,9 +245,9 @@ impl Intake {
 
     /// Entries that are remembered of others.
     pub fn retained(&self) -> usize {
-        let Self { mesh: _, verifier: _, replay, peers, newcomers, joins, authors } = self;
+        let Self { mesh: _, verifier: _, replay, peers, reserve, newcomers, joins, authors } = self;
         let Authors { broadcasts, announcements, queries, heartbeats } = authors;
-        let limiters = [peers, newcomers, joins, broadcasts, announcements, queries, heartbeats];
+        let limiters = [peers, reserve, newcomers, joins, broadcasts, announcements, queries, heartbeats];
         replay.retained() + limiters.iter().map(|limiter| limiter.retained()).sum::<usize>()
     }
 
@@ -238,6 +255,7 @@ impl Intake {
     pub fn prune(&mut self, now: Now) {
         self.replay.prune(now.mono);
         self.peers.prune(now.mono);
+        self.reserve.prune(now.mono);
         self.newcomers.prune(now.mono);
         self.joins.prune(now.mono);
         for kind in [Kind::AgentAnnounce, Kind::AgentDiscovery, Kind::MeshHeartbeat, Kind::SwarmBroadcast] {

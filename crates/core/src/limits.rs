@@ -49,6 +49,11 @@ impl<K: Ord + Clone> Limiter<K> {
         self.after(key, cost, now).is_some()
     }
 
+    /// Whether at least three quarters of the bucket are left: its key has asked for little lately.
+    pub fn is_quiet(&self, key: &K, now: Mono) -> bool {
+        self.allows(key, self.quota.burst - self.quota.burst / 4, now)
+    }
+
     /// Takes `cost` units, or none and answers `false`.
     pub fn admit(&mut self, key: &K, cost: u32, now: Mono) -> bool {
         let Some(after) = self.after(key, cost, now) else {
@@ -125,6 +130,15 @@ mod tests {
         assert!(!limiter.allows(&1, 1, Mono(ready.0 - 1)));
         assert!(limiter.allows(&1, 1, ready));
         assert_eq!(limiter.ready_at(&1, 3, Mono(7)), None);
+    }
+
+    #[test]
+    fn who_asks_for_a_quarter_of_the_bucket_is_quiet() {
+        let mut limiter = Limiter::new(Quota { burst: 4, period_ms: 1000 }, 10);
+        for (at, cost, expected) in [(0, 1, true), (0, 1, false), (249, 0, false), (250, 0, true)] {
+            assert!(limiter.admit(&"peer", cost, Mono(at)));
+            assert_eq!(limiter.is_quiet(&"peer", Mono(at)), expected, "{cost} at {at}");
+        }
     }
 
     #[test]

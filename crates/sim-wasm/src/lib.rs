@@ -51,12 +51,8 @@ pub fn play_scenario(name: &str, nodes: Option<u32>, seed: f64) -> Result<Ts<Sce
     })?;
     let nodes = nodes.map_or(scenario.nodes, |nodes| nodes as usize);
     let report = scenario.run(Options { nodes, seed: seed as u64 });
-    Ok(ScenarioReport {
-        good: report.is_good(),
-        trace: format!("{:016x}", report.trace),
-        text: report.to_string(),
-    }
-    .into_ts()?)
+    Ok(ScenarioReport { good: report.is_good(), trace: format!("{:016x}", report.trace), text: report.to_string() }
+        .into_ts()?)
 }
 
 /// A simulation.

@@ -144,7 +144,9 @@ fn otherwise(message: &Message, key: &Keypair) -> Option<Message> {
                 item.body = body.into();
             }
         }),
-        Kind::AgentAnnounce => altered(&envelope.payload, |announcement: &mut Announcement| announcement.agents.clear()),
+        Kind::AgentAnnounce => {
+            altered(&envelope.payload, |announcement: &mut Announcement| announcement.agents.clear())
+        }
         Kind::AgentDiscovery | Kind::MeshHeartbeat => None,
     }?;
     let wire = envelope.sign(key).ok()?.wire().clone();

@@ -192,8 +192,8 @@ fn a_forger_charges_nobody_but_itself() {
         refused.push(intake.admit(forger, Topic::Agents, forged, at(0)).unwrap_err());
     }
     // What its bucket holds was looked at, the rest was not.
-    assert!(refused[..4_000].iter().all(|r| *r == rejected(Offence::Forged)));
-    assert!(refused[4_000..].iter().all(|r| *r == too_much()));
+    assert!(refused[..5_000].iter().all(|r| *r == rejected(Offence::Forged)));
+    assert!(refused[5_000..].iter().all(|r| *r == too_much()));
 
     for n in 0..20 {
         assert_eq!(offence(&mut intake, wire(1, said(1, n)), 0), None, "its whole burst is the author's own");
@@ -247,7 +247,7 @@ fn whoever_hands_over_too_much_is_not_listened_to() {
     let mut intake = intake();
     let junk = Bytes::from_static(b"junk");
     let other = NodeId([0xbb; 32]);
-    for _ in 0..4_000 {
+    for _ in 0..5_000 {
         assert_eq!(offence(&mut intake, junk.clone(), 0), Some(Offence::Malformed));
     }
     assert_eq!(admit(&mut intake, wire(1, said(1, 1)), 0), Err(too_much()));
@@ -256,6 +256,28 @@ fn whoever_hands_over_too_much_is_not_listened_to() {
     assert_eq!(offence(&mut intake, wire(1, said(1, 2)), 1), None, "2,000 a second in the long run");
     assert_eq!(offence(&mut intake, wire(1, said(1, 3)), 1), None);
     assert_eq!(offence(&mut intake, wire(1, said(1, 4)), 1), Some(Offence::RateExceeded));
+}
+
+#[test]
+fn a_quiet_author_is_heard_through_a_neighbour_that_passes_on_many_loud_ones() {
+    let mut intake = intake();
+    let swarm = |n: u8, seq: u64| wire(n, Envelope { kind: Kind::SwarmBroadcast, ..said(n, seq) });
+    let mut loud = |n: u8, seq: u64| intake.admit(NEIGHBOUR, Topic::Swarm, swarm(n, seq), at(0));
+    for n in 1..=10 {
+        for seq in 0..400 {
+            assert!(loud(n, seq).is_ok(), "{n} {seq}");
+        }
+    }
+    // The neighbour's quota is used up, by no fault of its own.
+    assert_eq!(loud(1, 400), Err(ignored(Offence::RateExceeded)));
+    for seq in 0..=100 {
+        assert!(loud(11, seq).is_ok(), "{seq}");
+    }
+    assert_eq!(loud(11, 101), Err(ignored(Offence::RateExceeded)), "loud by now");
+    let mut quiet = (12..=255).flat_map(|n| (0..100).map(move |seq| (n, seq)));
+    let all = quiet.by_ref().take(899).all(|(n, seq)| loud(n, seq).is_ok());
+    assert!(all, "the reserve is a thousand");
+    assert_eq!(quiet.next().map(|(n, seq)| loud(n, seq)), Some(Err(too_much())));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Four attackers to each honest host, in the shapes of the Protocol Labs hardening report: what they have in common is that
 //! they are members like any other until they do not pass on what they should.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Options, Scenario, Swarm};
 use crate::byzantine::Byzantine;
@@ -92,7 +92,8 @@ fn run(shape: Shape, name: &'static str, options: Options) -> Report {
     swarm.run(end - swarm.world.time());
     swarm.note_infiltration(&mut report, &attackers);
     if shape == Shape::Equivocate {
-        swarm.hear_two_things(&mut report, &attackers);
+        // Whoever heard both breaks a rule.
+        swarm.probe_of(&mut report, "either of two things", PROBES, Goal::AtLeast(99.9), &attackers);
     }
     if shape == Shape::Flash {
         for _ in 0..5 {
@@ -113,6 +114,7 @@ fn run(shape: Shape, name: &'static str, options: Options) -> Report {
         swarm.run(Micros::from_ms(15_000));
         swarm.note_infiltration(&mut report, &attackers);
     }
+    swarm.note_wronged(&mut report, &attackers);
     report.finish(swarm.world)
 }
 
@@ -146,15 +148,12 @@ impl Swarm {
         host
     }
 
-    /// `attackers` say one thing to some and another to others. Whoever heard both broke a rule; who passed on either is not
-    /// held to have done wrong.
-    fn hear_two_things(&mut self, report: &mut Report, attackers: &[HostId]) {
-        let goal = Goal::AtLeast(99.9);
-        self.probe_of(report, "either of two things", PROBES, goal, attackers);
-        let honest: BTreeMap<_, _> = self.hosts.iter().map(|host| (self.world.node_id(*host), *host)).collect();
-        let wronged = self.world.ledger().offences().keys().filter(|(host, node)| {
-            attackers.binary_search(host).is_err() && honest.contains_key(node)
-        });
+    /// Tells how many honest hosts other honest hosts hold to have done wrong, who have only passed on what came.
+    fn note_wronged(&self, report: &mut Report, attackers: &[HostId]) {
+        let honest: BTreeSet<_> = self.hosts.iter().map(|host| self.world.node_id(*host)).collect();
+        let judges = |host: &HostId| attackers.binary_search(host).is_err();
+        let offences = self.world.ledger().offences().keys();
+        let wronged = offences.filter(|(host, node)| judges(host) && honest.contains(node));
         report.figure("honest hosts held to have done wrong", wronged.count() as f64, "", Goal::AtMost(0.0));
     }
 
