@@ -32,7 +32,7 @@ test('an agent whose only relay is gone is reached through another one of the me
   await becomes(ada, ({ parts }) => parts.relays === 50, 'another relay stands in')
   const { score, reasons } = await health(ada)
   assert.equal(score, 50)
-  assert.ok(reasons.includes('1 of 1 relays cannot be reached; 1 others of the mesh stand in'), reasons.join('; '))
+  assert.ok(reasons.includes('1 of 1 relays cannot be reached; others of the mesh that stand in: 1'), reasons.join('; '))
 
   // Who comes now knows nothing of the relay that is gone, and reaches it all the same.
   const eve = await world.agent('eve', { relays: second.address })

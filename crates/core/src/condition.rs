@@ -66,11 +66,15 @@ impl fmt::Display for Reason {
         match self {
             Self::RelaysLost { lost, of, stand_ins: 0 } => write!(f, "{lost} of {of} relays cannot be reached"),
             Self::RelaysLost { lost, of, stand_ins } => {
-                write!(f, "{lost} of {of} relays cannot be reached; {stand_ins} others of the mesh stand in")
+                write!(f, "{lost} of {of} relays cannot be reached; others of the mesh that stand in: {stand_ins}")
             }
             Self::Alone => write!(f, "no other member is known"),
-            Self::FewLinks { links, enough } => write!(f, "connected to {links} members, {enough} would be safe"),
-            Self::Silent { lost, of, split: false } => write!(f, "{lost} of {of} members are silent"),
+            Self::FewLinks { links, enough } => {
+                write!(f, "connections to members: {links}, and {enough} would be safe")
+            }
+            Self::Silent { lost, of, split: false } => {
+                write!(f, "{lost} of {of} members {} silent", if *lost == 1 { "is" } else { "are" })
+            }
             Self::Silent { lost, of, split: true } => {
                 write!(f, "the mesh has fallen apart: {lost} of {of} members are silent at once")
             }
@@ -211,13 +215,13 @@ mod tests {
                 "stand-ins",
                 Signs { relays: (2, 0), stand_ins: 1, ..well },
                 50,
-                Some("2 of 2 relays cannot be reached; 1 others of the mesh stand in"),
+                Some("2 of 2 relays cannot be reached; others of the mesh that stand in: 1"),
             ),
             ("alone", Signs { links: 0, members: (0, 0), ..well }, 0, Some("no other member is known")),
             ("a mesh of two", Signs { links: 1, members: (1, 0), ..well }, 100, None),
             ("links through a relay only", Signs { links: 1, companions: false, ..well }, 100, None),
-            ("few links", Signs { links: 1, ..well }, 33, Some("connected to 1 members, 3 would be safe")),
-            ("one is silent", Signs { members: (50, 1), ..well }, 98, Some("1 of 50 members are silent")),
+            ("few links", Signs { links: 1, ..well }, 33, Some("connections to members: 1, and 3 would be safe")),
+            ("one is silent", Signs { members: (50, 1), ..well }, 98, Some("1 of 50 members is silent")),
             (
                 "split",
                 Signs { members: (50, 20), split: true, ..well },

@@ -1,4 +1,4 @@
-import { html, type TemplateResult } from 'lit-html'
+import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App } from '../app.js'
 import type { Session } from '../session.js'
 import { picture } from './picture.js'
@@ -13,7 +13,7 @@ export function meshView(app: App, session: Session, changed: () => void): Templ
       <h2 id="mesh-title">Mesh</h2>
       <div class="tabs" role="group" aria-label="Show the mesh as">${tab('picture', 'Picture')} ${tab('table', 'Table')}</div>
     </div>
-    ${session.lacks.map(lack => html`<p class="hint">${lack}</p>`)}
+    ${session.lacks.length === 0 ? nothing : html`<ul class="hint lacks">${session.lacks.map(lack => html`<li>${lack}</li>`)}</ul>`}
     ${app.view === 'picture' ? picture(app, session, changed) : table(app, session)}
   </section>`
 }
