@@ -38,7 +38,7 @@ fn a_hundred_hear_broadcasts() {
 
 #[test]
 fn partitions_of_many_sizes_heal() {
-    play("partition", 100, 1..=12);
+    play("partition", 100, 1..=20);
 }
 
 #[test]
