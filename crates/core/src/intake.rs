@@ -86,8 +86,8 @@ pub struct Refused {
     pub verdict: Verdict,
     /// What it is counted as.
     pub offence: Offence,
-    /// Whether that peer is to blame. Of what is ignored it may be another who said too much, or two things under one number,
-    /// and honest peers that heard it first have passed it on.
+    /// Whether that peer is to blame. What is ignored may be another's, who said too much or two things under one number, and
+    /// honest peers that heard it first have passed it on.
     pub blames: bool,
 }
 
@@ -161,15 +161,16 @@ impl Intake {
     /// # Errors
     /// [`Refused`], with the verdict to pass on.
     pub fn admit(&mut self, from: NodeId, topic: Topic, wire: Bytes, now: Now) -> Result<Verified<Envelope>, Refused> {
-        let reject = |offence| Refused { verdict: Verdict::Reject, offence, blames: true };
-        let ignore = |offence| Refused { verdict: Verdict::Ignore, offence, blames: false };
-
         let within = self.peers.admit(&from, 1, now.mono);
         let decoded = Unverified::decode(wire);
+        let own = decoded.as_ref().is_ok_and(|envelope| envelope.claims().from == from);
+        let reject = |offence| Refused { verdict: Verdict::Reject, offence, blames: true };
+        let ignore = |offence| Refused { verdict: Verdict::Ignore, offence, blames: own };
+
         if !within {
             let loud = decoded.as_ref().is_ok_and(|envelope| self.is_loud(envelope.claims(), now));
             if loud || !self.reserve.admit(&from, 1, now.mono) {
-                return Err(Refused { blames: !loud, ..ignore(Offence::RateExceeded) });
+                return Err(Refused { blames: own || !loud, ..ignore(Offence::RateExceeded) });
             }
         }
         let unverified = decoded.map_err(|error| reject(offence_of(&error)))?;

@@ -71,14 +71,22 @@ async fn forged_signatures() {
             };
             let forged: Vec<_> = numbers.map(forge).collect();
             for (victim, gossip) in &mut streams {
-                gossip.publish(Topic::Swarm, &forged).await.unwrap();
+                let counted = async || {
+                    let [forged, replayed] = [Offence::Forged, Offence::Replayed].map(|o| victim.counted_as(o));
+                    [forged.await, replayed.await]
+                };
+                let before = counted().await;
+                // What comes after them tells when all were looked at.
+                let last = format!("the last for {}", victim.name).into_bytes();
+                let end = wire::seal(&wire::broadcast(siege.mesh, attacker.key(), &last), attacker.key());
+                gossip.publish(Topic::Swarm, &[forged.clone(), vec![end]].concat()).await.unwrap();
+                let ended = |journal: &Journal| (journal.heard(attacker.node(), &last) == 1).then_some(());
+                victim.until("the end of the forgeries", ended).await;
+                let after = counted().await;
                 // Some numbers may be alice's by now: those are not even looked at.
-                let what = "every forgery is counted";
-                let caught = victim.until(what, |journal| {
-                    let caught = [Offence::Forged, Offence::Replayed].map(|o| journal.caught(attacker.node(), o));
-                    (caught.iter().sum::<u64>() == EACH).then_some(caught)
-                });
-                let [forged, replayed] = caught.await;
+                let [forged, replayed] = [after[0] - before[0], after[1] - before[1]];
+                assert_eq!(forged + replayed, EACH, "every forgery is counted");
+                assert_eq!(victim.journal().caught(attacker.node(), Offence::Forged), forged);
                 assert!(forged > EACH / 2, "{forged} forged, {replayed} replayed");
             }
         }

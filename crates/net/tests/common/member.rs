@@ -225,6 +225,12 @@ impl Member {
         found.map(|(.., value)| value).expect("a counter of that name")
     }
 
+    /// How often it counted that offence, whoever it was that handed such a thing over.
+    pub(crate) async fn counted_as(&self, offence: Offence) -> u64 {
+        let metrics = self.metrics().await;
+        metrics.offences().filter(|(counted, _)| *counted == offence).map(|(_, often)| often).sum()
+    }
+
     /// Whether the link to `peer` is relayed; `None` without one.
     pub(crate) async fn relayed(&self, peer: &Member) -> Option<bool> {
         let (topology, _) = self.handle.topology().await.expect("runs");
