@@ -23,8 +23,8 @@ main(async () => {
 })
 
 async function long([flag, seeds = SEEDS]) {
-  if ((flag !== undefined && flag !== '--seeds') || !(Number(seeds) > 0)) {
-    throw new Stop(`npm run sim:long takes nothing but -- --seeds N, not ${flag} ${seeds}`, 'npm run sim -- --help')
+  if ((flag !== undefined && flag !== '--seeds') || !(Number.isSafeInteger(Number(seeds)) && Number(seeds) > 0)) {
+    throw new Stop(`npm run sim:long takes nothing but -- --seeds N, a whole number from 1 on; not ${flag} ${seeds}`, 'npm run sim -- --help')
   }
   const names = ask(PROGRAM, ['--list']).split('\n').map(line => line.split(' ', 1)[0])
   const plays = portions(Number(seeds)).flatMap(portion => names.map(name => ['--scenario', name, ...portion, ...sized(name)]))

@@ -14,7 +14,7 @@ export interface ScenarioReport {
 
 /**
  * Plays one of the simulator's own stories, such as `join`, `broadcast`, `partition`, `crash`, `relays`, `churn`, `eclipse`
- * or `equivocate`, and measures what came of it. It runs without a pause: seconds for a hundred nodes, minutes for
+ * or `equivocate`, and measures what came of it. It runs without a pause: seconds for a hundred nodes, minutes for a
  * thousand, so in a page use a worker.
  *
  * @throws MeshError `invalid-argument`, for example for a name that there is not, with those that there are

@@ -416,7 +416,8 @@ impl Inner {
         if self.over || (self.leavers.is_empty() && self.lingering.is_empty()) {
             return;
         }
-        let due = instant() + self.linger;
+        let now = instant();
+        let due = now + self.linger;
         let mut leavers = std::mem::take(&mut self.leavers);
         leavers.retain(|id| {
             let waits = self.slots.get(id).is_some_and(|slot| !slot.is_open() || slot.has_to_send());
@@ -428,9 +429,11 @@ impl Inner {
             false
         });
         self.leavers = leavers;
-        let (now, mut closed) = (instant(), false);
-        while self.lingering.front().is_some_and(|(_, due)| *due <= now) || self.lingering.len() > MAX_LINGERING {
-            let Some((id, _)) = self.lingering.pop_front() else { break };
+        let mut closed = false;
+        while let Some((id, due)) = self.lingering.front().copied()
+            && (due <= now || self.lingering.len() > MAX_LINGERING)
+        {
+            self.lingering.pop_front();
             self.rtc.direct_api().close_data_channel(id);
             closed = true;
         }
