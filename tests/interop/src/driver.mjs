@@ -33,6 +33,11 @@ export class Driver {
     return this.log.events.filter(event => names.includes(event.name))
   }
 
+  // What the peer has said of itself.
+  identified(peer) {
+    return this.node.identified(peer)
+  }
+
   ping(peer) {
     return this.node.ping(peer)
   }

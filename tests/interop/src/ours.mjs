@@ -36,6 +36,11 @@ class Ours {
     return adapt(await this.peer.open(peerId, protocol))
   }
 
+  // It asks when it connects, and every few seconds.
+  identified(peerId) {
+    return this.log.seen('identified', { peer: peerId, direct: true })
+  }
+
   // It pings all the time: the next answer.
   async ping(peerId) {
     return (await this.log.seen('ping', { peer: peerId, direct: true })).ms

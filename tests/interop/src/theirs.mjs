@@ -12,6 +12,8 @@ import { createLibp2p } from 'libp2p'
 import { names, serveStream } from './protocols.mjs'
 
 const RETRIES = 2
+// It gives an answer 5 s.
+const IDENTIFY_MS = 6000
 
 export async function startTheirs({ relay, listen }, log) {
   const node = await createLibp2p({
@@ -73,6 +75,16 @@ class Theirs {
         if (left === 0 || error.name !== 'StreamResetError') throw error
         this.log.tell('reopened')
       }
+    }
+  }
+
+  // It asks when it connects, and not again if it gets no answer.
+  async identified(peerId) {
+    const again = setTimeout(() => this.node.services.identify.identify(this.#direct(peerId)).catch(() => {}), IDENTIFY_MS)
+    try {
+      return await this.log.seen('identified', { peer: peerId, direct: true })
+    } finally {
+      clearTimeout(again)
     }
   }
 

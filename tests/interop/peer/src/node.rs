@@ -15,6 +15,8 @@ use crate::streams;
 
 /// Between two pings.
 const PING: Duration = Duration::from_millis(500);
+/// Between two questions who the other is: the stream of one may get lost in node-datachannel.
+const IDENTIFY: Duration = Duration::from_secs(5);
 /// A connection is closed by the tests, not for want of streams.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -44,7 +46,8 @@ pub(crate) fn swarm(protocols: Vec<StreamProtocol>, hold_candidates: bool) -> Re
         })
         .boxed();
     let identify = identify::Config::new("interop/1.0.0".to_owned(), key.public())
-        .with_agent_version("interop-peer/0.0.0".to_owned());
+        .with_agent_version("interop-peer/0.0.0".to_owned())
+        .with_interval(IDENTIFY);
     let behaviour = Behaviour {
         relay,
         webrtc,
