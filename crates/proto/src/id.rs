@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::limits::{MAX_AGENT_NAME, MAX_MESH_NAME};
 use crate::protocol::OPEN_MESH_DOMAIN;
@@ -79,6 +79,16 @@ byte_id!(
 byte_id!(
     /// SHA-256 of weights before compression.
     Checksum,
+    32
+);
+byte_id!(
+    /// A slot: the hash of what is decided where, see [`crate::decision::Slot::id`].
+    SlotId,
+    32
+);
+byte_id!(
+    /// What a slot can be decided on: the hash of an outcome, see [`crate::decision::Outcome::digest`].
+    Digest,
     32
 );
 

@@ -1,14 +1,16 @@
 //! What travels: everything two members of a mesh say to each other, as bytes.
 //!
 //! Read it in this order: [`id`] names things, [`codec`] is the one canonical encoding, [`envelope`] signs what is
-//! gossiped, and the message modules ([`gossip`], [`direct`], [`join`], [`transfer`]) list what may be said. [`limits`]
-//! bounds all of it, [`protocol`] names it on the network.
+//! gossiped, and the message modules ([`gossip`], [`direct`], [`join`], [`transfer`]) list what may be said. [`charter`]
+//! says who may vote, [`decision`] what voters say. [`limits`] bounds all of it, [`protocol`] names it on the network.
 //!
 //! Nothing in here performs IO, reads a clock or draws a random number. Formats are pinned by the vectors in
 //! `tests/vectors`, which Rust and TypeScript both read.
 
 pub mod agent;
+pub mod charter;
 pub mod codec;
+pub mod decision;
 pub mod direct;
 pub mod envelope;
 pub mod gossip;
@@ -20,4 +22,4 @@ pub mod transfer;
 
 pub use codec::{DecodeError, EncodeError};
 pub use envelope::{Envelope, EnvelopeError, Kind, Strict, Unverified, Verified, Verifier};
-pub use id::{AgentId, AgentName, Hlc, Keypair, MeshId, MessageId, NameError, NodeId, TransferId};
+pub use id::{AgentId, AgentName, Digest, Hlc, Keypair, MeshId, MessageId, NameError, NodeId, SlotId, TransferId};

@@ -62,3 +62,27 @@ pub const MAX_ACKS: usize = 1024;
 pub const MAX_MESH_NAME: usize = 128;
 /// Longest description in a weights manifest: agent id and name.
 pub const MAX_WEIGHTS_LABEL: usize = 256;
+
+/// Most voters of an electorate: the quorum of 100 is the roadmap's 67 %, and leaves room for 33 traitors. From 103 on 67 %
+/// would be more than the honest can give (reliability 0).
+pub const MAX_VOTERS: usize = 100;
+/// Most founders of a mesh.
+pub const MAX_FOUNDERS: usize = 16;
+/// Largest charter or epoch record: a hundred voters of two keys each, and sixteen founders with signatures.
+pub const MAX_CHARTER: usize = 16 * 1024;
+/// Longest title of a proposal and name of a resource.
+pub const MAX_TITLE: usize = 256;
+/// Longest reason of a ballot.
+pub const MAX_REASON: usize = 256;
+/// Largest body of a proposal: it travels in one envelope, beside as much again of other fields.
+pub const MAX_PROPOSAL_BODY: usize = 32 * 1024;
+/// Largest message about a slot. The largest one is a polka of 100 voters with the longest reasons, 34 KB.
+pub const MAX_DECISION: usize = 60 * 1024;
+/// Highest round of a slot. At a second a round that is more than two years.
+pub const MAX_ROUND: u32 = 0x03ff_ffff;
+/// Shortest time that voters have, milliseconds.
+pub const MIN_WINDOW_MS: u64 = 500;
+/// Longest time that voters have: a day.
+pub const MAX_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+/// Longest lease: a day.
+pub const MAX_LEASE_MS: u64 = 24 * 60 * 60 * 1000;

@@ -17,6 +17,22 @@ pub const IDENTIFY: &str = "/neural-mesh/1";
 pub const ENVELOPE_DOMAIN: &[u8] = b"neural-mesh envelope v1\0";
 /// Prefixed to the name of an open mesh before it is hashed to its id.
 pub const OPEN_MESH_DOMAIN: &[u8] = b"neural-mesh open mesh v1\0";
+/// Prefixed to a charter before it is hashed to the id of its mesh.
+pub const CHARTER_DOMAIN: &[u8] = b"neural-mesh charter v1\0";
+/// Prefixed to an epoch record before it is hashed, and before founders sign it.
+pub const EPOCH_DOMAIN: &[u8] = b"neural-mesh epoch v1\0";
+/// Prefixed to a slot before it is hashed to its id.
+pub const SLOT_DOMAIN: &[u8] = b"neural-mesh slot v1\0";
+/// Prefixed to what a slot can be decided on before it is hashed.
+pub const OUTCOME_DOMAIN: &[u8] = b"neural-mesh outcome v1\0";
+/// Prefixed to a proposal before it is hashed.
+pub const PROPOSAL_DOMAIN: &[u8] = b"neural-mesh proposal v1\0";
+/// Prefixed to what the leader of a round says before it is signed.
+pub const PROPOSE_DOMAIN: &[u8] = b"neural-mesh propose v1\0";
+/// Prefixed to a vote before it is signed.
+pub const VOTE_DOMAIN: &[u8] = b"neural-mesh vote v1\0";
+/// Prefixed to a claim before it is signed by who claims.
+pub const CLAIM_DOMAIN: &[u8] = b"neural-mesh claim v1\0";
 
 /// The two gossip topics of a mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,6 +25,7 @@ pub mod overlay;
 pub mod report;
 pub mod scenario;
 mod script;
+pub mod slots;
 mod trace;
 mod verifier;
 mod wire;

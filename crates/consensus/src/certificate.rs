@@ -1,0 +1,196 @@
+//! Checks what came out, offline: with the charter, the epoch records and the certificate, without network and clock.
+
+use mesh_proto::charter::{Charter, EpochRecord, SignedEpoch};
+use mesh_proto::decision::{Certificate, Polka, SignedVote, Step, VoterSet};
+use mesh_proto::envelope::Verifier;
+use mesh_proto::protocol::EPOCH_DOMAIN;
+use mesh_proto::{Digest, EncodeError, MeshId, NodeId, SlotId};
+
+use crate::electorate::Electorate;
+
+/// Why something does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// It is another mesh's.
+    #[error("it is of another mesh: {0}")]
+    OtherMesh(MeshId),
+    /// The chain does not reach that far: get the missing epoch records.
+    #[error("epoch {epoch} is not in the chain, which ends with {last}")]
+    UnknownEpoch {
+        /// Asked for.
+        epoch: u64,
+        /// The last one that is known.
+        last: u64,
+    },
+    /// A record does not follow the one before.
+    #[error("epoch record {0} does not follow the one before")]
+    BrokenChain(u64),
+    /// Fewer founders have signed a record than the charter asks for.
+    #[error("epoch record {epoch} has {signed} signatures of founders, {needed} are needed")]
+    Founders {
+        /// Of this epoch.
+        epoch: u64,
+        /// That hold.
+        signed: usize,
+        /// That the charter asks for.
+        needed: usize,
+    },
+    /// Not enough voters have signed.
+    #[error("{signed} of {of} voters have signed, {needed} are needed")]
+    NoQuorum {
+        /// Signatures.
+        signed: usize,
+        /// Voters.
+        of: usize,
+        /// The quorum.
+        needed: usize,
+    },
+    /// A signature is not that of the voter it stands for.
+    #[error("forged signature of voter {0}")]
+    Forged(u8),
+    /// Longer than it may be.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// The electorates of a mesh, from its charter on.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    mesh: MeshId,
+    founders: Vec<NodeId>,
+    threshold: usize,
+    electorates: Vec<Electorate>,
+    last: Digest,
+}
+
+impl Chain {
+    /// Begins with a charter, which whoever calls believes.
+    ///
+    /// # Errors
+    /// [`VerifyError::Encode`] when it is longer than a charter may be.
+    pub fn new(charter: &Charter) -> Result<Self, VerifyError> {
+        let mesh = charter.mesh()?;
+        Ok(Self {
+            mesh,
+            founders: charter.founders.clone(),
+            threshold: charter.threshold.into(),
+            electorates: vec![Electorate::new(charter.voters.clone())],
+            last: Digest(mesh.0),
+        })
+    }
+
+    /// Adds the record of the next epoch.
+    ///
+    /// # Errors
+    /// When it is not that, or not enough founders have signed it. The chain is as it was then.
+    pub fn extend(&mut self, signed: &SignedEpoch, verifier: &dyn Verifier) -> Result<(), VerifyError> {
+        let SignedEpoch { record, signatures } = signed;
+        let EpochRecord { v: _, mesh, epoch, previous, voters } = record;
+        if *mesh != self.mesh {
+            return Err(VerifyError::OtherMesh(*mesh));
+        }
+        if Some(*epoch) != self.last_epoch().checked_add(1) || *previous != self.last {
+            return Err(VerifyError::BrokenChain(*epoch));
+        }
+        let digest = record.digest()?;
+        let holds = |founder: &&NodeId| {
+            let of = signatures.iter().find(|signature| signature.founder == **founder);
+            of.is_some_and(|of| verifier.verifies(founder, EPOCH_DOMAIN, &digest.0, &of.signature))
+        };
+        let signed = self.founders.iter().filter(holds).count();
+        // A charter without founders has no second electorate.
+        if signed < self.threshold.max(1) {
+            return Err(VerifyError::Founders { epoch: *epoch, signed, needed: self.threshold.max(1) });
+        }
+        self.electorates.push(Electorate::new(voters.clone()));
+        self.last = digest;
+        Ok(())
+    }
+
+    /// The id of the mesh.
+    pub fn mesh(&self) -> MeshId {
+        self.mesh
+    }
+
+    /// The last epoch that is known.
+    pub fn last_epoch(&self) -> u64 {
+        u64::try_from(self.electorates.len().saturating_sub(1)).unwrap_or(u64::MAX)
+    }
+
+    /// Who votes in an epoch.
+    ///
+    /// # Errors
+    /// [`VerifyError::UnknownEpoch`]
+    pub fn electorate(&self, epoch: u64) -> Result<&Electorate, VerifyError> {
+        let known = usize::try_from(epoch).ok().and_then(|epoch| self.electorates.get(epoch));
+        known.ok_or(VerifyError::UnknownEpoch { epoch, last: self.last_epoch() })
+    }
+}
+
+/// Whether a decision is one: a quorum of the voters of its epoch has signed it.
+///
+/// A certificate must have exactly the signatures that it says it has, and all of them must hold. So the answer is the same
+/// everywhere, and for any quorum of signers.
+///
+/// # Errors
+/// [`VerifyError`], which says what does not hold.
+pub fn verify(chain: &Chain, certificate: &Certificate, verifier: &dyn Verifier) -> Result<(), VerifyError> {
+    if certificate.slot.mesh != chain.mesh {
+        return Err(VerifyError::OtherMesh(certificate.slot.mesh));
+    }
+    verify_in(chain.electorate(certificate.slot.epoch)?, certificate, verifier)
+}
+
+/// The same, for who knows the electorate of the slot.
+pub(crate) fn verify_in(
+    electorate: &Electorate,
+    certificate: &Certificate,
+    verifier: &dyn Verifier,
+) -> Result<(), VerifyError> {
+    quorum(electorate, certificate.votes()?, verifier)
+}
+
+/// Whether a quorum has prevoted what a polka says.
+///
+/// # Errors
+/// [`VerifyError`], which says what does not hold.
+pub fn verify_polka(electorate: &Electorate, polka: &Polka, verifier: &dyn Verifier) -> Result<(), VerifyError> {
+    quorum(electorate, polka.votes(), verifier)
+}
+
+/// Whether `votes` reject a proposal so that no quorum can approve it: at least n - q + 1, each in round 0.
+pub(crate) fn rejects(electorate: &Electorate, slot: &SlotId, votes: &[SignedVote], verifier: &dyn Verifier) -> bool {
+    let mut seen = VoterSet::default();
+    let needed = electorate.threshold().blocking;
+    let count = votes.iter().filter(|signed| {
+        let vote = &signed.vote;
+        vote.slot == *slot
+            && vote.round == 0
+            && vote.step == Step::Prevote
+            && vote.rejects()
+            && seen.insert(vote.voter)
+            && electorate.get(vote.voter).is_some_and(|voter| signed.verifies(&voter.key, verifier))
+    });
+    count.count() >= needed
+}
+
+fn quorum(
+    electorate: &Electorate,
+    votes: impl Iterator<Item = SignedVote>,
+    verifier: &dyn Verifier,
+) -> Result<(), VerifyError> {
+    let votes: Vec<_> = votes.collect();
+    let voters: VoterSet = votes.iter().map(|signed| signed.vote.voter).collect();
+    let needed = electorate.threshold().quorum;
+    if voters.len() < needed || electorate.is_empty() {
+        return Err(VerifyError::NoQuorum { signed: voters.len(), of: electorate.len(), needed });
+    }
+    for signed in votes {
+        let voter = signed.vote.voter;
+        let holds = electorate.get(voter).is_some_and(|voter| signed.verifies(&voter.key, verifier));
+        if !holds {
+            return Err(VerifyError::Forged(voter));
+        }
+    }
+    Ok(())
+}
