@@ -154,6 +154,6 @@ pub trait Agreement: Sized {
     /// What must not be forgotten.
     fn state(&self) -> State;
 
-    /// Brings a new one to this state. Votes of others are not part of it and are heard again.
+    /// Brings a new one to this state, in which nothing is decided. Votes of others are not part of it and are heard again.
     fn restore(&mut self, state: State, leader: impl Fn(u32) -> VoterIndex);
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mesh_sim::scenario::{self, Options, Scenario};
+use mesh_sim::slots::campaign::{self, Totals};
 
 /// Plays a mesh of many nodes in virtual time.
 #[derive(Debug, Parser)]
@@ -31,6 +32,14 @@ struct Arguments {
     #[arg(long)]
     repeat: bool,
 
+    /// Play this many single slots with a third of traitors instead, from --seed on, and count what came of them
+    #[arg(long, value_name = "RUNS", conflicts_with = "scenarios")]
+    slots: Option<u64>,
+
+    /// Voters of each slot; 4 to 31 if not said
+    #[arg(long, requires = "slots", value_parser = clap::value_parser!(u8).range(1..=100))]
+    voters: Option<u8>,
+
     /// Print the scenarios and exit
     #[arg(long)]
     list: bool,
@@ -44,6 +53,9 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    if let Some(runs) = arguments.slots {
+        return play_slots(runs, &arguments);
+    }
     let chosen: Result<Vec<_>, _> = match arguments.scenarios.is_empty() {
         true => Ok(scenario::ALL.iter().collect()),
         false => arguments.scenarios.iter().map(|name| scenario::named(name).ok_or(name)).collect(),
@@ -55,6 +67,25 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Plays single slots on all processors, and tells how far it is.
+fn play_slots(runs: u64, arguments: &Arguments) -> ExitCode {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let seeds = arguments.seed..arguments.seed.saturating_add(runs);
+    let step = (runs / 20).max(1_000);
+    let tell = |totals: &Totals| {
+        if totals.runs.is_multiple_of(step) {
+            println!("{totals}");
+        }
+    };
+    let totals = campaign::play_all(seeds, arguments.voters.map(usize::from), threads, tell);
+    println!("{totals}");
+    let voters = arguments.voters.map_or(String::new(), |voters| format!(" --voters {voters}"));
+    for (seed, _) in &totals.broken {
+        println!("  npm run sim -- --slots 1 --seed {seed}{voters}");
+    }
+    if totals.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn play(scenarios: &[&Scenario], arguments: &Arguments) -> ExitCode {

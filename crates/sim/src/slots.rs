@@ -5,6 +5,7 @@
 //! [`campaign`] draws everything of a run from a seed, and a run gives the same trace each time; `npm run sim -- --slots N`
 //! plays N of them.
 
+mod both;
 pub mod campaign;
 pub mod rules;
 mod traitor;
@@ -28,6 +29,7 @@ use crate::verifier::Memory;
 use rules::{Broken, Ledger};
 use traitor::Traitor;
 
+pub use both::Both;
 pub use traitor::Treason;
 
 /// Virtual milliseconds.
@@ -104,7 +106,7 @@ pub enum Authors {
 }
 
 /// What came of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// What was decided, if anybody has.
     pub outcome: Option<Outcome>,

@@ -103,12 +103,15 @@ impl<A: Agreement> Instance<A> {
         // Whoever waits for it may not have heard of it before.
         instance.outputs.extend(decided.clone().map(|certificate| Output::Decided(Box::new(certificate))));
         instance.decided = decided;
+        let open = instance.decided.is_none();
         let leaders = instance.leaders.clone();
         let leader = |round: u32| {
             let place = usize::try_from(round).ok().and_then(|round| round.checked_rem(leaders.len())).unwrap_or(0);
             leaders.get(place).copied().unwrap_or(0)
         };
-        if let Some((_, core)) = &mut instance.me {
+        if let Some((_, core)) = &mut instance.me
+            && open
+        {
             core.restore(state, leader);
         }
         for signed in &votes {

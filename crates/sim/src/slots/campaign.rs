@@ -1,10 +1,14 @@
 //! Runs drawn from a seed: everything that may go wrong in a slot goes wrong in some of them.
 
-use mesh_consensus::{Agreement, Malachite};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use mesh_consensus::Agreement;
 use mesh_proto::decision::{Choice, VoterIndex};
 
 use super::rules::Broken;
-use super::{Authors, Death, Network, Report, Role, Setup, Treason, World};
+use super::{Authors, Both, Death, Network, Report, Role, Setup, Treason, World};
 use crate::chance::Chance;
 
 /// When the network of every run comes to rest, at the latest.
@@ -12,6 +16,8 @@ const REST_MS: u64 = 12_000;
 /// And how long it may take from then on until everybody knows. (I10 says 10 s for honest authors and windows that are
 /// over; rounds that traitors lead, one after the other, add theirs.)
 const PATIENCE_MS: u64 = 120_000;
+/// Runs that a thread takes at once.
+const BATCH: u64 = 20;
 
 /// The run of a seed, with so many voters; of 4 to 31 if not said, small ones more often.
 pub fn setup(seed: u64, voters: Option<usize>) -> Setup {
@@ -83,17 +89,29 @@ fn lose_stores(roles: &mut [Role], faulty: usize, chance: &mut Chance) {
     }
 }
 
-/// Plays the run of a seed with voters that run `A`.
-pub fn play<A: Agreement>(seed: u64, voters: Option<usize>) -> Report {
+/// Plays the run of a seed with voters that run `A`; `twice` plays it again and compares.
+pub fn play<A: Agreement>(seed: u64, voters: Option<usize>, twice: bool) -> Report {
     let setup = setup(seed, voters);
     let opened = is_opened(&setup);
-    let mut report = World::<A>::new(setup).run();
+    let run = || std::panic::catch_unwind(|| World::<A>::new(setup.clone()).run());
+    let mut report = match run() {
+        Ok(report) => report,
+        Err(panic) => return Report { broken: vec![Broken::Panicked(words(&*panic))], ..Report::default() },
+    };
+    if twice && !run().is_ok_and(|other| other == report) {
+        report.broken.push(Broken::NotDeterministic);
+    }
     // Nobody may have heard of a slot: its author died first, or was a traitor.
     let finished = report.decided == report.honest || (report.decided == 0 && !opened);
     if !finished {
         report.broken.push(Broken::Unfinished(report.decided, report.honest));
     }
     report
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+    words.unwrap_or("without a word").to_owned()
 }
 
 /// Whether it is certain that the slot comes to be: its author is honest and does not die.
@@ -178,11 +196,27 @@ impl std::fmt::Display for Totals {
     }
 }
 
-/// Plays the runs of these seeds.
-pub fn play_all(seeds: impl Iterator<Item = u64>, voters: Option<usize>) -> Totals {
-    let mut totals = Totals::default();
-    for seed in seeds {
-        totals.add(seed, play::<Malachite>(seed, voters));
-    }
-    totals
+/// Plays the runs of these seeds on so many threads, with both cores in each honest voter, one in ten of them twice.
+/// `tell` hears of the totals now and then.
+pub fn play_all(seeds: Range<u64>, voters: Option<usize>, threads: usize, tell: impl Fn(&Totals) + Sync) -> Totals {
+    let (next, totals) = (AtomicU64::new(seeds.start), Mutex::new(Totals::default()));
+    let work = || loop {
+        let from = next.fetch_add(BATCH, Ordering::Relaxed);
+        if from >= seeds.end {
+            return;
+        }
+        let mut batch = Totals::default();
+        for seed in from..seeds.end.min(from + BATCH) {
+            batch.add(seed, play::<Both>(seed, voters, seed % 10 == 0));
+        }
+        let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.merge(batch);
+        tell(&totals);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(work);
+        }
+    });
+    totals.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,6 +31,8 @@ pub enum Broken {
     MinorityDecided,
     /// The second run of a seed was another one.
     NotDeterministic,
+    /// A voter's process ended by itself: a panic, or the two cores differ.
+    Panicked(String),
 }
 
 impl fmt::Display for Broken {
@@ -48,6 +50,7 @@ impl fmt::Display for Broken {
             Self::Unfinished(decided, honest) => write!(f, "I10: {decided} of {honest} honest voters know the outcome"),
             Self::MinorityDecided => write!(f, "I5: decided without a quorum"),
             Self::NotDeterministic => write!(f, "the second run of this seed was another"),
+            Self::Panicked(why) => write!(f, "a voter panicked: {why}"),
         }
     }
 }
