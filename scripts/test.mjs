@@ -38,8 +38,8 @@ const faults = /^ℹ (relay killed|links down|packets lost|half killed): /
 
 const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
 
-const scenarios = ['test', '-p', 'mesh-sim', '--features', 'scenarios', '--test', 'scenarios']
-const figures = /^(\S+: \d+ nodes, seed|  (ok|MISS|BROKEN) )/
+const scenarios = ['test', '-p', 'mesh-sim', '--features', 'scenarios', '--test', 'scenarios', '--test', 'slots']
+const figures = /^(\S+: \d+ nodes, seed|\d+ (to \d+ )?voters: |  (ok|MISS|BROKEN) )/
 
 const parts = [
   {

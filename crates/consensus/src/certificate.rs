@@ -1,5 +1,7 @@
 //! Checks what came out, offline: with the charter, the epoch records and the certificate, without network and clock.
 
+use std::sync::Arc;
+
 use mesh_proto::charter::{Charter, EpochRecord, SignedEpoch};
 use mesh_proto::decision::{Certificate, Polka, SignedVote, Step, VoterSet};
 use mesh_proto::envelope::Verifier;
@@ -59,7 +61,7 @@ pub struct Chain {
     mesh: MeshId,
     founders: Vec<NodeId>,
     threshold: usize,
-    electorates: Vec<Electorate>,
+    electorates: Vec<Arc<Electorate>>,
     last: Digest,
 }
 
@@ -74,7 +76,7 @@ impl Chain {
             mesh,
             founders: charter.founders.clone(),
             threshold: charter.threshold.into(),
-            electorates: vec![Electorate::new(charter.voters.clone())],
+            electorates: vec![Arc::new(Electorate::new(charter.voters.clone()))],
             last: Digest(mesh.0),
         })
     }
@@ -102,7 +104,7 @@ impl Chain {
         if signed < self.threshold.max(1) {
             return Err(VerifyError::Founders { epoch: *epoch, signed, needed: self.threshold.max(1) });
         }
-        self.electorates.push(Electorate::new(voters.clone()));
+        self.electorates.push(Arc::new(Electorate::new(voters.clone())));
         self.last = digest;
         Ok(())
     }
@@ -121,7 +123,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`VerifyError::UnknownEpoch`]
-    pub fn electorate(&self, epoch: u64) -> Result<&Electorate, VerifyError> {
+    pub fn electorate(&self, epoch: u64) -> Result<&Arc<Electorate>, VerifyError> {
         let known = usize::try_from(epoch).ok().and_then(|epoch| self.electorates.get(epoch));
         known.ok_or(VerifyError::UnknownEpoch { epoch, last: self.last_epoch() })
     }

@@ -23,12 +23,13 @@ mod saved;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use mesh_proto::charter::Voter;
 use mesh_proto::decision::{
     Ballot, Certificate, Choice, Evidence, Message, SignedClaim, SignedVote, Slot, Status, Step, Subject, Value,
     VoterIndex,
 };
 use mesh_proto::envelope::Verifier;
-use mesh_proto::{Digest, EncodeError, Keypair, SlotId};
+use mesh_proto::{Digest, EncodeError, Keypair, NodeId, SlotId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng as _;
 
@@ -181,6 +182,8 @@ pub struct Instance<A> {
     /// When the polka that we have is handed on, and when the certificate.
     forward: Option<Mono>,
     ask_at: Mono,
+    /// When it last did what was due.
+    woken: Mono,
     decided: Option<Certificate>,
     outputs: VecDeque<Output>,
 }
@@ -208,6 +211,7 @@ impl<A: Agreement> Instance<A> {
         let mut instance = Self {
             collect_until: now.saturating_add(config.collect_ms),
             ask_at: now.saturating_add(config.ask_ms.saturating_div(2)),
+            woken: now,
             config,
             slot,
             id,
@@ -267,6 +271,21 @@ impl<A: Agreement> Instance<A> {
         self.me.as_ref().and_then(|(_, core)| core.state().round).unwrap_or(0)
     }
 
+    /// Who votes here.
+    pub fn voters(&self) -> &[Voter] {
+        self.electorate.voters()
+    }
+
+    /// The node of a voter.
+    pub fn node_of(&self, voter: VoterIndex) -> Option<NodeId> {
+        self.electorate.get(voter).map(|voter| voter.node)
+    }
+
+    /// What the agent is asked for: the first value of round 0.
+    pub fn first_value(&self) -> Option<Digest> {
+        self.book.of_round(0).first().map(|proposed| proposed.digest)
+    }
+
     /// A value that was proposed.
     pub fn value(&self, digest: &Digest) -> Option<&Value> {
         self.book.value(digest).map(|(value, _)| value)
@@ -323,8 +342,8 @@ impl<A: Agreement> Instance<A> {
                 self.on_vote(a, now)?;
                 self.on_vote(b, now)
             }
-            // Answered by `answer`.
-            Message::Status(_) => Ok(()),
+            // The first is answered by `answer`; the second comes when the slot has ended.
+            Message::Status(_) | Message::Release(_) => Ok(()),
         }
     }
 
@@ -380,6 +399,7 @@ impl<A: Agreement> Instance<A> {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Mono) {
+        self.woken = now;
         if self.decided.is_some() {
             if self.forward.take_if(|due| *due <= now).is_some()
                 && let Some(certificate) = &self.decided
@@ -415,9 +435,11 @@ impl<A: Agreement> Instance<A> {
             return self.forward;
         }
         let timers = self.timers.values().map(|(_, due)| *due);
-        let collect = self.wanted.filter(|_| !self.claims.is_empty()).map(|_| self.collect_until);
-        // What was held back until the window is over.
-        let window = self.window_end.filter(|_| self.me.is_some() && self.round() > 0 && self.waits_for_window());
+        // What was held back until then was looked at when it was over.
+        let is_ahead = |due: &Mono| *due > self.woken;
+        let collect = self.wanted.filter(|_| !self.claims.is_empty()).map(|_| self.collect_until).filter(is_ahead);
+        let waits = self.me.is_some() && self.round() > 0 && self.waits_for_window();
+        let window = self.window_end.filter(|_| waits).filter(is_ahead);
         timers.chain(self.forward).chain(collect).chain(window).chain([self.ask_at]).min()
     }
 

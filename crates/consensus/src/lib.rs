@@ -2,8 +2,8 @@
 //!
 //! Read it in this order: [`electorate`] says who votes, how many are a quorum and who leads which round; [`agreement`] is
 //! the algorithm on bare values, behind a trait with two implementations; [`instance`] makes one slot of it for one voter:
-//! signatures, ballots, what may be voted for, timers, what is said to whom, what has to be on the disk first;
-//! [`certificate`] checks what came out, with nothing but the charter.
+//! signatures, ballots, what may be voted for, timers, what is said to whom, what has to be on the disk first; [`council`]
+//! has all slots of a node, and [`lease`] what comes of those about resources; [`certificate`] checks what came out, with nothing but the charter.
 //!
 //! Nothing in here performs IO, reads a clock or draws a random number that was not given. An [`instance::Instance`] has the
 //! four verbs of every machine of the core: `handle`, `handle_timeout`, `poll_timeout`, `poll_output`.
@@ -38,10 +38,13 @@
 
 pub mod agreement;
 pub mod certificate;
+pub mod council;
 pub mod electorate;
 pub mod instance;
+pub mod lease;
 
 pub use agreement::{Agreement, Malachite, Plain};
 pub use certificate::{Chain, VerifyError, verify};
+pub use council::Council;
 pub use electorate::Electorate;
 pub use instance::Instance;

@@ -17,7 +17,9 @@ use crate::limits::{
     MAX_DECISION, MAX_LABEL, MAX_LEASE_MS, MAX_PROPOSAL_BODY, MAX_REASON, MAX_ROUND, MAX_TITLE, MAX_VOTERS,
     MAX_WINDOW_MS, MIN_WINDOW_MS,
 };
-use crate::protocol::{CLAIM_DOMAIN, OUTCOME_DOMAIN, PROPOSAL_DOMAIN, PROPOSE_DOMAIN, SLOT_DOMAIN, VOTE_DOMAIN};
+use crate::protocol::{
+    CLAIM_DOMAIN, OUTCOME_DOMAIN, PROPOSAL_DOMAIN, PROPOSE_DOMAIN, RELEASE_DOMAIN, SLOT_DOMAIN, VOTE_DOMAIN,
+};
 
 /// A voter's place in the electorate, from 0.
 pub type VoterIndex = u8;
@@ -137,11 +139,11 @@ impl Bounded for Proposal {
 }
 
 /// Somebody wants a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// The resource's slot.
-    pub slot: SlotId,
+    /// The resource's slot: spelled out, so that who has not heard of it can take part.
+    pub slot: Slot,
     /// Who.
     pub holder: NodeId,
     /// For so many milliseconds.
@@ -179,7 +181,47 @@ impl SignedClaim {
 
 impl Bounded for SignedClaim {
     fn check(&self) -> Result<(), DecodeError> {
+        self.claim.slot.check()?;
         between("length", self.claim.length, 1, MAX_LEASE_MS)
+    }
+}
+
+/// A holder gives a resource back before its lease is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The slot that granted it.
+    pub slot: SlotId,
+    /// Whose it was.
+    pub holder: NodeId,
+}
+
+/// A release with its holder's signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedRelease {
+    /// The release.
+    pub release: Release,
+    /// Of the holder's node.
+    pub signature: ByteArray<64>,
+}
+
+impl Release {
+    /// Signs it; `holder` must be the key's own node.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when it is past a bound.
+    pub fn sign(self, key: &Keypair) -> Result<SignedRelease, EncodeError> {
+        let signature = key.sign(RELEASE_DOMAIN, &codec::encode(&self, MAX_DECISION)?);
+        Ok(SignedRelease { release: self, signature: ByteArray::new(signature) })
+    }
+}
+
+impl SignedRelease {
+    /// Whether the holder has signed it.
+    pub fn verifies(&self, verifier: &dyn Verifier) -> bool {
+        let Self { release, signature } = self;
+        verifies(verifier, &release.holder, RELEASE_DOMAIN, release, signature)
     }
 }
 
@@ -613,6 +655,8 @@ pub enum Message {
     Decision(Certificate),
     /// Somebody wants a resource.
     Claim(SignedClaim),
+    /// Somebody gives it back.
+    Release(SignedRelease),
     /// Somebody has voted twice.
     Evidence(Evidence),
     /// What its sender has.
@@ -627,6 +671,7 @@ impl Bounded for Message {
             Self::Polka(polka) => polka.check(),
             Self::Decision(certificate) => certificate.check(),
             Self::Claim(claim) => claim.check(),
+            Self::Release(_) => Ok(()),
             Self::Evidence(evidence) => evidence.check(),
             Self::Status(status) => {
                 check_round(status.round)?;

@@ -33,6 +33,8 @@ pub const PROPOSE_DOMAIN: &[u8] = b"neural-mesh propose v1\0";
 pub const VOTE_DOMAIN: &[u8] = b"neural-mesh vote v1\0";
 /// Prefixed to a claim before it is signed by who claims.
 pub const CLAIM_DOMAIN: &[u8] = b"neural-mesh claim v1\0";
+/// Prefixed to a release before it is signed by who gives a lease back.
+pub const RELEASE_DOMAIN: &[u8] = b"neural-mesh release v1\0";
 
 /// The two gossip topics of a mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

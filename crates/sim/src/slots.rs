@@ -13,7 +13,7 @@ mod traitor;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_consensus::instance::{Config, Me, Output, Saved, Tally};
 use mesh_consensus::{Agreement, Electorate, Instance, Malachite};
@@ -38,10 +38,12 @@ pub type Millis = u64;
 /// How the network is.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// The fastest way of a message, milliseconds.
+    /// The fastest way of a message over one link, milliseconds.
     pub fastest: Millis,
     /// The slowest one.
     pub slowest: Millis,
+    /// Links of each voter, if messages travel by gossip, on the quickest way. Else everybody has a link to everybody.
+    pub degree: Option<usize>,
     /// Messages lost, in a million, until it comes to rest.
     pub loss: u32,
     /// Messages that come twice, in a million.
@@ -114,10 +116,8 @@ pub struct Report {
     pub honest: usize,
     /// See [`Report::honest`].
     pub decided: usize,
-    /// When the first and the last one of them knew.
-    pub first: Option<Millis>,
-    /// See [`Report::first`].
-    pub last: Option<Millis>,
+    /// When each of them knew, in ascending order.
+    pub times: Vec<Millis>,
     /// The round of the decision.
     pub round: u32,
     /// Messages delivered.
@@ -172,6 +172,8 @@ pub struct World<A = Malachite> {
     agenda: BinaryHeap<Reverse<(Millis, u64)>>,
     events: BTreeMap<u64, Event>,
     entered: u64,
+    /// How long gossip takes from one voter to another.
+    ways: Option<Vec<Vec<Millis>>>,
     /// The next time that each voter is woken.
     wakes: Vec<Option<Millis>>,
     now: Millis,
@@ -184,9 +186,15 @@ pub struct World<A = Malachite> {
 
 /// Keys of all simulated voters, in ascending order: a voter's place is that of its key.
 pub fn keys(n: usize) -> Vec<Keypair> {
-    let mut keys: Vec<_> = (0..n as u64).map(|n| Keypair::from_seed(&entropy(n, 0x0076_6f74_6572))).collect();
-    keys.sort_by_key(Keypair::node);
-    keys
+    // Those of a hundred take as long as some runs.
+    static MADE: Mutex<BTreeMap<usize, Vec<Keypair>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let make = || {
+        let mut keys: Vec<_> = (0..n as u64).map(|n| Keypair::from_seed(&entropy(n, 0x0076_6f74_6572))).collect();
+        keys.sort_by_key(Keypair::node);
+        keys
+    };
+    made.entry(n).or_insert_with(make).clone()
 }
 
 /// The electorate of these keys.
@@ -207,8 +215,11 @@ impl<A: Agreement> World<A> {
         let slot = Slot { mesh, epoch: 0, subject };
         let traitors = setup.roles.iter().map(|role| matches!(role, Role::Traitor(_)));
         let ledger = Ledger::new(&electorate, slot.id().expect("a short name"), traitors.collect());
+        let mut chance = Chance::new(setup.seed, 1);
+        let ways = setup.network.degree.map(|degree| gossip_ways(keys.len(), degree, &setup.network, &mut chance));
         let mut world = Self {
-            chance: Chance::new(setup.seed, 1),
+            ways,
+            chance,
             slot,
             electorate,
             verifier: Arc::new(Memory::default()),
@@ -289,12 +300,13 @@ impl<A: Agreement> World<A> {
         let honest: Vec<_> = self.honest().map(|(voter, _)| voter).collect();
         let known: Vec<_> = honest.iter().filter_map(|voter| self.decided.get(voter)).collect();
         let first = known.iter().min_by_key(|(at, _)| *at);
+        let mut times: Vec<_> = known.iter().map(|(at, _)| *at).collect();
+        times.sort_unstable();
         Report {
             outcome: first.map(|(_, certificate)| certificate.outcome),
             honest: honest.len(),
             decided: known.len(),
-            first: first.map(|(at, _)| *at),
-            last: known.iter().map(|(at, _)| *at).max(),
+            times,
             round: first.map_or(0, |(_, certificate)| certificate.round),
             messages: self.messages,
             guilty: self.ledger.guilty(),
@@ -361,8 +373,7 @@ impl<A: Agreement> World<A> {
 
     fn claim(&mut self, voter: VoterIndex) {
         let key = &self.keys[usize::from(voter)];
-        let slot = self.slot.id().expect("a short name");
-        let claim = Claim { slot, holder: key.node(), length: 1_000 + u64::from(voter) };
+        let claim = Claim { slot: self.slot.clone(), holder: key.node(), length: 1_000 + u64::from(voter) };
         let claim = Message::Claim(claim.sign(key).expect("a small claim"));
         for to in 0..self.keys.len() {
             self.send(voter, to as VoterIndex, claim.clone());
@@ -550,7 +561,7 @@ impl<A: Agreement> World<A> {
     }
 
     fn send(&mut self, from: VoterIndex, to: VoterIndex, message: Message) {
-        let Network { fastest, slowest, loss, doubled, rest, split } = &self.setup.network;
+        let Network { fastest, slowest, degree: _, loss, doubled, rest, split } = &self.setup.network;
         let (fastest, slowest) = (*fastest, *slowest);
         let restless = self.now < *rest;
         if let Some((until, parts)) = split
@@ -565,10 +576,48 @@ impl<A: Agreement> World<A> {
         let copies = if self.chance.happens(*doubled) { 2 } else { 1 };
         let message = Arc::new(message);
         for _ in 0..copies {
-            let at = self.now + if from == to { 0 } else { self.chance.between(fastest, slowest) };
-            self.push(at, Event::Deliver { to, from, message: Arc::clone(&message) });
+            let way = match &self.ways {
+                _ if from == to => 0,
+                Some(ways) => ways[usize::from(from)][usize::from(to)],
+                None => self.chance.between(fastest, slowest),
+            };
+            self.push(self.now + way, Event::Deliver { to, from, message: Arc::clone(&message) });
         }
     }
+}
+
+/// How long it takes from each voter to each other one over the quickest way of links, of which each voter has about so
+/// many: a ring, so that nobody is left out, and chords.
+fn gossip_ways(n: usize, degree: usize, network: &Network, chance: &mut Chance) -> Vec<Vec<Millis>> {
+    let mut links = vec![BTreeMap::new(); n];
+    let mut link = |a: usize, b: usize, chance: &mut Chance| {
+        let way = chance.between(network.fastest, network.slowest);
+        links[a].insert(b, way);
+        links[b].insert(a, way);
+    };
+    for a in 0..n {
+        link(a, (a + 1) % n, chance);
+    }
+    for _ in 0..n * degree.saturating_sub(2) / 2 {
+        let (a, b) = (chance.below(n as u64) as usize, chance.below(n as u64) as usize);
+        if a != b {
+            link(a, b, chance);
+        }
+    }
+    (0..n).map(|from| quickest(&links, from)).collect()
+}
+
+/// Dijkstra's.
+fn quickest(links: &[BTreeMap<usize, Millis>], from: usize) -> Vec<Millis> {
+    let mut ways = vec![Millis::MAX; links.len()];
+    let mut heap = BinaryHeap::from([Reverse((0, from))]);
+    while let Some(Reverse((way, at))) = heap.pop() {
+        if way < ways[at] {
+            ways[at] = way;
+            heap.extend(links[at].iter().map(|(next, more)| Reverse((way + more, *next))));
+        }
+    }
+    ways
 }
 
 fn is_done<A: Agreement>(host: &Host<A>) -> bool {
@@ -577,7 +626,7 @@ fn is_done<A: Agreement>(host: &Host<A>) -> bool {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { outcome, honest, decided, last, round, messages, guilty, trace, broken, .. } = self;
+        let Self { outcome, honest, decided, times, round, messages, guilty, trace, broken, .. } = self;
         let outcome = match outcome {
             None => "undecided",
             Some(Outcome::Approved(_)) => "approved",
@@ -586,7 +635,7 @@ impl fmt::Display for Report {
             Some(Outcome::Lapsed) => "lapsed",
         };
         write!(f, "{outcome} in round {round}, known to {decided} of {honest} honest voters")?;
-        if let Some(last) = last {
+        if let Some(last) = times.last() {
             write!(f, " after {:.2} s", *last as f64 / 1e3)?;
         }
         write!(f, "; {messages} messages, {guilty} traitors found out, trace {trace:016x}")?;

@@ -156,7 +156,7 @@ impl<A: Agreement> Instance<A> {
         }
         if approves
             && self.collect_until <= now
-            && let Some(claim) = self.claims.iter().min_by_key(|claim| claim.claim)
+            && let Some(claim) = self.claims.iter().min_by(|a, b| a.claim.cmp(&b.claim))
         {
             return Some(Value::Claim(claim.clone()));
         }

@@ -50,7 +50,10 @@ impl<A: Agreement> Instance<A> {
                 Err(Refused::Offence("a proposal in a later round without a polka"))
             }
             Value::Claim(_) if !resource => Err(Refused::Offence("a claim that is not for a resource")),
-            Value::Claim(claim) if claim.claim.slot != self.id || !claim.verifies(&*self.verifier) => {
+            Value::Claim(claim) if self.electorate.index_of(&claim.claim.holder).is_none() => {
+                Err(Refused::Offence("a claim of somebody who may not vote"))
+            }
+            Value::Claim(claim) if claim.claim.slot != self.slot || !claim.verifies(&*self.verifier) => {
                 Err(Refused::Offence("a forged claim"))
             }
             Value::Rejected(votes) if !rejects(&self.electorate, &self.id, votes, &*self.verifier) => {
@@ -150,12 +153,15 @@ impl<A: Agreement> Instance<A> {
     }
 
     pub(super) fn on_claim(&mut self, signed: SignedClaim, now: Mono) -> Result<(), Refused> {
-        if signed.claim.slot != self.id {
+        if signed.claim.slot != self.slot {
             return Err(Refused::OtherSlot);
         }
         let known = self.claims.iter().any(|other| other.claim.holder == signed.claim.holder);
         if self.decided.is_some() || known || self.claims.len() >= MAX_CLAIMS {
             return Ok(());
+        }
+        if self.electorate.index_of(&signed.claim.holder).is_none() {
+            return Err(Refused::Offence("a claim of somebody who may not vote"));
         }
         if !signed.verifies(&*self.verifier) {
             return Err(Refused::Offence("a forged claim"));

@@ -63,6 +63,7 @@ pub fn setup(seed: u64, voters: Option<usize>) -> Setup {
     });
     let network = Network {
         fastest: 10,
+        degree: None,
         slowest: [100, 100, 300][chance.below(3) as usize],
         loss: [0, 20_000, 100_000, 200_000][chance.below(4) as usize],
         doubled: [0, 100_000][chance.below(2) as usize],
@@ -155,7 +156,7 @@ impl Totals {
         self.outcomes[place] += 1;
         self.guilty += report.guilty as u64;
         self.messages += report.messages;
-        self.times.extend(report.last);
+        self.times.extend(report.times.last());
         if !report.broken.is_empty() {
             self.broken.push((seed, report));
         }

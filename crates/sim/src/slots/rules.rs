@@ -114,6 +114,7 @@ impl Ledger {
             | Message::Polka(_)
             | Message::Decision(_)
             | Message::Claim(_)
+            | Message::Release(_)
             | Message::Evidence(_)
             | Message::Status(_) => {}
         }
@@ -172,7 +173,7 @@ impl Ledger {
             }
             // A traitor may put one together that nobody else has seen.
             Message::Decision(certificate) if self.holds(certificate, verifier) => self.ended(certificate, now),
-            Message::Decision(_) | Message::Claim(_) | Message::Status(_) => {}
+            Message::Decision(_) | Message::Claim(_) | Message::Release(_) | Message::Status(_) => {}
         }
     }
 

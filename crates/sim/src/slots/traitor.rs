@@ -249,7 +249,11 @@ impl Traitor {
             }
             Message::Vote(signed) => signed.vote.round,
             Message::Polka(polka) => polka.round,
-            Message::Decision(_) | Message::Claim(_) | Message::Evidence(_) | Message::Status(_) => return,
+            Message::Decision(_)
+            | Message::Claim(_)
+            | Message::Release(_)
+            | Message::Evidence(_)
+            | Message::Status(_) => return,
         };
         if self.said >= MAX_SAID || self.chance.below(4) != 0 {
             return;

@@ -1,0 +1,582 @@
+//! All slots of one node: which are open, what ended how, and who holds which resource.
+//!
+//! A message finds its [slot](crate::instance) here, or opens it: with the word of its leader or with a claim, of the current
+//! epoch, signed, and within bounds. A vote for a slot that nobody has told us of makes us ask its sender. A resource has one
+//! open slot, the one after the last that has ended, so that the tokens of its leases grow by one.
+//!
+//! Each voter may have a few slots open ([`Config::max_open_each`]); what it says past that is not heard, and finds room
+//! when something has ended. Of what has ended the last [`Config::max_ended`] are remembered; no slot is ever opened twice,
+//! for whoever has voted in one could vote again: of each author we remember the greatest number that was forgotten, and of
+//! each resource the next one, until an epoch begins. ([`Config::max_resources`]: past it new ones wait for that.)
+
+mod outputs;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use mesh_proto::charter::SignedEpoch;
+use mesh_proto::decision::{
+    Ballot, Certificate, Choice, Claim, Evidence, Message, Proposal, Release, SignedRelease, Slot, Status, Subject,
+    Value, VoterIndex, VoterSet,
+};
+use mesh_proto::envelope::Verifier;
+use mesh_proto::{Digest, EncodeError, Keypair, NodeId, SlotId};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+
+use crate::agreement::{Agreement, Malachite};
+use crate::certificate::{Chain, VerifyError, verify};
+use crate::electorate::Electorate;
+use crate::instance::{self, Instance, JudgeError, Me, Mono, Refused, Saved, Tally};
+use crate::lease::Lease;
+
+/// Bounds and times.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Of each slot.
+    pub instance: instance::Config,
+    /// Slots that one voter may have opened at once, each up to some hundred KB when a hundred voters take part.
+    pub max_open_each: usize,
+    /// Certificates that are remembered, 4.4 KB each with a hundred voters.
+    pub max_ended: usize,
+    /// Resources that are remembered in an epoch, about 200 bytes each.
+    pub max_resources: usize,
+    /// Voters that are asked at once what we lack.
+    pub fanout: usize,
+    /// Slots of which somebody was asked, but has not yet told us, are not asked for again so soon, milliseconds.
+    pub ask_again_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instance: instance::Config::default(),
+            max_open_each: 4,
+            max_ended: 1_024,
+            max_resources: 4_096,
+            fanout: 3,
+            ask_again_ms: 500,
+        }
+    }
+}
+
+/// Slots that we have asked for at once.
+const MAX_ASKED: usize = 256;
+
+/// What has to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Keep this in place of what was kept for its slot. Only when it is safe, go on with the next output.
+    Persist(Box<Saved>),
+    /// Keep these in place of those before, and only then do without what was kept for this slot.
+    Forget(SlotId, Floors),
+    /// Tell all voters.
+    Say(Box<Message>),
+    /// Tell one node.
+    Tell(NodeId, Box<Message>),
+    /// A proposal is open: [`Council::vote`] is expected, if we are a voter.
+    Proposed(SlotId, Box<Proposal>),
+    /// A voter has voted twice, which its own signatures prove.
+    Guilty(NodeId, Box<Evidence>),
+    /// A slot has ended.
+    Decided(SlotId, Box<Decision>),
+}
+
+/// The greatest number of a forgotten slot of each author, in an epoch: at most a hundred.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floors {
+    /// The epoch.
+    pub epoch: u64,
+    /// By author.
+    pub seqs: BTreeMap<VoterIndex, u64>,
+}
+
+/// How a slot has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// For anybody to check.
+    pub certificate: Certificate,
+    /// The ballots that were heard by then.
+    pub tally: Tally,
+}
+
+/// Why something cannot be begun.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Only voters may propose.
+    #[error("this node is not a voter of epoch {0}")]
+    NotAVoter(u64),
+    /// We have opened as many slots as we may.
+    #[error("{0} slots of this node are open, which is all it may have: wait until one has ended")]
+    Full(usize),
+    /// Somebody else has it.
+    #[error("{holder} holds it for {left_ms} ms more")]
+    Held {
+        /// Who.
+        holder: NodeId,
+        /// For so long, by our clock.
+        left_ms: u64,
+    },
+    /// It is not ours, or not any more.
+    #[error("this node does not hold it")]
+    NotHeld,
+    /// Nothing of that id is open.
+    #[error("no such proposal is open")]
+    Unknown,
+    /// The vote does not count.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// It is past a bound.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The epoch is not known.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Council<A = Malachite> {
+    config: Config,
+    chain: Chain,
+    identity: Keypair,
+    /// The voting key, if we may have a vote in some epoch.
+    key: Option<Keypair>,
+    verifier: Arc<dyn Verifier>,
+    rng: ChaCha8Rng,
+    open: BTreeMap<SlotId, Instance<A>>,
+    /// Who has opened them.
+    openers: BTreeMap<SlotId, NodeId>,
+    floors: Floors,
+    ended: BTreeMap<SlotId, Certificate>,
+    /// From the oldest on.
+    ended_order: VecDeque<SlotId>,
+    resources: BTreeMap<String, Resource>,
+    /// When we claimed something, by slot.
+    claimed: BTreeMap<SlotId, Mono>,
+    asked: BTreeMap<SlotId, Mono>,
+    outputs: VecDeque<Output>,
+}
+
+/// What is known of a resource.
+#[derive(Clone, Debug)]
+struct Resource {
+    /// The epoch that the number is of.
+    epoch: u64,
+    /// The number of its next slot.
+    next: u64,
+    /// The last lease, and the slot that granted it.
+    lease: Option<(SlotId, Lease)>,
+}
+
+impl<A: Agreement> Council<A> {
+    /// Of the node of `identity`, which votes with `key` where the chain lists it; goes on with what was `saved`.
+    pub fn new(
+        config: Config,
+        chain: Chain,
+        identity: Keypair,
+        key: Option<Keypair>,
+        verifier: Arc<dyn Verifier>,
+        (saved, floors): (Vec<Saved>, Floors),
+        entropy: [u8; 32],
+        now: Mono,
+    ) -> Self {
+        let mut council = Self {
+            config,
+            chain,
+            identity,
+            key,
+            verifier,
+            rng: ChaCha8Rng::from_seed(entropy),
+            open: BTreeMap::new(),
+            openers: BTreeMap::new(),
+            floors,
+            ended: BTreeMap::new(),
+            ended_order: VecDeque::new(),
+            resources: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        };
+        for saved in saved {
+            council.reopen(saved, now);
+        }
+        council
+    }
+
+    fn reopen(&mut self, saved: Saved, now: Mono) {
+        let Ok((electorate, Some(me))) = self.seat(saved.slot.epoch) else {
+            return;
+        };
+        let entropy = self.entropy();
+        let (config, verifier) = (self.config.instance.clone(), Arc::clone(&self.verifier));
+        if let Ok(instance) = Instance::restore(config, saved, electorate, verifier, me, entropy, now) {
+            let id = instance.id();
+            let opener = match &instance.slot().subject {
+                Subject::Owned { author, .. } => *author,
+                // Whoever it was, it is not held against anybody.
+                Subject::Resource { .. } => self.identity.node(),
+            };
+            self.admit(id, opener, instance, now);
+        }
+    }
+
+    /// Adds the record of the next epoch. Slots of the one before end in it; new ones begin in the next.
+    ///
+    /// # Errors
+    /// [`VerifyError`]
+    pub fn extend(&mut self, epoch: &SignedEpoch) -> Result<(), VerifyError> {
+        self.chain.extend(epoch, &*self.verifier)?;
+        // Nothing of an older one is opened any more, and its tokens are less than those to come.
+        self.floors = Floors { epoch: self.chain.last_epoch(), ..Floors::default() };
+        Ok(())
+    }
+
+    /// The electorates that are known.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Whether we may vote in the current epoch.
+    pub fn is_voter(&self) -> bool {
+        self.seat(self.chain.last_epoch()).is_ok_and(|(_, me)| me.is_some())
+    }
+
+    /// Begins a slot with a proposal of ours, which we approve. `seq` must be greater than any before, restarts included:
+    /// unix microseconds are.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn propose(&mut self, proposal: Proposal, seq: u64, now: Mono) -> Result<SlotId, Error> {
+        let epoch = self.chain.last_epoch();
+        if !self.is_voter() {
+            return Err(Error::NotAVoter(epoch));
+        }
+        let author = self.identity.node();
+        let slot = Slot { mesh: self.chain.mesh(), epoch, subject: Subject::Owned { author, seq } };
+        self.has_room(&author)?;
+        let mut instance = self.instance(slot, now)?;
+        instance.propose(Value::Proposal(proposal), now)?;
+        let id = instance.id();
+        self.admit(id, author, instance, now);
+        Ok(id)
+    }
+
+    /// Says what we think of a proposal.
+    ///
+    /// # Errors
+    /// [`Error`]; the same vote once more is none.
+    pub fn vote(&mut self, slot: &SlotId, ballot: Ballot, now: Mono) -> Result<(), Error> {
+        let instance = self.open.get_mut(slot).ok_or(Error::Unknown)?;
+        let digest = instance.first_value().ok_or(Error::Unknown)?;
+        instance.judge(digest, ballot, now)?;
+        self.stir(*slot, now);
+        Ok(())
+    }
+
+    /// Claims a resource for `length` milliseconds. The slot ends with whose it is.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn claim(&mut self, resource: &str, length: u64, now: Mono) -> Result<SlotId, Error> {
+        let holder = self.identity.node();
+        if !self.is_voter() {
+            return Err(Error::NotAVoter(self.chain.last_epoch()));
+        }
+        if let Some(lease) = self.lease(resource, now)
+            && lease.holder != holder
+        {
+            return Err(Error::Held { holder: lease.holder, left_ms: lease.until.saturating_sub(now) });
+        }
+        let epoch = self.chain.last_epoch();
+        let subject = Subject::Resource { name: resource.to_owned(), seq: self.next_seq(resource, epoch) };
+        let slot = Slot { mesh: self.chain.mesh(), epoch, subject };
+        let id = slot.id()?;
+        let claim = Claim { slot, holder, length }.sign(&self.identity)?;
+        if !self.open.contains_key(&id) {
+            self.has_room(&holder)?;
+            let instance = self.instance(claim.claim.slot.clone(), now)?;
+            self.admit(id, holder, instance, now);
+        }
+        // Claimed once more it is not ours for longer: others may have granted it already.
+        self.claimed.entry(id).or_insert(now);
+        self.outputs.push_back(Output::Say(Box::new(Message::Claim(claim.clone()))));
+        self.hand(id, Message::Claim(claim), now).map_err(|_| Error::Unknown)?;
+        Ok(id)
+    }
+
+    /// Gives a resource back before its lease is over.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`]
+    pub fn release(&mut self, resource: &str, now: Mono) -> Result<(), Error> {
+        let holder = self.identity.node();
+        let of = self.resources.get_mut(resource).and_then(|resource| resource.lease.as_mut());
+        let (slot, lease) =
+            of.filter(|(_, lease)| lease.holder == holder && lease.until > now).ok_or(Error::NotHeld)?;
+        lease.until = now;
+        let release = Release { slot: *slot, holder }.sign(&self.identity)?;
+        self.outputs.push_back(Output::Say(Box::new(Message::Release(release))));
+        Ok(())
+    }
+
+    /// Who holds a resource, by our clock.
+    pub fn lease(&self, resource: &str, now: Mono) -> Option<Lease> {
+        let (_, lease) = self.resources.get(resource)?.lease?;
+        (lease.until > now).then_some(lease)
+    }
+
+    /// Slots that are open.
+    pub fn open(&self) -> impl Iterator<Item = &Instance<A>> {
+        self.open.values().filter(|instance| instance.decided().is_none())
+    }
+
+    /// How a slot has ended, if that is remembered.
+    pub fn certificate(&self, slot: &SlotId) -> Option<&Certificate> {
+        self.open.get(slot).and_then(Instance::decided).or_else(|| self.ended.get(slot))
+    }
+
+    /// Takes a message of `from`.
+    ///
+    /// # Errors
+    /// [`Refused`]: what it says is not let in.
+    pub fn handle(&mut self, from: NodeId, message: Message, now: Mono) -> Result<(), Refused> {
+        match &message {
+            Message::Propose(signed) => {
+                let slot = signed.propose.slot.clone();
+                let leader = self.chain.electorate(slot.epoch)?.get(signed.propose.voter).map(|voter| voter.node);
+                let opener = leader.ok_or(Refused::Offence("a proposal of nobody"))?;
+                self.enter(from, slot, opener, message, now)
+            }
+            Message::Claim(signed) => {
+                let (slot, holder) = (signed.claim.slot.clone(), signed.claim.holder);
+                self.enter(from, slot, holder, message, now)
+            }
+            Message::Vote(signed) => self.about(from, signed.vote.slot, message, now),
+            Message::Polka(polka) => self.about(from, polka.slot, message, now),
+            Message::Evidence(evidence) => self.about(from, evidence.a.vote.slot, message, now),
+            Message::Status(status) => {
+                self.answer(from, status);
+                Ok(())
+            }
+            Message::Decision(certificate) => {
+                let slot = certificate.slot.id().map_err(VerifyError::from)?;
+                if self.open.contains_key(&slot) {
+                    return self.hand(slot, message, now);
+                }
+                if self.ended.contains_key(&slot) {
+                    return Ok(());
+                }
+                verify(&self.chain, certificate, &*self.verifier)?;
+                self.end(slot, certificate.clone(), Tally::default(), now);
+                Ok(())
+            }
+            Message::Release(release) => self.on_release(release, now),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Mono) {
+        let due = |instance: &Instance<A>| instance.poll_timeout().is_some_and(|due| due <= now);
+        let slots: Vec<_> = self.open.iter().filter(|(_, instance)| due(instance)).map(|(id, _)| *id).collect();
+        for slot in slots {
+            if let Some(instance) = self.open.get_mut(&slot) {
+                instance.handle_timeout(now);
+                self.stir(slot, now);
+            }
+        }
+    }
+
+    /// When something is due.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.open.values().filter_map(Instance::poll_timeout).min()
+    }
+
+    /// What has to be done next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
+
+/// Finding and opening slots.
+impl<A: Agreement> Council<A> {
+    /// The electorate of an epoch, and our place in it if we may vote there.
+    fn seat(&self, epoch: u64) -> Result<(Arc<Electorate>, Option<Me>), VerifyError> {
+        let electorate = self.chain.electorate(epoch)?;
+        let place = electorate.index_of(&self.identity.node());
+        let me = place.zip(self.key.as_ref()).filter(|(place, key)| {
+            // Whoever has lost its voting key waits for the next epoch.
+            electorate.get(*place).is_some_and(|voter| voter.key == key.node())
+        });
+        Ok((Arc::clone(electorate), me.map(|(voter, key)| Me { voter, key: key.clone() })))
+    }
+
+    fn entropy(&mut self) -> [u8; 32] {
+        let mut entropy = [0; 32];
+        self.rng.fill_bytes(&mut entropy);
+        entropy
+    }
+
+    fn instance(&mut self, slot: Slot, now: Mono) -> Result<Instance<A>, Error> {
+        let (electorate, me) = self.seat(slot.epoch)?;
+        let (config, entropy) = (self.config.instance.clone(), self.entropy());
+        let resource = match &slot.subject {
+            Subject::Resource { name, .. } => Some(name.clone()),
+            Subject::Owned { .. } => None,
+        };
+        let mut instance = Instance::new(config, slot, electorate, Arc::clone(&self.verifier), me, entropy, now)?;
+        if let Some(name) = resource {
+            let ballot = match self.lease(&name, now) {
+                None => Ballot { choice: Choice::Approve, reason: String::new() },
+                Some(lease) => Ballot { choice: Choice::Reject, reason: format!("held by {}", lease.holder) },
+            };
+            // Whether it is free is not for the agent to say. Who has no vote has nothing to say either.
+            let _no_voter = instance.judge(Digest([0; 32]), ballot, now);
+        }
+        Ok(instance)
+    }
+
+    /// Whether a resource is known, or can be.
+    fn has_resource(&self, name: &str) -> bool {
+        self.resources.contains_key(name) || self.resources.len() < self.config.max_resources
+    }
+
+    fn next_seq(&self, resource: &str, epoch: u64) -> u64 {
+        self.resources.get(resource).filter(|known| known.epoch == epoch).map_or(0, |known| known.next)
+    }
+
+    fn has_room(&self, opener: &NodeId) -> Result<(), Error> {
+        let max = self.config.max_open_each;
+        if self.openers.values().filter(|other| *other == opener).count() >= max {
+            return Err(Error::Full(max));
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, slot: SlotId, opener: NodeId, instance: Instance<A>, now: Mono) {
+        self.asked.remove(&slot);
+        self.open.insert(slot, instance);
+        self.openers.insert(slot, opener);
+        self.stir(slot, now);
+    }
+
+    /// A message that spells its slot out, and may open it.
+    fn enter(&mut self, from: NodeId, slot: Slot, opener: NodeId, message: Message, now: Mono) -> Result<(), Refused> {
+        let id = slot.id().map_err(VerifyError::from)?;
+        if let Some(certificate) = self.certificate(&id) {
+            let decision = Message::Decision(certificate.clone());
+            self.outputs.push_back(Output::Tell(from, Box::new(decision)));
+            return Ok(());
+        }
+        if self.open.contains_key(&id) {
+            return self.hand(id, message, now);
+        }
+        if slot.mesh != self.chain.mesh() {
+            return Err(Refused::Offence("a slot of another mesh"));
+        }
+        if slot.epoch != self.chain.last_epoch() {
+            return Err(VerifyError::UnknownEpoch { epoch: slot.epoch, last: self.chain.last_epoch() }.into());
+        }
+        match &slot.subject {
+            Subject::Owned { author, seq } => match self.chain.electorate(slot.epoch)?.index_of(author) {
+                None => return Err(Refused::Offence("a proposal of somebody who may not vote")),
+                // It has ended long ago.
+                Some(author) if self.floors.seqs.get(&author).is_some_and(|floor| seq <= floor) => return Ok(()),
+                Some(_) => {}
+            },
+            Subject::Resource { name, seq } if *seq != self.next_seq(name, slot.epoch) => {
+                self.catch_up(from, &slot, name.clone(), *seq, now);
+                return Ok(());
+            }
+            Subject::Resource { name, .. } if !self.has_resource(name) => return Ok(()),
+            Subject::Resource { .. } => {}
+        }
+        // What is full is nobody's fault.
+        if self.has_room(&opener).is_err() {
+            return Ok(());
+        }
+        let Ok(mut instance) = self.instance(slot, now) else {
+            return Ok(());
+        };
+        // What is forged opens nothing.
+        instance.handle(message, now)?;
+        self.admit(id, opener, instance, now);
+        Ok(())
+    }
+
+    /// Asks how the slot before this one ended: only then can it begin.
+    fn catch_up(&mut self, from: NodeId, slot: &Slot, name: String, seq: u64, now: Mono) {
+        let Some(before) = seq.checked_sub(1).filter(|_| seq > self.next_seq(&name, slot.epoch)) else {
+            return;
+        };
+        let before = Slot { subject: Subject::Resource { name, seq: before }, ..slot.clone() };
+        if let Ok(before) = before.id() {
+            self.ask(from, before, now);
+        }
+    }
+
+    /// A message that names its slot by its id.
+    fn about(&mut self, from: NodeId, slot: SlotId, message: Message, now: Mono) -> Result<(), Refused> {
+        if self.open.contains_key(&slot) {
+            return self.hand(slot, message, now);
+        }
+        if !self.ended.contains_key(&slot) {
+            self.ask(from, slot, now);
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, from: NodeId, slot: SlotId, now: Mono) {
+        let again = now.saturating_sub(self.config.ask_again_ms);
+        if self.asked.get(&slot).is_some_and(|asked| *asked > again) {
+            return;
+        }
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.retain(|_, asked| *asked > again);
+        }
+        if self.asked.len() >= MAX_ASKED {
+            return;
+        }
+        self.asked.insert(slot, now);
+        let nothing = VoterSet::default();
+        let status = Status { slot, round: 0, proposed: false, prevotes: nothing, precommits: nothing, polka: None };
+        self.outputs.push_back(Output::Tell(from, Box::new(Message::Status(status))));
+    }
+
+    fn answer(&mut self, from: NodeId, status: &Status) {
+        let answers = match (self.open.get(&status.slot), self.ended.get(&status.slot)) {
+            (Some(instance), _) => instance.answer(status),
+            (None, Some(certificate)) => vec![Message::Decision(certificate.clone())],
+            (None, None) => Vec::new(),
+        };
+        self.outputs.extend(answers.into_iter().map(|answer| Output::Tell(from, Box::new(answer))));
+    }
+
+    fn hand(&mut self, slot: SlotId, message: Message, now: Mono) -> Result<(), Refused> {
+        let Some(instance) = self.open.get_mut(&slot) else {
+            return Ok(());
+        };
+        let result = instance.handle(message, now);
+        self.stir(slot, now);
+        result
+    }
+
+    fn on_release(&mut self, signed: &SignedRelease, now: Mono) -> Result<(), Refused> {
+        let Release { slot, holder } = signed.release;
+        let of_it = |resource: &&mut Resource| {
+            resource.lease.is_some_and(|(of, lease)| of == slot && lease.holder == holder && lease.until > now)
+        };
+        let Some(resource) = self.resources.values_mut().find(of_it) else {
+            return Ok(());
+        };
+        if !signed.verifies(&*self.verifier) {
+            return Err(Refused::Offence("a forged release"));
+        }
+        if let Some((_, lease)) = &mut resource.lease {
+            lease.until = now;
+        }
+        Ok(())
+    }
+}
