@@ -200,3 +200,6 @@ fn quorum(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
