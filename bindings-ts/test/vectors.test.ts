@@ -25,9 +25,22 @@ interface Transfers {
   frames: Frame[]
   offered: { len: number; chunks: { start: number; end: number; blake3: string }[] }
 }
+interface Hashed extends Frame {
+  digest: string
+}
+interface Decisions {
+  domains: Record<'charter' | 'epoch' | 'slot' | 'outcome' | 'proposal' | 'propose' | 'vote' | 'claim', string>
+  charter: Frame & { mesh: string }
+  epoch: Hashed & { record: string }
+  slots: (Frame & { id: string })[]
+  outcomes: Hashed[]
+  proposal: Hashed
+  messages: Frame[]
+  signatures: { of: string; by: string; domain: string; signed: string; signature: string }[]
+}
 interface Refused {
   name: string
-  what: 'envelope' | 'direct' | 'join' | 'transfer'
+  what: 'envelope' | 'direct' | 'join' | 'transfer' | 'charter' | 'epoch' | 'decision'
   by: 'form' | 'type' | 'bound' | 'signature' | 'strict signature'
   hex: string
 }
@@ -41,7 +54,13 @@ const ids = read<Ids>('ids.json')
 const { domain, envelopes } = read<Envelopes>('envelopes.json')
 const transfers = read<Transfers>('transfer.json')
 const join = read<{ requests: Frame[]; replies: Frame[] }>('join.json')
-const frames = [...read<{ frames: Frame[] }>('direct.json').frames, ...join.requests, ...join.replies, ...transfers.frames]
+const decisions = read<Decisions>('decisions.json')
+const { charter, epoch, slots, outcomes, proposal, messages } = decisions
+const frames = [
+  ...read<{ frames: Frame[] }>('direct.json').frames,
+  ...[...join.requests, ...join.replies, ...transfers.frames],
+  ...[charter, epoch, ...slots, ...outcomes, proposal, ...messages],
+]
 const refused = read<Refused[]>('refused.json')
 
 // Keys in the form that node:crypto takes: DER, with the 32 bytes at its end.
@@ -154,6 +173,26 @@ test('a manifest covers its bytes with chunks, and says their SHA-256', () => {
   const bytes = Uint8Array.from({ length: len }, (_, n) => n % 251)
   const checksum = createHash('sha256').update(bytes).digest('hex')
   assert.equal(toHex((info as Map<string, Uint8Array>).get('checksum')!), checksum)
+})
+
+test('ids and digests are hashes of a domain and an encoding', () => {
+  const { domains } = decisions
+  const hash = (domain: string, hex: string) => createHash('sha256').update(fromHex(domain + hex)).digest('hex')
+  assert.equal(hash(domains.charter, charter.hex), charter.mesh)
+  assert.equal(hash(domains.epoch, epoch.record), epoch.digest)
+  assert.equal(toHex(encodeCanonical((decodeDagCbor(epoch.hex) as Map<string, unknown>).get('record'))), epoch.record)
+  assert.equal(hash(domains.proposal, proposal.hex), proposal.digest)
+  for (const { name, hex, id } of slots) assert.equal(hash(domains.slot, hex), id, name)
+  for (const { name, hex, digest } of outcomes) assert.equal(hash(domains.outcome, hex), digest, name)
+})
+
+test('what is said about slots is signed in a domain of its own', () => {
+  const { domains, signatures } = decisions
+  const known: string[] = [domains.epoch, domains.propose, domains.vote, domains.claim]
+  for (const { of, by, domain, signed, signature } of signatures) {
+    assert.ok(known.includes(domain), of)
+    assert.ok(verify(null, fromHex(domain + signed), publicKey(by), fromHex(signature)), of)
+  }
 })
 
 for (const { name, what, by, hex } of refused) {

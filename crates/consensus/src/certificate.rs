@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use mesh_proto::charter::{Charter, EpochRecord, SignedEpoch};
+use mesh_proto::codec::Bounded as _;
 use mesh_proto::decision::{Certificate, Polka, SignedVote, Step, VoterSet};
 use mesh_proto::envelope::Verifier;
 use mesh_proto::protocol::EPOCH_DOMAIN;
-use mesh_proto::{Digest, EncodeError, MeshId, NodeId, SlotId};
+use mesh_proto::{DecodeError, Digest, EncodeError, MeshId, NodeId, SlotId};
 
 use crate::electorate::Electorate;
 
@@ -50,6 +51,9 @@ pub enum VerifyError {
     /// A signature is not that of the voter it stands for.
     #[error("forged signature of voter {0}")]
     Forged(u8),
+    /// It is not a certificate: a part of it is past its bound or contradicts another one.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
     /// Longer than it may be.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -137,13 +141,15 @@ impl Chain {
 /// # Errors
 /// [`VerifyError`], which says what does not hold.
 pub fn verify(chain: &Chain, certificate: &Certificate, verifier: &dyn Verifier) -> Result<(), VerifyError> {
+    // It may have been put together by hand: a voter without a signature must not pass for one.
+    certificate.check()?;
     if certificate.slot.mesh != chain.mesh {
         return Err(VerifyError::OtherMesh(certificate.slot.mesh));
     }
     verify_in(chain.electorate(certificate.slot.epoch)?, certificate, verifier)
 }
 
-/// The same, for who knows the electorate of the slot.
+/// The same, for who knows the electorate of the slot, and has the certificate from a decoder.
 pub(crate) fn verify_in(
     electorate: &Electorate,
     certificate: &Certificate,
@@ -196,3 +202,6 @@ fn quorum(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

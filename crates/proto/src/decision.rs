@@ -641,6 +641,14 @@ pub struct Status {
     pub polka: Option<u32>,
 }
 
+impl Bounded for Status {
+    fn check(&self) -> Result<(), DecodeError> {
+        check_round(self.round)?;
+        self.polka.map_or(Ok(()), check_round)?;
+        self.prevotes.iter().chain(self.precommits.iter()).try_for_each(check_voter)
+    }
+}
+
 /// Everything that is said about slots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -673,10 +681,7 @@ impl Bounded for Message {
             Self::Claim(claim) => claim.check(),
             Self::Release(_) => Ok(()),
             Self::Evidence(evidence) => evidence.check(),
-            Self::Status(status) => {
-                check_round(status.round)?;
-                status.polka.map_or(Ok(()), check_round)
-            }
+            Self::Status(status) => status.check(),
         }
     }
 }

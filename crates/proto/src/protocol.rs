@@ -63,6 +63,33 @@ impl Topic {
 mod tests {
     use super::*;
 
+    const DOMAINS: [&[u8]; 10] = [
+        ENVELOPE_DOMAIN,
+        OPEN_MESH_DOMAIN,
+        CHARTER_DOMAIN,
+        EPOCH_DOMAIN,
+        SLOT_DOMAIN,
+        OUTCOME_DOMAIN,
+        PROPOSAL_DOMAIN,
+        PROPOSE_DOMAIN,
+        VOTE_DOMAIN,
+        CLAIM_DOMAIN,
+    ];
+
+    #[test]
+    fn no_domain_begins_like_another() {
+        let constants = include_str!("protocol.rs").lines().filter(|line| line.starts_with("pub const "));
+        assert_eq!(constants.filter(|line| line.contains("_DOMAIN: ")).count(), DOMAINS.len(), "these are all");
+        for (n, one) in DOMAINS.iter().enumerate() {
+            for another in &DOMAINS[n + 1..] {
+                assert!(!one.starts_with(another) && !another.starts_with(one), "{one:?} and {another:?}");
+            }
+            // Nor like what libp2p signs with the same key: its prefixes are other texts.
+            assert!(one.starts_with(b"neural-mesh "), "{one:?}");
+            assert_eq!(one.iter().position(|byte| *byte == 0), Some(one.len() - 1), "{one:?} ends with its only zero");
+        }
+    }
+
     #[test]
     fn a_mesh_has_topics_of_its_own() {
         let mesh = MeshId([0xab; 32]);

@@ -8,13 +8,19 @@
 use std::path::Path;
 
 use mesh_proto::codec::{self, Bounded};
-use mesh_proto::limits::{MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME, MAX_TRANSFER_FRAME};
-use mesh_proto::{EnvelopeError, Keypair, Kind, MeshId, NodeId, Unverified, direct, gossip, join, protocol, transfer};
+use mesh_proto::decision::{Message, SignedVote};
+use mesh_proto::limits::{
+    MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME, MAX_TRANSFER_FRAME,
+};
+use mesh_proto::{
+    EnvelopeError, Keypair, Kind, MeshId, NodeId, Strict, Unverified, charter, direct, gossip, join, protocol, transfer,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use json::{hex, plain};
 
+mod decisions;
 mod json;
 mod refused;
 mod samples;
@@ -139,6 +145,97 @@ fn transfers() {
 }
 
 #[test]
+fn decisions() {
+    let charter = decisions::charter();
+    let mut of_mesh = vector("charter", &charter, MAX_CHARTER);
+    of_mesh["mesh"] = charter.mesh().unwrap().to_string().into();
+    let epoch = decisions::epoch();
+    let mut of_epoch = vector("epoch 1", &epoch, MAX_CHARTER);
+    of_epoch["record"] = hex(&codec::encode(&epoch.record, MAX_CHARTER).unwrap()).into();
+    of_epoch["digest"] = epoch.record.digest().unwrap().to_string().into();
+
+    let slots = [("owned", decisions::owned()), ("resource", decisions::resource())].map(|(name, slot)| {
+        let mut of_slot = vector(name, &slot, MAX_DECISION);
+        of_slot["id"] = slot.id().unwrap().to_string().into();
+        of_slot
+    });
+    let outcomes = decisions::outcomes().into_iter().map(|(name, slot, outcome)| {
+        let slot = slot.id().unwrap();
+        // What is hashed.
+        let bytes = codec::encode(&(slot, outcome), MAX_DECISION).unwrap();
+        json!({ "name": name, "hex": hex(&bytes), "value": plain(&bytes), "digest": outcome.digest(&slot).to_string() })
+    });
+    let outcomes: Vec<_> = outcomes.collect();
+    let mut of_proposal = vector("proposal", &decisions::proposal(), MAX_DECISION);
+    of_proposal["digest"] = decisions::proposal().digest().unwrap().to_string().into();
+
+    let messages = decisions::messages();
+    let signatures: Vec<_> = messages.iter().flat_map(|(name, message)| signatures(name, message)).collect();
+    let founders = epoch.signatures.iter().map(|signed| {
+        let digest = epoch.record.digest().unwrap();
+        signature("epoch 1", protocol::EPOCH_DOMAIN, &signed.founder, &digest.0, &signed.signature)
+    });
+    let messages: Vec<_> = messages.iter().map(|(name, message)| vector(name, message, MAX_DECISION)).collect();
+    pinned(
+        "decisions.json",
+        &json!({
+            "domains": domains(),
+            "charter": of_mesh,
+            "epoch": of_epoch,
+            "slots": slots,
+            "outcomes": outcomes,
+            "proposal": of_proposal,
+            "messages": messages,
+            "signatures": founders.chain(signatures).collect::<Vec<_>>(),
+        }),
+    );
+}
+
+fn domains() -> Value {
+    json!({
+        "charter": hex(protocol::CHARTER_DOMAIN),
+        "epoch": hex(protocol::EPOCH_DOMAIN),
+        "slot": hex(protocol::SLOT_DOMAIN),
+        "outcome": hex(protocol::OUTCOME_DOMAIN),
+        "proposal": hex(protocol::PROPOSAL_DOMAIN),
+        "propose": hex(protocol::PROPOSE_DOMAIN),
+        "vote": hex(protocol::VOTE_DOMAIN),
+        "claim": hex(protocol::CLAIM_DOMAIN),
+    })
+}
+
+/// Everything that is signed in a message, with the bytes that are signed behind the domain.
+fn signatures(name: &str, message: &Message) -> Vec<Value> {
+    let vote = |signed: &SignedVote| {
+        let key = decisions::key(signed.vote.voter).node();
+        assert!(signed.verifies(&key, &Strict), "{name}");
+        let bytes = codec::encode(&signed.vote, MAX_DECISION).unwrap();
+        signature(name, protocol::VOTE_DOMAIN, &key, &bytes, &signed.signature)
+    };
+    match message {
+        Message::Propose(signed) => {
+            let key = decisions::key(signed.propose.voter).node();
+            let bytes = codec::encode(&signed.propose, MAX_DECISION).unwrap();
+            vec![signature(name, protocol::PROPOSE_DOMAIN, &key, &bytes, &signed.signature)]
+        }
+        Message::Vote(signed) => vec![vote(signed)],
+        Message::Polka(polka) => polka.votes().map(|signed| vote(&signed)).collect(),
+        Message::Decision(certificate) => certificate.votes().unwrap().map(|signed| vote(&signed)).collect(),
+        Message::Claim(signed) => {
+            let bytes = codec::encode(&signed.claim, MAX_DECISION).unwrap();
+            vec![signature(name, protocol::CLAIM_DOMAIN, &signed.claim.holder, &bytes, &signed.signature)]
+        }
+        Message::Evidence(evidence) => vec![vote(&evidence.a), vote(&evidence.b)],
+        Message::Status(_) => vec![],
+    }
+}
+
+fn signature(of: &str, domain: &[u8], by: &NodeId, signed: &[u8], signature: &[u8; 64]) -> Value {
+    assert!(by.verifies(domain, signed, signature), "{of}");
+    json!({ "of": of, "by": by.to_string(), "domain": hex(domain), "signed": hex(signed), "signature": hex(signature) })
+}
+
+#[test]
 fn what_is_refused() {
     let vectors = refused::all().into_iter().map(|refused| {
         let refused::Refused { name, what, by, bytes } = refused;
@@ -165,6 +262,9 @@ fn read(what: &str, bytes: &[u8]) -> Result<(), String> {
         "transfer" => {
             codec::decode::<transfer::Frame>(bytes, MAX_TRANSFER_FRAME).map(drop).map_err(EnvelopeError::Decode)
         }
+        "charter" => codec::decode::<charter::Charter>(bytes, MAX_CHARTER).map(drop).map_err(EnvelopeError::Decode),
+        "epoch" => codec::decode::<charter::SignedEpoch>(bytes, MAX_CHARTER).map(drop).map_err(EnvelopeError::Decode),
+        "decision" => codec::decode::<Message>(bytes, MAX_DECISION).map(drop).map_err(EnvelopeError::Decode),
         _ => panic!("what is {what}?"),
     };
     read.map_err(|error| match &error {

@@ -6,6 +6,11 @@
 //! * `signature`: not the sender's; `strict signature`: one that verifiers who are not strict may let pass.
 
 use bytes::Bytes;
+use mesh_proto::charter::{Charter, SignedEpoch};
+use mesh_proto::decision::{
+    Ballot, Certificate, Choice, Claim, Evidence, Message, Outcome, Polka, Proposal, Propose, Status, Step, Subject,
+    Value, Vote, VoterSet,
+};
 use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query};
 use mesh_proto::limits::{MAX_ENVELOPE, TTL_MS};
 use mesh_proto::protocol::ENVELOPE_DOMAIN;
@@ -13,11 +18,11 @@ use mesh_proto::{Envelope, Keypair, Kind, MessageId, NodeId, codec, direct, enve
 use serde::Serialize;
 use serde_bytes::{ByteBuf, Bytes as ByteStr};
 
-use crate::samples;
+use crate::{decisions, samples};
 
 pub(crate) struct Refused {
     pub(crate) name: &'static str,
-    /// `envelope`, `direct`, `join` (a reply) or `transfer`.
+    /// `envelope`, `direct`, `join` (a reply), `transfer`, `charter`, `epoch` (a signed record) or `decision` (a message).
     pub(crate) what: &'static str,
     pub(crate) by: &'static str,
     pub(crate) bytes: Vec<u8>,
@@ -32,6 +37,9 @@ pub(crate) fn all() -> Vec<Refused> {
         .chain(direct().into_iter().map(of("direct")))
         .chain(joins().into_iter().map(of("join")))
         .chain(transfers().into_iter().map(of("transfer")))
+        .chain(charters().into_iter().map(of("charter")))
+        .chain(epochs().into_iter().map(of("epoch")))
+        .chain(messages().into_iter().map(of("decision")))
         .collect()
 }
 
@@ -241,6 +249,136 @@ fn transfers() -> Vec<Case> {
         ("chunks of 96 KiB", "bound", offer(&|manifest| manifest.chunk = 98_304)),
         ("an agent of 257 bytes", "bound", offer(&|manifest| manifest.info.agent = "x".repeat(257))),
     ]
+}
+
+fn charters() -> Vec<Case> {
+    let good = decisions::charter;
+    let with = |change: &dyn Fn(&mut Charter)| {
+        let mut charter = good();
+        change(&mut charter);
+        cbor(&charter)
+    };
+    vec![
+        ("version 2 of a charter", "type", with(&|charter| charter.v = 2)),
+        ("founders not in order", "type", with(&|charter| charter.founders.reverse())),
+        ("a founder twice", "type", with(&|charter| charter.founders[1] = charter.founders[0])),
+        ("a threshold of 0", "type", with(&|charter| charter.threshold = 0)),
+        ("a threshold above the founders", "type", with(&|charter| charter.threshold = 4)),
+        ("voters not in order", "type", with(&|charter| charter.voters.reverse())),
+        ("a key of two voters", "type", with(&|charter| charter.voters[1].key = charter.voters[3].key)),
+        ("a name of 129 bytes", "bound", with(&|charter| charter.name = "x".repeat(129))),
+        ("17 founders", "bound", with(&|charter| charter.founders = vec![NodeId([0; 32]); 17])),
+        ("101 voters", "bound", with(&|charter| charter.voters = vec![charter.voters[0]; 101])),
+    ]
+}
+
+fn epochs() -> Vec<Case> {
+    let with = |change: &dyn Fn(&mut SignedEpoch)| {
+        let mut epoch = decisions::epoch();
+        change(&mut epoch);
+        cbor(&epoch)
+    };
+    vec![
+        ("a record of epoch 0", "type", with(&|epoch| epoch.record.epoch = 0)),
+        ("signatures not in order", "type", with(&|epoch| epoch.signatures.reverse())),
+        ("a signature twice", "type", with(&|epoch| epoch.signatures[1] = epoch.signatures[0].clone())),
+        ("17 signatures", "bound", with(&|epoch| epoch.signatures = vec![epoch.signatures[0].clone(); 17])),
+    ]
+}
+
+/// Where the signature covers what is wrong, it is a right one: who reads these does not have to ask whose they are.
+fn messages() -> Vec<Case> {
+    let vote = |change: &dyn Fn(&mut Vote)| {
+        let mut vote = decisions::prevote(0, Choice::Approve, "fine");
+        change(&mut vote);
+        cbor(&Message::Vote(decisions::cast(vote)))
+    };
+    let propose = |change: &dyn Fn(&mut Propose)| {
+        let mut propose = decisions::propose(Value::Proposal(decisions::proposal()));
+        change(&mut propose);
+        cbor(&Message::Propose(propose.sign(&decisions::key(1)).unwrap()))
+    };
+    let polka = |change: &dyn Fn(&mut Polka)| {
+        let mut polka = decisions::polka(0);
+        change(&mut polka);
+        cbor(&Message::Polka(polka))
+    };
+    let decision = |change: &dyn Fn(&mut Certificate)| {
+        let mut certificate = decisions::certificate();
+        change(&mut certificate);
+        cbor(&Message::Decision(certificate))
+    };
+    let claim = |length| {
+        let claim = Claim { length, ..decisions::claim() };
+        cbor(&Message::Claim(claim.sign(&decisions::nodes()[3]).unwrap()))
+    };
+    let Evidence { a, b } = decisions::evidence();
+    let says_no = |reason: &str| Some(Ballot { choice: Choice::Reject, reason: reason.into() });
+    let long = "x".repeat(257);
+    let status = Status {
+        slot: decisions::claim().slot,
+        round: 0x0400_0000,
+        proposed: false,
+        prevotes: VoterSet::default(),
+        precommits: VoterSet::default(),
+        polka: None,
+    };
+    let good = vote(&|_| {});
+    let lapsed = decision(&|of| of.outcome = Outcome::Lapsed);
+    vec![
+        ("a vote cut short", "form", good[..good.len() - 1].to_vec()),
+        ("a byte behind a vote", "form", [&good[..], &[0]].concat()),
+        ("a round longer than needed", "form", replaced(&good, b"\x65round\x00", b"\x65round\x18\x00")),
+        ("an unknown message", "type", replaced(&good, b"\x64vote\xa2", b"\x64Vote\xa2")),
+        ("an unknown step", "type", replaced(&good, b"\x67prevote", b"\x67Prevote")),
+        ("an unknown choice", "type", replaced(&good, b"\x67approve", b"\x67Approve")),
+        ("an unknown field of a ballot", "type", replaced(&good, b"\xa2\x66choice", b"\xa3\x61x\x00\x66choice")),
+        ("a round that is null", "type", replaced(&good, b"\x65round\x00", b"\x65round\xf6")),
+        ("no reason, spelled out", "type", replaced(&good, b"\x66reason\x64fine", b"\x66reason\x60")),
+        ("an outcome as a map to null", "type", replaced(&lapsed, b"\x66lapsed", b"\xa1\x66lapsed\xf6")),
+        ("a prevote of round 0 without a ballot", "type", vote(&|vote| vote.ballot = None)),
+        ("a ballot in round 1", "type", vote(&|vote| vote.round = 1)),
+        ("a ballot in a precommit", "type", vote(&|vote| vote.step = Step::Precommit)),
+        ("an approval of nothing", "type", vote(&|vote| vote.value = None)),
+        ("a rejection for a value", "type", vote(&|vote| vote.ballot = says_no(""))),
+        ("a voter past 99", "bound", vote(&|vote| vote.voter = 100)),
+        ("a reason of 257 bytes", "bound", vote(&|vote| vote.ballot.as_mut().unwrap().reason = long.clone())),
+        ("a polka of the same round", "type", propose(&|of| (of.round, of.pol_round) = (1, Some(1)))),
+        ("a round past the last", "bound", propose(&|of| of.round = 0x0400_0000)),
+        (
+            "a resource of 257 bytes",
+            "bound",
+            propose(&|of| of.slot.subject = Subject::Resource { name: long.clone(), seq: 0 }),
+        ),
+        ("a title of 257 bytes", "bound", propose(&|of| of.value = titled(&long, 5_000))),
+        ("a window of 499 ms", "type", propose(&|of| of.value = titled("", 499))),
+        ("a window of more than a day", "bound", propose(&|of| of.value = titled("", 86_400_001))),
+        ("a polka's votes not in order", "type", polka(&|of| of.votes.reverse())),
+        ("a polka's vote twice", "type", polka(&|of| of.votes[1] = of.votes[0].clone())),
+        ("a reason in a polka of round 1", "type", polka(&|of| of.round = 1)),
+        ("a voter without a signature", "type", decision(&|of| assert!(of.voters.insert(2)))),
+        ("a signature without a voter", "type", decision(&|of| of.signatures.extend([0; 64]))),
+        ("a signature of 63 bytes", "type", decision(&|of| of.signatures.truncate(3 * 64 - 1))),
+        ("a proposal that is granted", "type", decision(&|of| of.outcome = decisions::outcomes()[3].2)),
+        ("a resource that is approved", "type", decision(&|of| of.slot = decisions::resource())),
+        ("a signer past 99", "bound", decision(&|of| of.voters = VoterSet::from_iter([0, 1, 100]))),
+        ("a lease of no time", "type", claim(0)),
+        ("a lease of more than a day", "bound", claim(86_400_001)),
+        ("evidence the other way round", "type", cbor(&Message::Evidence(Evidence { a: b.clone(), b: a.clone() }))),
+        ("evidence of one vote", "type", cbor(&Message::Evidence(Evidence { a: a.clone(), b: a }))),
+        ("a status past the last round", "bound", cbor(&Message::Status(status))),
+    ]
+}
+
+fn titled(title: &str, window: u64) -> Value {
+    Value::Proposal(Proposal { title: title.into(), window, ..decisions::proposal() })
+}
+
+/// With `new` where `old` stands, which is one place.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let places: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    let [at] = places[..] else { panic!("{places:?}") };
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
 }
 
 const _: () = assert!(envelope::VERSION == 1, "the versions that are refused are others");
