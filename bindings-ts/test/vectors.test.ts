@@ -29,7 +29,7 @@ interface Hashed extends Frame {
   digest: string
 }
 interface Decisions {
-  domains: Record<'charter' | 'epoch' | 'slot' | 'outcome' | 'proposal' | 'propose' | 'vote' | 'claim', string>
+  domains: Record<'charter' | 'epoch' | 'slot' | 'outcome' | 'proposal' | 'propose' | 'vote' | 'claim' | 'release', string>
   charter: Frame & { mesh: string }
   epoch: Hashed & { record: string }
   slots: (Frame & { id: string })[]
@@ -188,7 +188,7 @@ test('ids and digests are hashes of a domain and an encoding', () => {
 
 test('what is said about slots is signed in a domain of its own', () => {
   const { domains, signatures } = decisions
-  const known: string[] = [domains.epoch, domains.propose, domains.vote, domains.claim]
+  const known: string[] = [domains.epoch, domains.propose, domains.vote, domains.claim, domains.release]
   for (const { of, by, domain, signed, signature } of signatures) {
     assert.ok(known.includes(domain), of)
     assert.ok(verify(null, fromHex(domain + signed), publicKey(by), fromHex(signature)), of)

@@ -63,7 +63,7 @@ impl Topic {
 mod tests {
     use super::*;
 
-    const DOMAINS: [&[u8]; 10] = [
+    const DOMAINS: [&[u8]; 11] = [
         ENVELOPE_DOMAIN,
         OPEN_MESH_DOMAIN,
         CHARTER_DOMAIN,
@@ -74,6 +74,7 @@ mod tests {
         PROPOSE_DOMAIN,
         VOTE_DOMAIN,
         CLAIM_DOMAIN,
+        RELEASE_DOMAIN,
     ];
 
     #[test]

@@ -32,7 +32,11 @@ fn proposal() -> Proposal {
 }
 
 fn claim() -> Claim {
-    Claim { slot: SlotId([3; 32]), holder: NodeId([1; 32]), length: 60_000 }
+    Claim { slot: resource("gpu"), holder: NodeId([1; 32]), length: 60_000 }
+}
+
+fn release() -> SignedRelease {
+    SignedRelease { release: Release { slot: SlotId([3; 32]), holder: NodeId([1; 32]) }, signature: SIGNATURE }
 }
 
 fn propose(value: Value) -> Propose {
@@ -365,7 +369,7 @@ fn largest() -> Vec<(usize, Message)> {
         (44_303, says(Value::Rejected(vec![no.clone(); MAX_VOTERS]))),
         (35_178, Message::Polka(polka(0..100, &reason))),
         (33_638, says(Value::Proposal(body))),
-        (674, says(Value::Claim(claims(Claim { length: MAX_LEASE_MS, ..claim() })))),
+        (720, says(Value::Claim(claims(Claim { length: MAX_LEASE_MS, ..claim() })))),
         (
             6_887,
             Message::Decision(Certificate {
@@ -377,7 +381,7 @@ fn largest() -> Vec<(usize, Message)> {
         ),
         (932, Message::Evidence(Evidence { a: no, b: approval.clone() })),
         (485, Message::Vote(approval)),
-        (183, Message::Claim(claims(Claim { length: MAX_LEASE_MS, ..claim() }))),
+        (229, Message::Claim(claims(Claim { length: MAX_LEASE_MS, ..claim() }))),
         (
             134,
             Message::Status(Status {

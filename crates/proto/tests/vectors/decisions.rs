@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use mesh_proto::charter::{self, Charter, EpochRecord, SignedEpoch, Voter};
 use mesh_proto::decision::{
-    Ballot, Certificate, Choice, Claim, Evidence, Message, Outcome, Polka, PolkaVote, Proposal, Propose, SignedVote,
-    Slot, Status, Step, Subject, Value, Vote, VoterIndex, VoterSet,
+    Ballot, Certificate, Choice, Claim, Evidence, Message, Outcome, Polka, PolkaVote, Proposal, Propose, Release,
+    SignedVote, Slot, Status, Step, Subject, Value, Vote, VoterIndex, VoterSet,
 };
 use mesh_proto::{Digest, Keypair, NodeId};
 
@@ -92,7 +92,7 @@ pub(crate) fn outcomes() -> Vec<(&'static str, Slot, Outcome)> {
 }
 
 pub(crate) fn claim() -> Claim {
-    Claim { slot: resource().id().unwrap(), holder: node(3), length: 60_000 }
+    Claim { slot: resource(), holder: node(3), length: 60_000 }
 }
 
 /// A prevote of round 0 for the proposal, or for nothing.
@@ -150,6 +150,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
     };
     let vote = |vote: Vote| Message::Vote(cast(vote));
     let claim = || claim().sign(&nodes()[3]).unwrap();
+    let release = Release { slot: resource().id().unwrap(), holder: node(3) };
     let again = Propose { round: 3, pol_round: Some(1), voter: 0, ..propose(Value::Proposal(proposal())) };
     let wanted = Propose { slot: resource(), voter: 0, ..propose(Value::Claim(claim())) };
     let no = |voter| prevote(voter, Choice::Reject, "too late");
@@ -179,6 +180,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("polka of a later round", Message::Polka(polka(1))),
         ("decision", Message::Decision(certificate())),
         ("claim", Message::Claim(claim())),
+        ("release", Message::Release(release.sign(&nodes()[3]).unwrap())),
         ("evidence", Message::Evidence(evidence())),
         ("status", Message::Status(status.clone())),
         ("status without a polka", Message::Status(Status { proposed: false, polka: None, ..status })),

@@ -201,6 +201,7 @@ fn domains() -> Value {
         "propose": hex(protocol::PROPOSE_DOMAIN),
         "vote": hex(protocol::VOTE_DOMAIN),
         "claim": hex(protocol::CLAIM_DOMAIN),
+        "release": hex(protocol::RELEASE_DOMAIN),
     })
 }
 
@@ -224,6 +225,10 @@ fn signatures(name: &str, message: &Message) -> Vec<Value> {
         Message::Claim(signed) => {
             let bytes = codec::encode(&signed.claim, MAX_DECISION).unwrap();
             vec![signature(name, protocol::CLAIM_DOMAIN, &signed.claim.holder, &bytes, &signed.signature)]
+        }
+        Message::Release(signed) => {
+            let bytes = codec::encode(&signed.release, MAX_DECISION).unwrap();
+            vec![signature(name, protocol::RELEASE_DOMAIN, &signed.release.holder, &bytes, &signed.signature)]
         }
         Message::Evidence(evidence) => vec![vote(&evidence.a), vote(&evidence.b)],
         Message::Status(_) => vec![],

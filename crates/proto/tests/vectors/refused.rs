@@ -316,7 +316,7 @@ fn messages() -> Vec<Case> {
     let says_no = |reason: &str| Some(Ballot { choice: Choice::Reject, reason: reason.into() });
     let long = "x".repeat(257);
     let status = Status {
-        slot: decisions::claim().slot,
+        slot: decisions::claim().slot.id().unwrap(),
         round: 0x0400_0000,
         proposed: false,
         prevotes: VoterSet::default(),

@@ -63,12 +63,23 @@ fn a_leaders_word_is_signed_in_every_field() {
 #[test]
 fn a_claim_is_signed_by_its_holder_in_every_field() {
     let mine = Claim { holder: key(1).node(), ..claim() };
-    let signed = mine.sign(&key(1)).unwrap();
+    let signed = mine.clone().sign(&key(1)).unwrap();
     let holds = |claim| SignedClaim { claim, ..signed.clone() }.verifies(&Strict);
+    assert!(holds(mine.clone()));
+    assert!(!holds(Claim { slot: resource("cpu"), ..mine.clone() }));
+    assert!(!holds(Claim { length: 60_001, ..mine.clone() }));
+    assert!(!holds(Claim { holder: key(2).node(), ..mine.clone() }), "for another");
+    assert!(!mine.sign(&key(2)).unwrap().verifies(&Strict), "by another");
+}
+
+#[test]
+fn a_release_is_signed_by_its_holder_in_every_field() {
+    let mine = Release { holder: key(1).node(), ..release().release };
+    let signed = mine.sign(&key(1)).unwrap();
+    let holds = |release| SignedRelease { release, ..signed.clone() }.verifies(&Strict);
     assert!(holds(mine));
-    assert!(!holds(Claim { slot: SlotId([4; 32]), ..mine }));
-    assert!(!holds(Claim { length: 60_001, ..mine }));
-    assert!(!holds(Claim { holder: key(2).node(), ..mine }), "for another");
+    assert!(!holds(Release { slot: SlotId([4; 32]), ..mine }));
+    assert!(!holds(Release { holder: key(2).node(), ..mine }), "for another");
     assert!(!mine.sign(&key(2)).unwrap().verifies(&Strict), "by another");
 }
 
@@ -85,7 +96,7 @@ fn no_bit_of_a_signature_can_be_changed() {
 #[test]
 fn a_signature_of_one_kind_is_none_of_another() {
     let bytes = codec::encode(&precommit(), MAX_DECISION).unwrap();
-    for domain in [PROPOSE_DOMAIN, CLAIM_DOMAIN, SLOT_DOMAIN, OUTCOME_DOMAIN, PROPOSAL_DOMAIN, b""] {
+    for domain in [PROPOSE_DOMAIN, CLAIM_DOMAIN, RELEASE_DOMAIN, SLOT_DOMAIN, OUTCOME_DOMAIN, PROPOSAL_DOMAIN, b""] {
         let signature = ByteArray::new(key(1).sign(domain, &bytes));
         let forged = SignedVote { vote: precommit(), signature };
         assert!(!forged.verifies(&key(1).node(), &Strict), "{domain:?}");
