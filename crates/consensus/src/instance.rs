@@ -415,7 +415,8 @@ impl<A: Agreement> Instance<A> {
             return self.forward;
         }
         let timers = self.timers.values().map(|(_, due)| *due);
-        let collect = self.wanted.filter(|_| !self.claims.is_empty()).map(|_| self.collect_until);
+        // Without the agent's word nothing comes of claims, and with it they are offered at once.
+        let collect = self.wanted.filter(|_| self.approves() && !self.claims.is_empty()).map(|_| self.collect_until);
         // What was held back until the window is over.
         let window = self.window_end.filter(|_| self.me.is_some() && self.round() > 0 && self.waits_for_window());
         timers.chain(self.forward).chain(collect).chain(window).chain([self.ask_at]).min()

@@ -145,16 +145,20 @@ impl<A: Agreement> Instance<A> {
         self.feed(Input::Value { round, value: digest }, now);
     }
 
+    /// Whether the agent is for it.
+    pub(super) fn approves(&self) -> bool {
+        self.judgement.as_ref().is_some_and(|(_, ballot)| ballot.choice == Choice::Approve)
+    }
+
     /// What we propose as the leader of a round without a polka.
     fn choose(&self, round: u32, now: Mono) -> Option<Value> {
-        let approves = self.judgement.as_ref().is_some_and(|(_, ballot)| ballot.choice == Choice::Approve);
         let rejections = self.threshold().blocking;
         if round == 0
             && let Some(own) = &self.own
         {
             return Some(own.clone());
         }
-        if approves
+        if self.approves()
             && self.collect_until <= now
             && let Some(claim) = self.claims.iter().min_by_key(|claim| claim.claim)
         {
