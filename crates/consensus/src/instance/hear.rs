@@ -121,8 +121,13 @@ impl<A: Agreement> Instance<A> {
         if polka.slot != self.id {
             return Err(Refused::OtherSlot);
         }
-        if self.decided.is_some() || !self.book.wants_polka(polka.round) {
-            if self.book.polka_of(polka.round).is_some() {
+        if self.decided.is_some() {
+            return Ok(());
+        }
+        if !self.book.wants_polka(polka.round) {
+            // Somebody else has handed it on, unless it is forged to make us believe that.
+            if self.forward.is_some() && self.book.polka().is_some_and(|last| last.round == polka.round) {
+                verify_polka(&self.electorate, &polka, &*self.verifier)?;
                 self.forward = None;
             }
             return Ok(());
@@ -140,12 +145,15 @@ impl<A: Agreement> Instance<A> {
         if certificate.slot != self.slot {
             return Err(Refused::OtherSlot);
         }
-        if self.decided.is_some() {
-            self.forward = None;
+        if self.decided.is_some() && self.forward.is_none() {
             return Ok(());
         }
         verify_in(&self.electorate, &certificate, &*self.verifier)?;
-        self.end(certificate);
+        // Somebody else has handed it on.
+        self.forward = None;
+        if self.decided.is_none() {
+            self.end(certificate);
+        }
         Ok(())
     }
 
