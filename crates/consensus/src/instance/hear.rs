@@ -85,6 +85,8 @@ impl<A: Agreement> Instance<A> {
         if !is_near {
             let reached = self.book.note_ahead(signed, self.threshold().honest);
             if let Some(round) = reached.filter(|round| *round > self.round()) {
+                // It may be the first that we hear of the slot, but for votes and polkas.
+                self.begin(now);
                 self.feed(Input::Round { round, leader: self.leader(round) }, now);
             }
             return Ok(());

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Proposed;
 use super::{Config, Instance, Me, Mono, Output};
-use crate::agreement::{Agreement, Phase, State};
+use crate::agreement::{Agreement, Input, Phase, State};
 use crate::electorate::Electorate;
 
 /// All of it: some hundred bytes, and up to 12 KB more once there is a polka of a hundred voters.
@@ -117,6 +117,11 @@ impl<A: Agreement> Instance<A> {
         instance.own_votes.clone_from(&votes);
         for signed in votes {
             instance.count(signed, now);
+        }
+        // Its state has only those that came with their proposal.
+        let polkas: Vec<_> = instance.book.polkas().map(|Polka { round, value, .. }| (*round, *value)).collect();
+        for (round, value) in polkas {
+            instance.feed(Input::Polka { round, value }, now);
         }
         if let (Some(round), Some(phase @ Phase::Propose)) = (state.round, state.phase) {
             let due = now.saturating_add(instance.length(round, phase, now));
