@@ -293,7 +293,7 @@ impl<A: Agreement> Instance<A> {
     }
 
     /// Votes: once for each step of each round, whatever happens.
-    fn vote(&mut self, round: u32, step: Step, value: Option<Digest>, now: Mono) -> Option<Input> {
+    pub(super) fn vote(&mut self, round: u32, step: Step, value: Option<Digest>, now: Mono) -> Option<Input> {
         let (me, _) = self.me.as_ref()?;
         if self.signed >= Some((round, step)) {
             return None;

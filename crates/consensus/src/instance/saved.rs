@@ -127,7 +127,23 @@ impl<A: Agreement> Instance<A> {
             let due = now.saturating_add(instance.length(round, phase, now));
             instance.timers.insert(phase, (round, due));
         }
+        instance.cast_what_is_owed(state, now);
         instance.consider(now);
         Ok(instance)
+    }
+
+    /// Votes that the crash came before: the algorithm believes that they are cast, and the others may wait for them.
+    fn cast_what_is_owed(&mut self, state: State, now: Mono) {
+        let Some(round) = state.round.filter(|_| self.decided.is_none()) else {
+            return;
+        };
+        let locked = state.locked.filter(|(locked, _)| *locked == round).map(|(_, value)| value);
+        let steps = [(Phase::Prevote, Step::Prevote, None), (Phase::Precommit, Step::Precommit, locked)];
+        for (_, step, value) in steps.into_iter().filter(|(phase, ..)| state.phase >= Some(*phase)) {
+            // Not cast if it was signed.
+            if let Some(input) = self.vote(round, step, value, now) {
+                self.feed(input, now);
+            }
+        }
     }
 }
