@@ -92,7 +92,9 @@ impl<A: Agreement> Instance<A> {
             let outcome = signed.propose.value.outcome()?;
             instance.open_window(&signed.propose.value, now);
             let digest = outcome.digest(&instance.id);
-            let fed = state.locked.into_iter().chain(state.valid).any(|(_, value)| value == digest);
+            // Those are part of its state; the others it is told of again.
+            let round = signed.propose.round;
+            let fed = state.locked.into_iter().chain(state.valid).any(|of| of == (round, digest));
             instance.book.note_propose(Proposed { signed, outcome, digest, fed });
         }
         for polka in polkas {
