@@ -171,7 +171,7 @@ impl<A: Agreement> Instance<A> {
     }
 
     /// Ends waiting that nothing can come of.
-    pub(super) fn hurry(&mut self, now: Mono) {
+    fn hurry(&mut self, now: Mono) {
         let Some((_, core)) = &self.me else {
             return;
         };
@@ -223,6 +223,8 @@ impl<A: Agreement> Instance<A> {
                 self.entered(now);
             }
         }
+        // Our own vote may have been the last one that was missing.
+        self.hurry(now);
     }
 
     /// A new round has begun.

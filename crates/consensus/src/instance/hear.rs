@@ -116,7 +116,6 @@ impl<A: Agreement> Instance<A> {
         {
             self.decide(round, value, now);
         }
-        self.hurry(now);
     }
 
     pub(super) fn on_polka(&mut self, polka: Polka, now: Mono) -> Result<(), Refused> {
