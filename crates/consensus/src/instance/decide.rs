@@ -164,7 +164,7 @@ impl<A: Agreement> Instance<A> {
         {
             return Some(Value::Claim(claim.clone()));
         }
-        if self.book.rejections().count() >= rejections {
+        if round > 0 && self.book.rejections().count() >= rejections {
             return Some(Value::Rejected(self.book.rejections().take(rejections).cloned().collect()));
         }
         (round > 0 && self.window_is_over(now)).then_some(Value::Lapsed)

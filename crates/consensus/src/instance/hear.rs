@@ -45,6 +45,9 @@ impl<A: Agreement> Instance<A> {
     fn check_value(&self, value: &Value, round: u32, pol_round: Option<u32>) -> Result<(), Refused> {
         let resource = matches!(self.slot.subject, Subject::Resource { .. });
         match value {
+            Value::Rejected(_) | Value::Lapsed if round == 0 => {
+                Err(Refused::Offence("an end in place of a proposal in the first round"))
+            }
             Value::Proposal(_) if resource => Err(Refused::Offence("a proposal for a resource")),
             Value::Proposal(_) if round > 0 && pol_round.is_none() => {
                 Err(Refused::Offence("a proposal in a later round without a polka"))
