@@ -136,6 +136,15 @@ pub enum Error {
     Verify(#[from] VerifyError),
 }
 
+/// The keys of a node.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// What its name stands for; signs claims and releases.
+    pub identity: Keypair,
+    /// What signs its votes, from the store that keeps them; nothing if it is not to vote.
+    pub voting: Option<Keypair>,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Council<A = Malachite> {
@@ -172,12 +181,11 @@ struct Resource {
 }
 
 impl<A: Agreement> Council<A> {
-    /// Of the node of `identity`, which votes with `key` where the chain lists it; goes on with what was `saved`.
+    /// Of the node of `keys`, which votes where the chain lists it; goes on with what was kept.
     pub fn new(
         config: Config,
         chain: Chain,
-        identity: Keypair,
-        key: Option<Keypair>,
+        keys: Keys,
         verifier: Arc<dyn Verifier>,
         (saved, floors): (Vec<Saved>, Floors),
         entropy: [u8; 32],
@@ -186,8 +194,8 @@ impl<A: Agreement> Council<A> {
         let mut council = Self {
             config,
             chain,
-            identity,
-            key,
+            identity: keys.identity,
+            key: keys.voting,
             verifier,
             rng: ChaCha8Rng::from_seed(entropy),
             open: BTreeMap::new(),
@@ -352,6 +360,9 @@ impl<A: Agreement> Council<A> {
             }
             Message::Claim(signed) => {
                 let (slot, holder) = (signed.claim.slot.clone(), signed.claim.holder);
+                if self.chain.electorate(slot.epoch)?.index_of(&holder).is_none() {
+                    return Err(Refused::Offence("a claim of somebody who may not vote"));
+                }
                 self.enter(from, slot, holder, message, now)
             }
             Message::Vote(signed) => self.about(from, signed.vote.slot, message, now),

@@ -182,8 +182,6 @@ pub struct Instance<A> {
     /// When the polka that we have is handed on, and when the certificate.
     forward: Option<Mono>,
     ask_at: Mono,
-    /// When it last did what was due.
-    woken: Mono,
     decided: Option<Certificate>,
     outputs: VecDeque<Output>,
 }
@@ -211,7 +209,6 @@ impl<A: Agreement> Instance<A> {
         let mut instance = Self {
             collect_until: now.saturating_add(config.collect_ms),
             ask_at: now.saturating_add(config.ask_ms.saturating_div(2)),
-            woken: now,
             config,
             slot,
             id,
@@ -399,7 +396,6 @@ impl<A: Agreement> Instance<A> {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Mono) {
-        self.woken = now;
         if self.decided.is_some() {
             if self.forward.take_if(|due| *due <= now).is_some()
                 && let Some(certificate) = &self.decided
@@ -435,11 +431,10 @@ impl<A: Agreement> Instance<A> {
             return self.forward;
         }
         let timers = self.timers.values().map(|(_, due)| *due);
-        // What was held back until then was looked at when it was over.
-        let is_ahead = |due: &Mono| *due > self.woken;
-        let collect = self.wanted.filter(|_| !self.claims.is_empty()).map(|_| self.collect_until).filter(is_ahead);
-        let waits = self.me.is_some() && self.round() > 0 && self.waits_for_window();
-        let window = self.window_end.filter(|_| waits).filter(is_ahead);
+        // Without the agent's word nothing comes of claims, and with it they are offered at once.
+        let collect = self.wanted.filter(|_| self.approves() && !self.claims.is_empty()).map(|_| self.collect_until);
+        // What was held back until the window is over.
+        let window = self.window_end.filter(|_| self.me.is_some() && self.round() > 0 && self.waits_for_window());
         timers.chain(self.forward).chain(collect).chain(window).chain([self.ask_at]).min()
     }
 

@@ -145,29 +145,33 @@ impl<A: Agreement> Instance<A> {
         self.feed(Input::Value { round, value: digest }, now);
     }
 
+    /// Whether the agent is for it.
+    pub(super) fn approves(&self) -> bool {
+        self.judgement.as_ref().is_some_and(|(_, ballot)| ballot.choice == Choice::Approve)
+    }
+
     /// What we propose as the leader of a round without a polka.
     fn choose(&self, round: u32, now: Mono) -> Option<Value> {
-        let approves = self.judgement.as_ref().is_some_and(|(_, ballot)| ballot.choice == Choice::Approve);
         let rejections = self.threshold().blocking;
         if round == 0
             && let Some(own) = &self.own
         {
             return Some(own.clone());
         }
-        if approves
+        if self.approves()
             && self.collect_until <= now
             && let Some(claim) = self.claims.iter().min_by(|a, b| a.claim.cmp(&b.claim))
         {
             return Some(Value::Claim(claim.clone()));
         }
-        if self.book.rejections().count() >= rejections {
+        if round > 0 && self.book.rejections().count() >= rejections {
             return Some(Value::Rejected(self.book.rejections().take(rejections).cloned().collect()));
         }
         (round > 0 && self.window_is_over(now)).then_some(Value::Lapsed)
     }
 
     /// Ends waiting that nothing can come of.
-    pub(super) fn hurry(&mut self, now: Mono) {
+    fn hurry(&mut self, now: Mono) {
         let Some((_, core)) = &self.me else {
             return;
         };
@@ -219,6 +223,8 @@ impl<A: Agreement> Instance<A> {
                 self.entered(now);
             }
         }
+        // Our own vote may have been the last one that was missing.
+        self.hurry(now);
     }
 
     /// A new round has begun.
@@ -289,7 +295,7 @@ impl<A: Agreement> Instance<A> {
     }
 
     /// Votes: once for each step of each round, whatever happens.
-    fn vote(&mut self, round: u32, step: Step, value: Option<Digest>, now: Mono) -> Option<Input> {
+    pub(super) fn vote(&mut self, round: u32, step: Step, value: Option<Digest>, now: Mono) -> Option<Input> {
         let (me, _) = self.me.as_ref()?;
         if self.signed >= Some((round, step)) {
             return None;

@@ -45,14 +45,14 @@ impl<A: Agreement> Instance<A> {
     fn check_value(&self, value: &Value, round: u32, pol_round: Option<u32>) -> Result<(), Refused> {
         let resource = matches!(self.slot.subject, Subject::Resource { .. });
         match value {
+            Value::Rejected(_) | Value::Lapsed if round == 0 => {
+                Err(Refused::Offence("an end in place of a proposal in the first round"))
+            }
             Value::Proposal(_) if resource => Err(Refused::Offence("a proposal for a resource")),
             Value::Proposal(_) if round > 0 && pol_round.is_none() => {
                 Err(Refused::Offence("a proposal in a later round without a polka"))
             }
             Value::Claim(_) if !resource => Err(Refused::Offence("a claim that is not for a resource")),
-            Value::Claim(claim) if self.electorate.index_of(&claim.claim.holder).is_none() => {
-                Err(Refused::Offence("a claim of somebody who may not vote"))
-            }
             Value::Claim(claim) if claim.claim.slot != self.slot || !claim.verifies(&*self.verifier) => {
                 Err(Refused::Offence("a forged claim"))
             }
@@ -88,6 +88,8 @@ impl<A: Agreement> Instance<A> {
         if !is_near {
             let reached = self.book.note_ahead(signed, self.threshold().honest);
             if let Some(round) = reached.filter(|round| *round > self.round()) {
+                // It may be the first that we hear of the slot, but for votes and polkas.
+                self.begin(now);
                 self.feed(Input::Round { round, leader: self.leader(round) }, now);
             }
             return Ok(());
@@ -117,15 +119,19 @@ impl<A: Agreement> Instance<A> {
         {
             self.decide(round, value, now);
         }
-        self.hurry(now);
     }
 
     pub(super) fn on_polka(&mut self, polka: Polka, now: Mono) -> Result<(), Refused> {
         if polka.slot != self.id {
             return Err(Refused::OtherSlot);
         }
-        if self.decided.is_some() || !self.book.wants_polka(polka.round) {
-            if self.book.polka_of(polka.round).is_some() {
+        if self.decided.is_some() {
+            return Ok(());
+        }
+        if !self.book.wants_polka(polka.round) {
+            // Somebody else has handed it on, unless it is forged to make us believe that.
+            if self.forward.is_some() && self.book.polka().is_some_and(|last| last.round == polka.round) {
+                verify_polka(&self.electorate, &polka, &*self.verifier)?;
                 self.forward = None;
             }
             return Ok(());
@@ -143,12 +149,15 @@ impl<A: Agreement> Instance<A> {
         if certificate.slot != self.slot {
             return Err(Refused::OtherSlot);
         }
-        if self.decided.is_some() {
-            self.forward = None;
+        if self.decided.is_some() && self.forward.is_none() {
             return Ok(());
         }
         verify_in(&self.electorate, &certificate, &*self.verifier)?;
-        self.end(certificate);
+        // Somebody else has handed it on.
+        self.forward = None;
+        if self.decided.is_none() {
+            self.end(certificate);
+        }
         Ok(())
     }
 
@@ -159,9 +168,6 @@ impl<A: Agreement> Instance<A> {
         let known = self.claims.iter().any(|other| other.claim.holder == signed.claim.holder);
         if self.decided.is_some() || known || self.claims.len() >= MAX_CLAIMS {
             return Ok(());
-        }
-        if self.electorate.index_of(&signed.claim.holder).is_none() {
-            return Err(Refused::Offence("a claim of somebody who may not vote"));
         }
         if !signed.verifies(&*self.verifier) {
             return Err(Refused::Offence("a forged claim"));

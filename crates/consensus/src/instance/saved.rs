@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Proposed;
 use super::{Config, Instance, Me, Mono, Output};
-use crate::agreement::{Agreement, Phase, State};
+use crate::agreement::{Agreement, Input, Phase, State};
 use crate::electorate::Electorate;
 
 /// All of it: some hundred bytes, and up to 12 KB more once there is a polka of a hundred voters.
@@ -92,7 +92,9 @@ impl<A: Agreement> Instance<A> {
             let outcome = signed.propose.value.outcome()?;
             instance.open_window(&signed.propose.value, now);
             let digest = outcome.digest(&instance.id);
-            let fed = state.locked.into_iter().chain(state.valid).any(|(_, value)| value == digest);
+            // Those are part of its state; the others it is told of again.
+            let round = signed.propose.round;
+            let fed = state.locked.into_iter().chain(state.valid).any(|of| of == (round, digest));
             instance.book.note_propose(Proposed { signed, outcome, digest, fed });
         }
         for polka in polkas {
@@ -121,11 +123,32 @@ impl<A: Agreement> Instance<A> {
         for signed in votes {
             instance.count(signed, now);
         }
+        // Its state has only those that came with their proposal.
+        let polkas: Vec<_> = instance.book.polkas().map(|Polka { round, value, .. }| (*round, *value)).collect();
+        for (round, value) in polkas {
+            instance.feed(Input::Polka { round, value }, now);
+        }
         if let (Some(round), Some(phase @ Phase::Propose)) = (state.round, state.phase) {
             let due = now.saturating_add(instance.length(round, phase, now));
             instance.timers.insert(phase, (round, due));
         }
+        instance.cast_what_is_owed(state, now);
         instance.consider(now);
         Ok(instance)
+    }
+
+    /// Votes that the crash came before: the algorithm believes that they are cast, and the others may wait for them.
+    fn cast_what_is_owed(&mut self, state: State, now: Mono) {
+        let Some(round) = state.round.filter(|_| self.decided.is_none()) else {
+            return;
+        };
+        let locked = state.locked.filter(|(locked, _)| *locked == round).map(|(_, value)| value);
+        let steps = [(Phase::Prevote, Step::Prevote, None), (Phase::Precommit, Step::Precommit, locked)];
+        for (_, step, value) in steps.into_iter().filter(|(phase, ..)| state.phase >= Some(*phase)) {
+            // Not cast if it was signed.
+            if let Some(input) = self.vote(round, step, value, now) {
+                self.feed(input, now);
+            }
+        }
     }
 }

@@ -76,10 +76,8 @@ fn nobody_holds_what_somebody_else_holds() {
             let place = net.random(5) as usize;
             match net.random(12) {
                 0..=4 => drop(net.act(place, |council, now| council.claim("gpu", 1_500, now))),
-                5 => {
-                    if net.act(place, |council, now| council.release("gpu", now)).is_ok() {
-                        holders.remove(&place);
-                    }
+                5 if net.act(place, |council, now| council.release("gpu", now)).is_ok() => {
+                    holders.remove(&place);
                 }
                 6 => {
                     // What it held it does not believe to hold any more.

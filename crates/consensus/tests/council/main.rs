@@ -1,5 +1,7 @@
 //! All slots of a node: opened by whom, how many, never twice; resources and their leases.
 
+#![allow(clippy::unwrap_used, reason = "in helpers of tests as in tests")]
+
 mod leases;
 mod net;
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use mesh_consensus::council::{Config, Council, Decision, Floors, Output};
+use mesh_consensus::council::{Config, Council, Decision, Floors, Keys, Output};
 use mesh_consensus::instance::{Refused, Saved};
 use mesh_consensus::{Chain, Malachite};
 use mesh_proto::charter::{Charter, Voter};
@@ -14,21 +14,21 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 /// Members of one mesh, the first `voters` of whom may vote.
-pub struct Net {
-    pub keys: Vec<Keypair>,
-    pub charter: Charter,
-    pub config: Config,
-    pub councils: Vec<Council<Malachite>>,
+pub(crate) struct Net {
+    pub(crate) keys: Vec<Keypair>,
+    pub(crate) charter: Charter,
+    pub(crate) config: Config,
+    pub(crate) councils: Vec<Council<Malachite>>,
     /// What each has on its disk.
-    pub disks: Vec<(BTreeMap<SlotId, Saved>, Floors)>,
-    pub proposed: Vec<Vec<(SlotId, Proposal)>>,
-    pub decided: Vec<BTreeMap<SlotId, Decision>>,
-    pub guilty: Vec<Vec<NodeId>>,
+    pub(crate) disks: Vec<(BTreeMap<SlotId, Saved>, Floors)>,
+    pub(crate) proposed: Vec<Vec<(SlotId, Proposal)>>,
+    pub(crate) decided: Vec<BTreeMap<SlotId, Decision>>,
+    pub(crate) guilty: Vec<Vec<NodeId>>,
     /// Everything that was said to all.
-    pub said: Vec<(usize, Message)>,
-    pub now: u64,
+    pub(crate) said: Vec<(usize, Message)>,
+    pub(crate) now: u64,
     /// Messages lost, of a hundred.
-    pub loss: u32,
+    pub(crate) loss: u32,
     rng: ChaCha8Rng,
     agenda: BinaryHeap<Reverse<(u64, u64)>>,
     mail: BTreeMap<u64, (usize, usize, Message)>,
@@ -39,7 +39,7 @@ pub struct Net {
 const WAY_MS: u64 = 20;
 
 impl Net {
-    pub fn new(members: u8, voters: u8, config: Config, seed: u64) -> Self {
+    pub(crate) fn new(members: u8, voters: u8, config: Config, seed: u64) -> Self {
         let mut keys: Vec<_> = (1..=members).map(|n| Keypair::from_seed(&[n; 32])).collect();
         keys.sort_by_key(Keypair::node);
         let voter = |key: &Keypair| Voter { node: key.node(), key: key.node() };
@@ -80,33 +80,34 @@ impl Net {
     fn council(&mut self, place: usize) -> Council<Malachite> {
         let key = self.keys[place].clone();
         let (saved, floors) = self.disks[place].clone();
-        let chain = Chain::new(&self.charter).unwrap();
+        let chain = Chain::new(&self.charter).expect("a small charter");
         let saved = saved.into_values().collect();
         let mut entropy = [0; 32];
         self.rng.fill_bytes(&mut entropy);
         let config = self.config.clone();
-        Council::new(config, chain, key.clone(), Some(key), Arc::new(Strict), (saved, floors), entropy, self.now)
+        let keys = Keys { identity: key.clone(), voting: Some(key) };
+        Council::new(config, chain, keys, Arc::new(Strict), (saved, floors), entropy, self.now)
     }
 
     /// The process of a member ends, and another one begins with its disk.
-    pub fn restart(&mut self, place: usize) {
+    pub(crate) fn restart(&mut self, place: usize) {
         self.councils[place] = self.council(place);
         self.stir(place);
     }
 
-    pub fn random(&mut self, below: u32) -> u32 {
+    pub(crate) fn random(&mut self, below: u32) -> u32 {
         self.rng.next_u32() % below
     }
 
     /// Does something as a member.
-    pub fn act<T>(&mut self, place: usize, act: impl FnOnce(&mut Council<Malachite>, u64) -> T) -> T {
+    pub(crate) fn act<T>(&mut self, place: usize, act: impl FnOnce(&mut Council<Malachite>, u64) -> T) -> T {
         let result = act(&mut self.councils[place], self.now);
         self.stir(place);
         result
     }
 
     /// Hands a message to a member.
-    pub fn tell(&mut self, to: usize, from: usize, message: Message) -> Result<(), Refused> {
+    pub(crate) fn tell(&mut self, to: usize, from: usize, message: Message) -> Result<(), Refused> {
         let from = self.keys[from].node();
         self.act(to, |council, now| council.handle(from, message, now))
     }
@@ -115,7 +116,7 @@ impl Net {
         while let Some(output) = self.councils[place].poll_output() {
             match output {
                 Output::Persist(saved) => {
-                    self.disks[place].0.insert(saved.slot.id().unwrap(), *saved);
+                    self.disks[place].0.insert(saved.slot.id().expect("a short name"), *saved);
                 }
                 Output::Forget(slot, floors) => {
                     self.disks[place].1 = floors;
@@ -128,7 +129,7 @@ impl Net {
                     self.said.push((place, *message));
                 }
                 Output::Tell(node, message) => {
-                    let to = self.keys.iter().position(|key| key.node() == node).unwrap();
+                    let to = self.keys.iter().position(|key| key.node() == node).expect("a member");
                     self.post(place, to, *message);
                 }
                 Output::Proposed(slot, proposal) => self.proposed[place].push((slot, *proposal)),
@@ -150,7 +151,7 @@ impl Net {
     }
 
     /// Lets `ms` go by.
-    pub fn pass(&mut self, ms: u64) {
+    pub(crate) fn pass(&mut self, ms: u64) {
         let end = self.now + ms;
         loop {
             let wake = self.councils.iter().filter_map(Council::poll_timeout).min().unwrap_or(u64::MAX);
@@ -162,8 +163,8 @@ impl Net {
             }
             self.now = self.now.max(next);
             if mail <= wake {
-                let Reverse((_, number)) = self.agenda.pop().unwrap();
-                let (from, to, message) = self.mail.remove(&number).unwrap();
+                let Reverse((_, number)) = self.agenda.pop().expect("it was seen");
+                let (from, to, message) = self.mail.remove(&number).expect("each is posted once");
                 // Honest members say nothing that is refused, but for what came too late for its epoch.
                 self.tell(to, from, message).unwrap_or_else(|refused| panic!("{refused} at {}", self.now));
             } else {
@@ -175,6 +176,6 @@ impl Net {
     }
 }
 
-pub fn proposal(title: &str) -> Proposal {
+pub(crate) fn proposal(title: &str) -> Proposal {
     Proposal { kind: "test".to_owned(), title: title.to_owned(), body: "why".into(), window: 5_000, at: 0 }
 }
