@@ -128,7 +128,7 @@ pub enum Output {
 }
 
 /// What must not be forgotten: with this and its votes a voter that has crashed goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
     /// The round, if one was started.

@@ -11,7 +11,7 @@ pub struct Electorate {
 }
 
 /// A set of voters of whom at least one tells the truth, or a quorum of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Threshold {
     /// More than two thirds: floor(2n / 3) + 1. Two of them have an honest voter in common.
     pub quorum: usize,

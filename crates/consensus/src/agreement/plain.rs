@@ -9,7 +9,7 @@ use super::{Agreement, Input, Output, Phase, State, Timeout};
 use crate::electorate::Threshold;
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plain {
     threshold: Threshold,
     me: VoterIndex,
@@ -24,7 +24,7 @@ pub struct Plain {
     done: BTreeSet<(u32, Once)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Proposal {
     value: Digest,
     pol_round: Option<u32>,
@@ -32,7 +32,7 @@ struct Proposal {
 }
 
 /// "For the first time", as the paper says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Once {
     PrevoteTimer,
     PrecommitTimer,
