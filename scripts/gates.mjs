@@ -43,11 +43,8 @@ const checks = {
     real: lockText,
     planted: '[[package]]\nname = "core2"\nversion = "0.4.0"\n',
   },
-  'mesh-core: no IO, no runtime, no browser': {
-    test: text => text.split('\n').map(line => line.split(' ')[0]).filter(name => impure.test(name)).map(name => `mesh-core depends on ${name}`),
-    real: () => tree('mesh-core'),
-    planted: 'mesh-core v0.1.0\ntokio v1.0.0\n',
-  },
+  'mesh-core: no IO, no runtime, no browser': isPure('mesh-core'),
+  'mesh-consensus: no IO, no runtime, no browser': isPure('mesh-consensus'),
   'Rust: the target is asked in few places': {
     test: askedTarget,
     real: rustSources,
@@ -68,6 +65,14 @@ export function gates() {
     count(complaints.length === 0, name, complaints)
   }
   return result
+}
+
+function isPure(crate) {
+  return {
+    test: text => text.split('\n').map(line => line.split(' ')[0]).filter(name => impure.test(name)).map(name => `${crate} depends on ${name}`),
+    real: () => tree(crate),
+    planted: `${crate} v0.1.0\ntokio v1.0.0\n`,
+  }
 }
 
 function askedTarget(text) {
