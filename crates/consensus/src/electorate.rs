@@ -90,8 +90,8 @@ impl Electorate {
     }
 }
 
-/// A number that is different for each slot and voter: the first bytes of a hash of both.
-fn rank(slot: &SlotId, node: &NodeId) -> [u8; 32] {
+/// A number that is different for each slot and node, and that nobody can choose: a hash of both.
+pub(crate) fn rank(slot: &SlotId, node: &NodeId) -> [u8; 32] {
     let outcome = mesh_proto::decision::Outcome::Granted { holder: *node, length: 0 };
     outcome.digest(slot).0
 }

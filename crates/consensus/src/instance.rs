@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use mesh_proto::charter::Voter;
 use mesh_proto::decision::{
-    Ballot, Certificate, Choice, Evidence, Message, SignedClaim, SignedVote, Slot, Status, Step, Subject, Value,
-    VoterIndex,
+    Ballot, Certificate, Choice, Evidence, Message, Outcome, SignedClaim, SignedVote, Slot, Status, Step, Subject,
+    Value, VoterIndex,
 };
 use mesh_proto::envelope::Verifier;
 use mesh_proto::{Digest, EncodeError, Keypair, NodeId, SlotId};
@@ -40,7 +40,7 @@ use crate::electorate::Electorate;
 use book::{Book, Proposed};
 
 pub use book::Tally;
-pub use saved::Saved;
+pub use saved::{MAX_SAVED, Saved};
 
 /// Milliseconds on a clock that only goes forward.
 pub type Mono = u64;
@@ -255,7 +255,10 @@ impl<A: Agreement> Instance<A> {
 
     /// What is known of the ballots.
     pub fn tally(&self) -> Tally {
-        self.book.tally(self.electorate.len())
+        let approved = self.decided.as_ref().map(|certificate| certificate.outcome);
+        let approved = approved.filter(|outcome| matches!(outcome, Outcome::Approved(_) | Outcome::Granted { .. }));
+        let of = approved.map(|outcome| outcome.digest(&self.id)).or_else(|| self.first_value());
+        self.book.tally(self.electorate.len(), of)
     }
 
     /// The ballots that are known, by voter.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use mesh_proto::decision::{
-    Ballot, Certificate, Choice, Evidence, Outcome, Polka, PolkaVote, SignedPropose, SignedVote, Slot, Step, Value,
-    Vote, VoterIndex, VoterSet,
+    Certificate, Choice, Evidence, Outcome, Polka, PolkaVote, SignedPropose, SignedVote, Slot, Step, Value, Vote,
+    VoterIndex, VoterSet,
 };
 use mesh_proto::{Digest, SlotId};
 
@@ -85,11 +85,15 @@ impl Book {
         Some((&of_it.signed.propose.value, of_it.outcome))
     }
 
-    /// The words of leaders that must not be forgotten: of the first round, and of those named.
-    pub(super) fn words(&self, digests: &[Option<Digest>]) -> Vec<SignedPropose> {
-        let named =
-            |proposed: &&Proposed| proposed.signed.propose.round == 0 || digests.contains(&Some(proposed.digest));
-        self.proposes.values().flatten().filter(named).map(|proposed| proposed.signed.clone()).collect()
+    /// The words of leaders that must not be forgotten: those of the first round, and of the values named the last ones.
+    pub(super) fn words(&self, named: &[Option<Digest>]) -> Vec<SignedPropose> {
+        let first = self.of_round(0).iter();
+        let last = named.iter().enumerate().filter(|(place, value)| !named.iter().take(*place).any(|of| of == *value));
+        let last = last.filter_map(|(_, value)| {
+            let later = self.proposes.values().rev().flatten().filter(|proposed| proposed.signed.propose.round > 0);
+            later.clone().find(|proposed| Some(proposed.digest) == *value)
+        });
+        first.chain(last).map(|proposed| proposed.signed.clone()).collect()
     }
 
     /// The vote that this one would be counted as, if there is one.
@@ -160,13 +164,15 @@ impl Book {
         self.votes(0, Step::Prevote).filter(|signed| signed.vote.rejects())
     }
 
-    pub(super) fn tally(&self, voters: usize) -> Tally {
+    /// Of all voters, about the value that was proposed first, or decided. Who approves another one has not spoken of it.
+    pub(super) fn tally(&self, voters: usize, of: Option<Digest>) -> Tally {
         let mut tally = Tally { missing: voters, ..Tally::default() };
-        for Ballot { choice, .. } in self.votes(0, Step::Prevote).filter_map(|signed| signed.vote.ballot.as_ref()) {
-            let count = match choice {
-                Choice::Approve => &mut tally.approve,
-                Choice::Reject => &mut tally.reject,
-                Choice::Abstain => &mut tally.abstain,
+        for Vote { ballot, value, .. } in self.votes(0, Step::Prevote).map(|signed| &signed.vote) {
+            let count = match ballot.as_ref().map(|ballot| ballot.choice) {
+                Some(Choice::Approve) if *value == of => &mut tally.approve,
+                Some(Choice::Reject) => &mut tally.reject,
+                Some(Choice::Abstain) => &mut tally.abstain,
+                Some(Choice::Approve) | None => continue,
             };
             *count = count.saturating_add(1);
             tally.missing = tally.missing.saturating_sub(1);

@@ -11,7 +11,7 @@ use rand_core::Rng as _;
 use super::book::Proposed;
 use super::{AHEAD, BEHIND, Instance, Mono, Output};
 use crate::agreement::{Agreement, Input, Output as Task, Phase, Timeout};
-use crate::electorate::Threshold;
+use crate::electorate::{Threshold, rank};
 
 impl<A: Agreement> Instance<A> {
     pub(super) fn threshold(&self) -> Threshold {
@@ -160,7 +160,7 @@ impl<A: Agreement> Instance<A> {
         }
         if self.approves()
             && self.collect_until <= now
-            && let Some(claim) = self.claims.iter().min_by(|a, b| a.claim.cmp(&b.claim))
+            && let Some(claim) = self.claims.iter().min_by_key(|claim| rank(&self.id, &claim.claim.holder))
         {
             return Some(Value::Claim(claim.clone()));
         }

@@ -13,7 +13,13 @@ use super::{Config, Instance, Me, Mono, Output};
 use crate::agreement::{Agreement, Input, Phase, State};
 use crate::electorate::Electorate;
 
-/// All of it: some hundred bytes, and up to 12 KB more once there is a polka of a hundred voters.
+/// Largest encoding: four words of leaders, of up to 48 KB each, and two polkas of up to 35 KB. Mostly it is some hundred
+/// bytes, and 8 KB once there is a polka of a hundred voters.
+pub const MAX_SAVED: usize = 320 * 1024;
+/// Most votes, words and polkas in it.
+const MAX_PARTS: usize = 8;
+
+/// All of it. Whatever keeps it has to notice when it was damaged: signatures are not checked again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
@@ -40,6 +46,11 @@ pub struct Saved {
 impl Bounded for Saved {
     fn check(&self) -> Result<(), DecodeError> {
         self.slot.check()?;
+        for len in [self.votes.len(), self.proposes.len(), self.polkas.len()] {
+            if len > MAX_PARTS {
+                return Err(DecodeError::OutOfBounds { what: "parts", max: MAX_PARTS });
+            }
+        }
         self.votes.iter().try_for_each(Bounded::check)?;
         self.proposes.iter().try_for_each(Bounded::check)?;
         self.polkas.iter().try_for_each(Bounded::check)?;
