@@ -122,6 +122,8 @@ pub struct Report {
     pub round: u32,
     /// Messages delivered.
     pub messages: u64,
+    /// Processes that ended between two of their outputs.
+    pub kills: u64,
     /// Traitors that were found out.
     pub guilty: usize,
     /// The ballots, as the first one to decide knew them.
@@ -179,6 +181,7 @@ pub struct World<A = Malachite> {
     now: Millis,
     chance: Chance,
     messages: u64,
+    kills: u64,
     trace: u64,
     decided: BTreeMap<VoterIndex, (Millis, Certificate)>,
     tally: Option<Tally>,
@@ -231,6 +234,7 @@ impl<A: Agreement> World<A> {
             wakes: vec![None; keys.len()],
             now: 0,
             messages: 0,
+            kills: 0,
             trace: mix(setup.seed),
             decided: BTreeMap::new(),
             tally: None,
@@ -309,6 +313,7 @@ impl<A: Agreement> World<A> {
             times,
             round: first.map_or(0, |(_, certificate)| certificate.round),
             messages: self.messages,
+            kills: self.kills,
             guilty: self.ledger.guilty(),
             tally: self.tally.unwrap_or_default(),
             trace: self.trace,
@@ -399,7 +404,11 @@ impl<A: Agreement> World<A> {
                         Instance::new(config, slot, electorate, verifier, me, entropy, now)
                     }
                 };
-                host.instance = Some(instance.expect("a short name"));
+                let instance = instance.expect("a short name");
+                if self.decided.contains_key(&voter) && !host.lost && instance.decided().is_none() {
+                    self.ledger.forgot(voter);
+                }
+                host.instance = Some(instance);
                 if matches!(self.setup.authors, Authors::Claims(_))
                     && let Some((choice, after)) = host.judges
                 {
@@ -489,6 +498,7 @@ impl<A: Agreement> World<A> {
             Some((0, death)) => {
                 let death = *death;
                 (host.dying, host.instance) = (None, None);
+                self.kills += 1;
                 if !death.store {
                     (host.lost, host.disk) = (true, None);
                 }
@@ -539,6 +549,11 @@ impl<A: Agreement> World<A> {
             Output::Guilty(evidence) => self.ledger.accused(&evidence, &*self.verifier),
             Output::Decided(certificate) => {
                 self.ledger.decided(&certificate, self.now, &*self.verifier);
+                if let Some((until, parts)) = &self.setup.network.split
+                    && self.now < *until
+                {
+                    self.ledger.decided_apart(parts);
+                }
                 if let Node::Honest(host) = &self.nodes[usize::from(voter)]
                     && self.tally.is_none()
                 {

@@ -74,6 +74,8 @@ fn what_is_past_its_bounds_is_refused<A: Core>() {
     assert!(refused(|saved| saved.votes[0].vote.voter = 100));
     assert!(refused(|saved| saved.votes.iter_mut().for_each(|signed| signed.vote.ballot = Some(reject()))));
     assert!(refused(|saved| saved.proposes[0].propose.pol_round = Some(u32::MAX)));
+    assert!(!refused(|saved| saved.votes = vec![saved.votes[0].clone(); 8]));
+    assert!(refused(|saved| saved.votes = vec![saved.votes[0].clone(); 9]));
     assert!(refused(|saved| saved.decided.as_mut().unwrap().signatures = Vec::new().into()));
 }
 

@@ -136,6 +136,8 @@ pub struct Totals {
     pub guilty: u64,
     /// Messages delivered.
     pub messages: u64,
+    /// Processes that were killed.
+    pub kills: u64,
     /// Milliseconds until the last honest voter knew, of each run that ended.
     pub times: Vec<u64>,
     /// Seeds that broke a rule, and which.
@@ -156,6 +158,7 @@ impl Totals {
         self.outcomes[place] += 1;
         self.guilty += report.guilty as u64;
         self.messages += report.messages;
+        self.kills += report.kills;
         self.times.extend(report.times.last());
         if !report.broken.is_empty() {
             self.broken.push((seed, report));
@@ -170,6 +173,7 @@ impl Totals {
         }
         self.guilty += other.guilty;
         self.messages += other.messages;
+        self.kills += other.kills;
         self.times.extend(other.times);
         self.broken.extend(other.broken);
     }
@@ -184,12 +188,13 @@ impl std::fmt::Display for Totals {
         write!(
             f,
             "{} slots: {approved} approved, {rejected} rejected, {lapsed} lapsed, {none} never opened; last voter knows \
-             after {:.2} s (half), {:.2} s (99 of 100), {:.2} s (all); {} traitors found out; {} messages; {} broke a rule",
+             after {:.2} s (half), {:.2} s (99 of 100), {:.2} s (all); {} traitors found out; {} processes killed; {} messages; {} broke a rule",
             self.runs,
             at(50),
             at(99),
             at(100),
             self.guilty,
+            self.kills,
             self.messages,
             self.broken.len()
         )?;

@@ -27,6 +27,8 @@ pub enum Broken {
     FalseEvidence(VoterIndex),
     /// I10: not everybody knows the outcome, although a quorum was there for long enough.
     Unfinished(usize, usize),
+    /// I14: an honest voter that has told of the outcome does not know it after a crash.
+    Forgotten(VoterIndex),
     /// I5: decided where no quorum was.
     MinorityDecided,
     /// The second run of a seed was another one.
@@ -48,6 +50,7 @@ impl fmt::Display for Broken {
             Self::BadCertificate => write!(f, "I8: a certificate does not hold"),
             Self::FalseEvidence(voter) => write!(f, "I9: evidence against voter {voter}"),
             Self::Unfinished(decided, honest) => write!(f, "I10: {decided} of {honest} honest voters know the outcome"),
+            Self::Forgotten(voter) => write!(f, "I14: voter {voter} has forgotten the outcome"),
             Self::MinorityDecided => write!(f, "I5: decided without a quorum"),
             Self::NotDeterministic => write!(f, "the second run of this seed was another"),
             Self::Panicked(why) => write!(f, "a voter panicked: {why}"),
@@ -238,6 +241,19 @@ impl Ledger {
             self.broken.insert(Broken::FalseEvidence(voter));
         }
         self.guilty.insert(voter);
+    }
+
+    /// Something was decided while the voters were in these parts, since before the slot was opened.
+    pub fn decided_apart(&mut self, parts: &[u8]) {
+        let largest = (0..=u8::MAX).map(|part| parts.iter().filter(|of| **of == part).count()).max();
+        if largest < Some(self.quorum) {
+            self.broken.insert(Broken::MinorityDecided);
+        }
+    }
+
+    /// An honest voter has lost what it had told of.
+    pub fn forgot(&mut self, voter: VoterIndex) {
+        self.broken.insert(Broken::Forgotten(voter));
     }
 
     /// How many traitors were found out.
