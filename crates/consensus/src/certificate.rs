@@ -73,8 +73,9 @@ impl Chain {
     /// Begins with a charter, which whoever calls believes.
     ///
     /// # Errors
-    /// [`VerifyError::Encode`] when it is longer than a charter may be.
+    /// [`VerifyError::Malformed`] when it is none, [`VerifyError::Encode`] when it is longer than a charter may be.
     pub fn new(charter: &Charter) -> Result<Self, VerifyError> {
+        charter.check()?;
         let mesh = charter.mesh()?;
         Ok(Self {
             mesh,
@@ -90,6 +91,7 @@ impl Chain {
     /// # Errors
     /// When it is not that, or not enough founders have signed it. The chain is as it was then.
     pub fn extend(&mut self, signed: &SignedEpoch, verifier: &dyn Verifier) -> Result<(), VerifyError> {
+        signed.check()?;
         let SignedEpoch { record, signatures } = signed;
         let EpochRecord { v: _, mesh, epoch, previous, voters } = record;
         if *mesh != self.mesh {

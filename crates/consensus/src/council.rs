@@ -1,11 +1,11 @@
 //! All slots of one node: which are open, what ended how, and who holds which resource.
 //!
-//! A message finds its [slot](crate::instance) here, or opens it: with the word of its leader or with a claim, of the current
-//! epoch, signed, and within bounds. A vote for a slot that nobody has told us of makes us ask its sender. A resource has one
-//! open slot, the one after the last that has ended, so that the tokens of its leases grow by one.
+//! A message finds its [slot](crate::instance) here, or opens it: with the word of the first leader or with a claim, of the
+//! current epoch, signed, and within bounds. A vote for a slot that nobody has told us of makes us ask its sender. A resource has one
+//! open slot, the one after the last that has ended, so that its numbers grow by one.
 //!
 //! Each voter may have a few slots open ([`Config::max_open_each`]); what it says past that is not heard, and finds room
-//! when something has ended. Of what has ended the last [`Config::max_ended`] are remembered; no slot is ever opened twice,
+//! when something has ended. Of what has ended the last [`Config::max_ended`] are remembered; no slot is opened again,
 //! for whoever has voted in one could vote again: of each author we remember the greatest number that was forgotten, and of
 //! each resource the next one, until an epoch begins. ([`Config::max_resources`]: past it new ones wait for that.)
 
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use mesh_proto::charter::SignedEpoch;
 use mesh_proto::decision::{
-    Ballot, Certificate, Choice, Claim, Evidence, Message, Proposal, Release, SignedRelease, Slot, Status, Subject,
-    Value, VoterIndex, VoterSet,
+    Ballot, Certificate, Choice, Claim, Evidence, Message, Proposal, Release, SignedPropose, SignedRelease, Slot,
+    Status, Subject, Value, VoterIndex, VoterSet,
 };
 use mesh_proto::envelope::Verifier;
 use mesh_proto::{Digest, EncodeError, Keypair, NodeId, SlotId};
@@ -93,6 +93,21 @@ pub struct Floors {
     pub seqs: BTreeMap<VoterIndex, u64>,
 }
 
+impl Floors {
+    fn covers(&self, epoch: u64, author: VoterIndex, seq: u64) -> bool {
+        self.epoch == epoch && self.seqs.get(&author).is_some_and(|floor| seq <= *floor)
+    }
+
+    /// A slot of this epoch is forgotten; floors of older ones mean nothing any more.
+    fn raise(&mut self, epoch: u64, author: VoterIndex, seq: u64) {
+        if self.epoch != epoch {
+            *self = Self { epoch, seqs: BTreeMap::new() };
+        }
+        let floor = self.seqs.entry(author).or_default();
+        *floor = (*floor).max(seq);
+    }
+}
+
 /// How a slot has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
@@ -122,6 +137,9 @@ pub enum Error {
     /// It is not ours, or not any more.
     #[error("this node does not hold it")]
     NotHeld,
+    /// A slot of that number was there before.
+    #[error("this node has used the number {0} before: take a greater one")]
+    Used(u64),
     /// Nothing of that id is open.
     #[error("no such proposal is open")]
     Unknown,
@@ -166,6 +184,8 @@ pub struct Council<A = Malachite> {
     /// When we claimed something, by slot.
     claimed: BTreeMap<SlotId, Mono>,
     asked: BTreeMap<SlotId, Mono>,
+    /// Whether what is found out now was said by somebody else.
+    repeats: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -206,6 +226,7 @@ impl<A: Agreement> Council<A> {
             resources: BTreeMap::new(),
             claimed: BTreeMap::new(),
             asked: BTreeMap::new(),
+            repeats: false,
             outputs: VecDeque::new(),
         };
         for saved in saved {
@@ -236,10 +257,8 @@ impl<A: Agreement> Council<A> {
     /// # Errors
     /// [`VerifyError`]
     pub fn extend(&mut self, epoch: &SignedEpoch) -> Result<(), VerifyError> {
-        self.chain.extend(epoch, &*self.verifier)?;
         // Nothing of an older one is opened any more, and its tokens are less than those to come.
-        self.floors = Floors { epoch: self.chain.last_epoch(), ..Floors::default() };
-        Ok(())
+        self.chain.extend(epoch, &*self.verifier)
     }
 
     /// The electorates that are known.
@@ -264,10 +283,15 @@ impl<A: Agreement> Council<A> {
         }
         let author = self.identity.node();
         let slot = Slot { mesh: self.chain.mesh(), epoch, subject: Subject::Owned { author, seq } };
+        let id = slot.id()?;
+        let place = self.chain.electorate(epoch)?.index_of(&author);
+        let forgotten = place.is_some_and(|place| self.floors.covers(epoch, place, seq));
+        if forgotten || self.open.contains_key(&id) || self.ended.contains_key(&id) {
+            return Err(Error::Used(seq));
+        }
         self.has_room(&author)?;
         let mut instance = self.instance(slot, now)?;
         instance.propose(Value::Proposal(proposal), now)?;
-        let id = instance.id();
         self.admit(id, author, instance, now);
         Ok(id)
     }
@@ -354,8 +378,13 @@ impl<A: Agreement> Council<A> {
         match &message {
             Message::Propose(signed) => {
                 let slot = signed.propose.slot.clone();
-                let leader = self.chain.electorate(slot.epoch)?.get(signed.propose.voter).map(|voter| voter.node);
-                let opener = leader.ok_or(Refused::Offence("a proposal of nobody"))?;
+                let id = slot.id().map_err(VerifyError::from)?;
+                let known = self.open.contains_key(&id) || self.ended.contains_key(&id);
+                let Some(opener) = opener(&self.chain, signed)?.or(known.then(|| self.identity.node())) else {
+                    // A word of a later round opens nothing; whoever has it has the first one too.
+                    self.ask(from, id, now);
+                    return Ok(());
+                };
                 self.enter(from, slot, opener, message, now)
             }
             Message::Claim(signed) => {
@@ -367,7 +396,13 @@ impl<A: Agreement> Council<A> {
             }
             Message::Vote(signed) => self.about(from, signed.vote.slot, message, now),
             Message::Polka(polka) => self.about(from, polka.slot, message, now),
-            Message::Evidence(evidence) => self.about(from, evidence.a.vote.slot, message, now),
+            Message::Evidence(evidence) => {
+                // Whoever has found it out has said so.
+                self.repeats = true;
+                let result = self.about(from, evidence.a.vote.slot, message, now);
+                self.repeats = false;
+                result
+            }
             Message::Status(status) => {
                 self.answer(from, status);
                 Ok(())
@@ -411,6 +446,13 @@ impl<A: Agreement> Council<A> {
     }
 }
 
+/// Who opens a slot with this word: the author of a proposal, or the first leader of a resource slot, in round 0.
+fn opener(chain: &Chain, signed: &SignedPropose) -> Result<Option<NodeId>, Refused> {
+    let leader = chain.electorate(signed.propose.slot.epoch)?.get(signed.propose.voter).map(|voter| voter.node);
+    let leader = leader.ok_or(Refused::Offence("a proposal of nobody"))?;
+    Ok(Some(leader).filter(|_| signed.propose.round == 0))
+}
+
 /// Finding and opening slots.
 impl<A: Agreement> Council<A> {
     /// The electorate of an epoch, and our place in it if we may vote there.
@@ -439,12 +481,15 @@ impl<A: Agreement> Council<A> {
         };
         let mut instance = Instance::new(config, slot, electorate, Arc::clone(&self.verifier), me, entropy, now)?;
         if let Some(name) = resource {
-            let ballot = match self.lease(&name, now) {
-                None => Ballot { choice: Choice::Approve, reason: String::new() },
-                Some(lease) => Ballot { choice: Choice::Reject, reason: format!("held by {}", lease.holder) },
-            };
             // Whether it is free is not for the agent to say. Who has no vote has nothing to say either.
-            let _no_voter = instance.judge(Digest([0; 32]), ballot, now);
+            match self.lease(&name, now) {
+                None => drop(
+                    instance
+                        .judge(Digest([0; 32]), Ballot { choice: Choice::Approve, reason: String::new() }, now)
+                        .is_ok(),
+                ),
+                Some(lease) => instance.held_by(lease.holder, now),
+            }
         }
         Ok(instance)
     }
@@ -494,7 +539,7 @@ impl<A: Agreement> Council<A> {
             Subject::Owned { author, seq } => match self.chain.electorate(slot.epoch)?.index_of(author) {
                 None => return Err(Refused::Offence("a proposal of somebody who may not vote")),
                 // It has ended long ago.
-                Some(author) if self.floors.seqs.get(&author).is_some_and(|floor| seq <= floor) => return Ok(()),
+                Some(author) if self.floors.covers(slot.epoch, author, *seq) => return Ok(()),
                 Some(_) => {}
             },
             Subject::Resource { name, seq } if *seq != self.next_seq(name, slot.epoch) => {

@@ -10,7 +10,7 @@ pub struct Electorate {
     voters: Vec<Voter>,
 }
 
-/// A set of voters of whom at least one tells the truth, or a quorum of them.
+/// How many voters are enough for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Threshold {
     /// More than two thirds: floor(2n / 3) + 1. Two of them have an honest voter in common.

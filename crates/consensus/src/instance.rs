@@ -8,8 +8,9 @@
 //!   the window is over: no opinion is an abstention. A dissenter precommits all the same once a quorum approves. Later
 //!   rounds may propose a value again that has a polka; that it is rejected, with so many rejections that no quorum is left;
 //!   that it has lapsed, when the window is over by the voter's own clock; and, for a resource, another claim.
-//! * **Time.** The window counts from when the slot was first heard of, on a clock that nobody else sees. Round 0 lasts as
-//!   long as it; later rounds 0.6 s and 0.2 s more each. A round of nothing but refusals ends at once.
+//! * **Time.** The window counts from when the slot was first heard of, on a clock that nobody else sees. For a proposal, the
+//!   leader and the prevotes of round 0 are waited for as long as it; every other step lasts 0.6 s, and 0.2 s more in each
+//!   round. A round of nothing but refusals ends at once.
 //! * **Getting through.** Polkas and certificates are handed on, unless another voter does so within a moment; and who is
 //!   in the dark asks a few others again and again what it lacks ([`Output::Ask`]).
 //! * **Memory.** [`Output::Persist`] must be on the disk before what follows it is said. A voter that lost it must not vote
@@ -177,7 +178,12 @@ pub struct Instance<A> {
     /// The highest round that we have led.
     led: Option<u32>,
     own_votes: Vec<SignedVote>,
-    window_end: Option<Mono>,
+    /// When the slot was first heard of.
+    heard: Option<Mono>,
+    /// How long the window is, as the proposal says once it is known.
+    window_ms: u64,
+    /// Who has the resource.
+    holder: Option<NodeId>,
     timers: BTreeMap<Phase, (u32, Mono)>,
     /// When the polka that we have is handed on, and when the certificate.
     forward: Option<Mono>,
@@ -207,6 +213,7 @@ impl<A: Agreement> Instance<A> {
             (me, core)
         });
         let mut instance = Self {
+            window_ms: config.window_ms,
             collect_until: now.saturating_add(config.collect_ms),
             ask_at: now.saturating_add(config.ask_ms.saturating_div(2)),
             config,
@@ -226,14 +233,15 @@ impl<A: Agreement> Instance<A> {
             signed: None,
             led: None,
             own_votes: Vec::new(),
-            window_end: None,
+            heard: None,
+            holder: None,
             timers: BTreeMap::new(),
             forward: None,
             decided: None,
             outputs: VecDeque::new(),
         };
         if matches!(instance.slot.subject, Subject::Resource { .. }) {
-            instance.window_end = Some(now.saturating_add(instance.config.window_ms));
+            instance.heard = Some(now);
         }
         Ok(instance)
     }
@@ -296,11 +304,19 @@ impl<A: Agreement> Instance<A> {
         let digest = value.outcome()?.digest(&self.id);
         self.judgement.get_or_insert((digest, Ballot { choice: Choice::Approve, reason: String::new() }));
         self.asked = true;
-        self.open_window(&value, now);
+        self.hear_of(0, &value, now);
         self.own = Some(value);
         self.begin(now);
         self.offer(now);
         Ok(())
+    }
+
+    /// Says who has the resource: only its own claims are approved then.
+    pub fn held_by(&mut self, holder: NodeId, now: Mono) {
+        self.holder = Some(holder);
+        let ballot = Ballot { choice: Choice::Reject, reason: format!("held by {holder}") };
+        // Who has no vote has nothing to say.
+        let _no_voter = self.judge(Digest([0; 32]), ballot, now);
     }
 
     /// Says what the agent thinks of a proposal; for a resource, with any digest, whether it is free.
@@ -435,9 +451,9 @@ impl<A: Agreement> Instance<A> {
         }
         let timers = self.timers.values().map(|(_, due)| *due);
         // Without the agent's word nothing comes of claims, and with it they are offered at once.
-        let collect = self.wanted.filter(|_| self.approves() && !self.claims.is_empty()).map(|_| self.collect_until);
+        let collect = self.wanted.filter(|_| self.likely_claims().next().is_some()).map(|_| self.collect_until);
         // What was held back until the window is over.
-        let window = self.window_end.filter(|_| self.me.is_some() && self.round() > 0 && self.waits_for_window());
+        let window = self.window_end().filter(|_| self.me.is_some() && self.round() > 0 && self.waits_for_window());
         timers.chain(self.forward).chain(collect).chain(window).chain([self.ask_at]).min()
     }
 

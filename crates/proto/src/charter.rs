@@ -60,6 +60,7 @@ impl Bounded for Charter {
     fn check(&self) -> Result<(), DecodeError> {
         version(self.v)?;
         codec::bound("name", self.name.len(), MAX_MESH_NAME)?;
+        codec::printable("name", &self.name)?;
         codec::bound("founders", self.founders.len(), MAX_FOUNDERS)?;
         ascending("founders", &self.founders)?;
         if usize::from(self.threshold) > self.founders.len() || (self.threshold == 0) != self.founders.is_empty() {
@@ -230,6 +231,8 @@ mod tests {
         twice[3].key = twice[0].key;
         let wrong = [
             Charter { v: 2, ..charter() },
+            Charter { name: String::new(), ..charter() },
+            Charter { name: "a\nb".into(), ..charter() },
             Charter { founders: vec![node(2), node(1)], ..charter() },
             Charter { founders: vec![node(1), node(1)], ..charter() },
             Charter { threshold: 0, ..charter() },

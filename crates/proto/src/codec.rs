@@ -100,6 +100,14 @@ pub(crate) fn bound(what: &'static str, len: usize, max: usize) -> Result<(), De
     Ok(())
 }
 
+/// `Ok` for a name that people read: it has at least one character and no control characters, which could forge a log line.
+pub(crate) fn printable(what: &'static str, name: &str) -> Result<(), DecodeError> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(DecodeError::Malformed(format!("{what}: empty, or with control characters")));
+    }
+    Ok(())
+}
+
 /// A decoder's words may quote the remote's bytes; they are cut so that it does not decide how much we log.
 fn brief(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(120).collect()

@@ -70,7 +70,10 @@ impl Bounded for Slot {
     fn check(&self) -> Result<(), DecodeError> {
         match &self.subject {
             Subject::Owned { .. } => Ok(()),
-            Subject::Resource { name, .. } => codec::bound("resource", name.len(), MAX_TITLE),
+            Subject::Resource { name, .. } => {
+                codec::bound("resource", name.len(), MAX_TITLE)?;
+                codec::printable("resource", name)
+            }
         }
     }
 }

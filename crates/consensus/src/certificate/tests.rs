@@ -179,7 +179,7 @@ fn a_certificate_holds_for_its_slot_outcome_and_round_only() {
         assert_eq!(tampered("another subject", |of| of.slot.subject = subject), Forged(0));
     }
     let resource = |of: &mut Certificate| {
-        of.slot.subject = Subject::Resource { name: String::new(), seq: 5 };
+        of.slot.subject = Subject::Resource { name: "gpu".into(), seq: 5 };
         of.outcome = Outcome::Lapsed;
     };
     assert_eq!(tampered("a resource", resource), Forged(0));

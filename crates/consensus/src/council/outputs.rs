@@ -31,6 +31,9 @@ impl<A: Agreement> Council<A> {
                     }
                 }
                 instance::Output::Guilty(evidence) => {
+                    if !self.repeats {
+                        self.outputs.push_back(Output::Say(Box::new(Message::Evidence((*evidence).clone()))));
+                    }
                     let of = self.open.get(&slot).and_then(|instance| instance.node_of(evidence.a.vote.voter));
                     self.outputs.extend(of.map(|node| Output::Guilty(node, evidence)));
                 }
@@ -104,8 +107,7 @@ impl<A: Agreement> Council<A> {
                 Some((epoch, Subject::Owned { author, seq })) if epoch == current => {
                     let author = self.chain.electorate(epoch).ok().and_then(|electorate| electorate.index_of(author));
                     if let Some(author) = author {
-                        let floor = self.floors.seqs.entry(author).or_default();
-                        *floor = (*floor).max(*seq);
+                        self.floors.raise(epoch, author, *seq);
                     }
                 }
                 Some((_, Subject::Resource { .. } | Subject::Owned { .. })) | None => {}

@@ -12,7 +12,7 @@ use mesh_proto::{Digest, SlotId};
 /// Values that one leader may propose in one round and be remembered for: honest ones propose one, and a second one may be
 /// what others got a polka for.
 const MAX_VALUES_PER_ROUND: usize = 2;
-/// Polkas that are kept: with more, those of old rounds that nothing stands on are forgotten when the next round begins.
+/// Polkas that are kept, those of the highest rounds: there are no more between two rounds, see [`Book::forget_before`].
 const MAX_POLKAS: usize = 8;
 
 /// See the [module](self).

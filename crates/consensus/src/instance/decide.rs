@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use mesh_proto::Digest;
 use mesh_proto::decision::{
-    Ballot, Certificate, Choice, Message, Outcome, Polka, Propose, Step, Subject, Value, Vote, VoterIndex,
+    Ballot, Certificate, Choice, Message, Outcome, Polka, Propose, SignedClaim, Step, Subject, Value, Vote, VoterIndex,
 };
 use rand_core::Rng as _;
 
@@ -29,16 +29,23 @@ impl<A: Agreement> Instance<A> {
         round >= current.saturating_sub(BEHIND) && round <= current.saturating_add(AHEAD)
     }
 
-    pub(super) fn open_window(&mut self, value: &Value, now: Mono) {
-        let window = match value {
-            Value::Proposal(proposal) => proposal.window,
-            Value::Claim(_) | Value::Rejected(_) | Value::Lapsed => self.config.window_ms,
-        };
-        self.window_end.get_or_insert(now.saturating_add(window));
+    /// A value was proposed in a round. Only the author says how long the window of its proposal is.
+    pub(super) fn hear_of(&mut self, round: u32, value: &Value, now: Mono) {
+        self.heard.get_or_insert(now);
+        if let Value::Proposal(proposal) = value
+            && round == 0
+            && self.book.of_round(0).is_empty()
+        {
+            self.window_ms = proposal.window;
+        }
+    }
+
+    pub(super) fn window_end(&self) -> Option<Mono> {
+        self.heard.map(|heard| heard.saturating_add(self.window_ms))
     }
 
     fn window_is_over(&self, now: Mono) -> bool {
-        self.window_end.is_some_and(|end| end <= now)
+        self.window_end().is_some_and(|end| end <= now)
     }
 
     /// Whether something waits for the end of the window: our own word as the leader of a later round, or somebody's that
@@ -91,6 +98,7 @@ impl<A: Agreement> Instance<A> {
                 Value::Rejected(_) => true,
                 Value::Lapsed if over => true,
                 Value::Lapsed => continue,
+                Value::Claim(claim) if self.holder == Some(claim.claim.holder) => true,
                 Value::Proposal(_) | Value::Claim(_) => match judgement {
                     Some((digest, choice)) if resource || digest == proposed.digest => choice == Choice::Approve,
                     Some(_) => false,
@@ -145,9 +153,10 @@ impl<A: Agreement> Instance<A> {
         self.feed(Input::Value { round, value: digest }, now);
     }
 
-    /// Whether the agent is for it.
-    pub(super) fn approves(&self) -> bool {
-        self.judgement.as_ref().is_some_and(|(_, ballot)| ballot.choice == Choice::Approve)
+    /// Claims that we approve: all if the resource is free, else those of who has it.
+    pub(super) fn likely_claims(&self) -> impl Iterator<Item = &SignedClaim> {
+        let free = self.judgement.as_ref().is_some_and(|(_, ballot)| ballot.choice == Choice::Approve);
+        self.claims.iter().filter(move |claim| free || self.holder == Some(claim.claim.holder))
     }
 
     /// What we propose as the leader of a round without a polka.
@@ -158,9 +167,8 @@ impl<A: Agreement> Instance<A> {
         {
             return Some(own.clone());
         }
-        if self.approves()
-            && self.collect_until <= now
-            && let Some(claim) = self.claims.iter().min_by_key(|claim| rank(&self.id, &claim.claim.holder))
+        if self.collect_until <= now
+            && let Some(claim) = self.likely_claims().min_by_key(|claim| rank(&self.id, &claim.claim.holder))
         {
             return Some(Value::Claim(claim.clone()));
         }
@@ -247,7 +255,7 @@ impl<A: Agreement> Instance<A> {
         let step = self.config.step_ms.saturating_add(self.config.more_ms.saturating_mul(round.into()));
         let step = step.min(self.config.max_step_ms);
         let owned = matches!(self.slot.subject, Subject::Owned { .. });
-        match (phase, self.window_end) {
+        match (phase, self.window_end()) {
             (Phase::Propose | Phase::Prevote, Some(end)) if round == 0 && owned => end.saturating_sub(now).max(step),
             (Phase::Propose, _) if round == 0 => step.saturating_add(self.config.collect_ms),
             (Phase::Propose | Phase::Prevote | Phase::Precommit, _) => step,

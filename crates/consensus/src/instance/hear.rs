@@ -30,7 +30,7 @@ impl<A: Agreement> Instance<A> {
             return Err(Refused::Offence("a proposal with a forged signature"));
         }
         self.check_value(value, *round, signed.propose.pol_round)?;
-        self.open_window(&signed.propose.value.clone(), now);
+        self.hear_of(signed.propose.round, &signed.propose.value.clone(), now);
         self.book.note_propose(Proposed { signed, outcome, digest, fed: false });
         self.begin(now);
         self.consider(now);

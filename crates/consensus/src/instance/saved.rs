@@ -101,7 +101,7 @@ impl<A: Agreement> Instance<A> {
                 instance.outputs.push_back(Output::say(Message::Propose(signed.clone())));
             }
             let outcome = signed.propose.value.outcome()?;
-            instance.open_window(&signed.propose.value, now);
+            instance.hear_of(signed.propose.round, &signed.propose.value, now);
             let digest = outcome.digest(&instance.id);
             // Those are part of its state; the others it is told of again.
             let round = signed.propose.round;

@@ -48,6 +48,21 @@ fn a_resource_is_free_again_when_its_holder_says_so_or_time_is_over() {
 }
 
 #[test]
+fn a_holder_can_claim_again_and_nobody_else() {
+    let mut net = Net::new(4, 4, Config::default(), 1);
+    net.act(1, |council, now| council.claim("gpu", 5_000, now)).unwrap();
+    net.pass(2_000);
+    let first = net.councils[1].lease("gpu", net.now).unwrap();
+    let slot = net.act(1, |council, now| council.claim("gpu", 9_000, now)).unwrap();
+    net.pass(2_000);
+    let second = net.councils[1].lease("gpu", net.now).unwrap();
+    assert!(second.token > first.token && second.until > first.until, "{first:?} {second:?}");
+    assert_eq!(second.until, 2_000 + 9_000, "from when it was claimed");
+    assert!(matches!(net.decided[0][&slot].certificate.outcome, Outcome::Granted { .. }));
+    assert!(net.act(0, |council, now| council.claim("gpu", 1_000, now)).is_err());
+}
+
+#[test]
 fn who_has_missed_how_the_last_slot_ended_asks() {
     let mut net = Net::new(4, 4, Config::default(), 1);
     net.act(0, |council, now| council.claim("gpu", 2_000, now)).unwrap();

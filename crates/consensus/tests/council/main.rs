@@ -8,7 +8,7 @@ mod net;
 use mesh_consensus::council::{Config, Error};
 use mesh_consensus::instance::Refused;
 use mesh_proto::charter::{EpochRecord, SignedEpoch, Voter};
-use mesh_proto::decision::{Ballot, Choice, Message, Outcome, Propose, Slot, Subject, Value};
+use mesh_proto::decision::{Ballot, Choice, Message, Outcome, Propose, Slot, Step, Subject, Value, Vote};
 use mesh_proto::{Digest, Keypair, MeshId, SlotId};
 
 use net::{Net, proposal};
@@ -90,6 +90,67 @@ fn what_is_forged_or_foreign_opens_nothing() {
     }
     net.tell(1, 0, word(&net, 0, 1, mesh, 0, &own)).unwrap();
     assert_eq!(net.councils[1].open().count(), 1);
+}
+
+#[test]
+fn words_of_later_rounds_open_nothing() {
+    let mut net = Net::new(4, 4, Config::default(), 1);
+    let (mesh, author) = (net.charter.mesh().unwrap(), net.keys[0].node());
+    let slot = Slot { mesh, epoch: 0, subject: Subject::Owned { author, seq: 1 } };
+    let leaders = net.councils[0].chain().electorate(0).unwrap().leaders(&slot, &slot.id().unwrap());
+    for round in [1, 2, 3, 400] {
+        let leader = leaders[round as usize % 4];
+        let key = net.keys[usize::from(leader)].clone();
+        let values = [(Value::Lapsed, None), (Value::Proposal(proposal("not the author's")), Some(0))];
+        for (value, pol_round) in values {
+            let word = Propose { slot: slot.clone(), round, value, pol_round, voter: leader };
+            let mut signed = word.sign(&key).unwrap();
+            net.tell(1, leader.into(), Message::Propose(signed.clone())).unwrap();
+            signed.signature[0] ^= 1;
+            net.tell(2, leader.into(), Message::Propose(signed)).unwrap();
+        }
+    }
+    assert_eq!((net.councils[1].open().count(), net.councils[2].open().count()), (0, 0));
+    net.act(0, |council, now| council.propose(proposal("the author's"), 1, now)).unwrap();
+    net.pass(50);
+    assert_eq!(net.proposed[1].last().unwrap().1.title, "the author's");
+}
+
+#[test]
+fn a_number_is_used_once() {
+    let config = Config { max_ended: 1, ..Config::default() };
+    let mut net = Net::new(1, 1, config, 1);
+    for seq in [5, 6] {
+        net.act(0, |council, now| council.propose(proposal("a"), seq, now)).unwrap();
+        let again = net.act(0, |council, now| council.propose(proposal("b"), seq, now));
+        assert_eq!(again, Err(Error::Used(seq)), "open or ended");
+        net.pass(1_000);
+    }
+    net.restart(0);
+    for seq in [1, 5, 6] {
+        let again = net.act(0, |council, now| council.propose(proposal("b"), seq, now));
+        assert_eq!(again, Err(Error::Used(seq)), "forgotten, and before");
+    }
+    net.act(0, |council, now| council.propose(proposal("b"), 7, now)).unwrap();
+}
+
+#[test]
+fn a_traitor_is_told_of_once() {
+    let mut net = Net::new(4, 4, Config::default(), 1);
+    let slot = net.act(0, |council, now| council.propose(proposal("a"), 1, now)).unwrap();
+    net.pass(50);
+    let vote = |value| Vote { slot, round: 1, step: Step::Precommit, value, voter: 3, ballot: None };
+    for value in [None, Some(Digest([1; 32])), Some(Digest([2; 32]))] {
+        let vote = vote(value).sign(&net.keys[3]).unwrap();
+        net.tell(1, 3, Message::Vote(vote)).unwrap();
+    }
+    net.pass(500);
+    let traitor = net.keys[3].node();
+    for place in 0..3 {
+        assert_eq!(net.guilty[place], [traitor], "member {place}");
+    }
+    let said = net.said.iter().filter(|(_, message)| matches!(message, Message::Evidence(_)));
+    assert_eq!(said.map(|(by, _)| *by).collect::<Vec<_>>(), [1]);
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn next(chain: &Chain, n: u8) -> EpochRecord {
 }
 
 fn seal<'a>(record: EpochRecord, keys: impl IntoIterator<Item = &'a Keypair>) -> SignedEpoch {
-    let signatures = keys.into_iter().map(|key| record.sign(key).unwrap()).collect();
+    let mut signatures: Vec<_> = keys.into_iter().map(|key| record.sign(key).unwrap()).collect();
+    signatures.sort_by_key(|signature| signature.founder);
     SignedEpoch { record, signatures }
 }
 
@@ -40,7 +41,7 @@ fn a_chain_grows_by_records_of_enough_founders() {
 
 #[test]
 fn a_record_that_does_not_follow_changes_nothing() {
-    use VerifyError::{BrokenChain, Founders, OtherMesh};
+    use VerifyError::{BrokenChain, Founders, Malformed, OtherMesh};
     let mut chain = chain(4);
     extend(&mut chain, 5);
     let [a, b, c] = <[Keypair; 3]>::try_from(founders()).unwrap();
@@ -48,36 +49,49 @@ fn a_record_that_does_not_follow_changes_nothing() {
     let both = |record: EpochRecord| seal(record, [&a, &b]);
     let signed_by = |keys: &[&Keypair]| seal(good.clone(), keys.iter().copied());
     let too_few = |signed| Founders { epoch: 2, signed, needed: 2 };
+    let malformed = |why: &str| Malformed(DecodeError::Malformed(why.into()));
     // Signatures of one record under another.
     let instead = |record: EpochRecord| SignedEpoch { record, ..both(good.clone()) };
     let in_the_name_of = |founder: &Keypair, by: &Keypair| {
         let mut sealed = signed_by(&[&a, by]);
-        sealed.signatures[1].founder = founder.node();
+        let forged = sealed.signatures.iter_mut().find(|signature| signature.founder == by.node()).unwrap();
+        forged.founder = founder.node();
+        sealed.signatures.sort_by_key(|signature| signature.founder);
         sealed
     };
     let in_domain = |domain: &[u8]| {
         let digest = good.digest().unwrap();
         let sign =
             |key: &Keypair| FounderSignature { founder: key.node(), signature: key.sign(domain, &digest.0).into() };
-        SignedEpoch { record: good.clone(), signatures: [&a, &b].map(sign).into() }
+        let mut signatures = [&a, &b].map(sign);
+        signatures.sort_by_key(|signature| signature.founder);
+        SignedEpoch { record: good.clone(), signatures: signatures.into() }
     };
     let mesh = MeshId([7; 32]);
     let cases = [
         ("of another mesh", both(EpochRecord { mesh, ..good.clone() }), OtherMesh(mesh)),
         ("an epoch left out", both(EpochRecord { epoch: 3, ..good.clone() }), BrokenChain(3)),
         ("the epoch that is", both(EpochRecord { epoch: 1, ..good.clone() }), BrokenChain(1)),
-        ("epoch 0", both(EpochRecord { epoch: 0, ..good.clone() }), BrokenChain(0)),
+        ("epoch 0", both(EpochRecord { epoch: 0, ..good.clone() }), malformed("epoch 0 is that of the charter")),
         ("the last epoch of all", both(EpochRecord { epoch: u64::MAX, ..good.clone() }), BrokenChain(u64::MAX)),
         ("after another record", both(EpochRecord { previous: Digest([7; 32]), ..good.clone() }), BrokenChain(2)),
         ("after the charter", both(EpochRecord { previous: Digest(chain.mesh().0), ..good.clone() }), BrokenChain(2)),
         ("signed by nobody", signed_by(&[]), too_few(0)),
         ("signed by one founder", signed_by(&[&c]), too_few(1)),
-        ("signed by one founder twice", signed_by(&[&a, &a]), too_few(1)),
+        (
+            "signed by one founder twice",
+            signed_by(&[&a, &a]),
+            malformed("signatures: not in ascending order, or one twice"),
+        ),
         ("signed by a founder and a voter", signed_by(&[&a, &voter]), too_few(1)),
         ("signed by voters", signed_by(&[&voter, &key(1, 1), &key(1, 2)]), too_few(0)),
         ("signed in the name of a founder", in_the_name_of(&b, &c), too_few(1)),
         ("other voters than were signed", instead(EpochRecord { voters: voters(2, 6), ..good.clone() }), too_few(0)),
-        ("another version than was signed", instead(EpochRecord { v: 2, ..good.clone() }), too_few(0)),
+        (
+            "another version than was signed",
+            instead(EpochRecord { v: 2, ..good.clone() }),
+            malformed("version 2 is not spoken here"),
+        ),
         ("signed as votes are", in_domain(VOTE_DOMAIN), too_few(0)),
         ("signed without a domain", in_domain(b""), too_few(0)),
     ];
@@ -88,7 +102,7 @@ fn a_record_that_does_not_follow_changes_nothing() {
     }
     let record = EpochRecord { voters: voters(2, 250), ..good.clone() };
     let too_long = SignedEpoch { record, signatures: vec![] };
-    assert!(matches!(chain.extend(&too_long, &Strict), Err(VerifyError::Encode(_))));
+    assert!(matches!(chain.extend(&too_long, &Strict), Err(Malformed(DecodeError::OutOfBounds { .. }))));
     assert_eq!(format!("{chain:?}"), before);
     assert_eq!(chain.extend(&both(good), &Strict), Ok(()), "and the right one follows");
 }
