@@ -38,6 +38,11 @@ interface Decisions {
   messages: Frame[]
   signatures: { of: string; by: string; domain: string; signed: string; signature: string }[]
 }
+interface Credentials {
+  domains: Record<'credential' | 'invitation' | 'redeem' | 'revocation' | 'admission', string>
+  messages: Frame[]
+  signatures: Decisions['signatures']
+}
 interface Refused {
   name: string
   what: 'envelope' | 'direct' | 'join' | 'transfer' | 'charter' | 'epoch' | 'decision'
@@ -55,11 +60,13 @@ const { domain, envelopes } = read<Envelopes>('envelopes.json')
 const transfers = read<Transfers>('transfer.json')
 const join = read<{ requests: Frame[]; replies: Frame[] }>('join.json')
 const decisions = read<Decisions>('decisions.json')
+const credentials = read<Credentials>('credentials.json')
 const { charter, epoch, slots, outcomes, proposal, messages } = decisions
 const frames = [
   ...read<{ frames: Frame[] }>('direct.json').frames,
   ...[...join.requests, ...join.replies, ...transfers.frames],
   ...[charter, epoch, ...slots, ...outcomes, proposal, ...messages],
+  ...credentials.messages,
 ]
 const refused = read<Refused[]>('refused.json')
 
@@ -186,9 +193,10 @@ test('ids and digests are hashes of a domain and an encoding', () => {
   for (const { name, hex, digest } of outcomes) assert.equal(hash(domains.outcome, hex), digest, name)
 })
 
-test('what is said about slots is signed in a domain of its own', () => {
-  const { domains, signatures } = decisions
-  const known: string[] = [domains.epoch, domains.propose, domains.vote, domains.claim, domains.release]
+test('what is said about slots, and of who is let in, is signed in a domain of its own', () => {
+  const { epoch, propose, vote, claim, release } = decisions.domains
+  const known = [epoch, propose, vote, claim, release, ...Object.values(credentials.domains)]
+  const signatures = [...decisions.signatures, ...credentials.signatures]
   for (const { of, by, domain, signed, signature } of signatures) {
     assert.ok(known.includes(domain), of)
     assert.ok(verify(null, fromHex(domain + signed), publicKey(by), fromHex(signature)), of)

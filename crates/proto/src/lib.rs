@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod charter;
 pub mod codec;
+pub mod credential;
 pub mod decision;
 pub mod direct;
 pub mod envelope;

@@ -88,3 +88,18 @@ pub const MIN_WINDOW_MS: u64 = 500;
 pub const MAX_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 /// Longest lease: a day.
 pub const MAX_LEASE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Longest life of a credential, seconds: a week, after which whoever issued it can be asked again (reliability 2).
+pub const MAX_CREDENTIAL_S: u64 = 7 * 24 * 3600;
+/// Longest life of an invitation, seconds: as long as that of what it is redeemed for.
+pub const MAX_INVITATION_S: u64 = MAX_CREDENTIAL_S;
+/// Most credentials and invitations that an inviter may issue on one day.
+pub const MAX_INVITES_PER_DAY: u32 = 10_000;
+/// Credentials between a founder and a node: its own, and that of who invited it.
+pub const MAX_CREDENTIAL_CHAIN: usize = 2;
+/// Largest message of an admission, and largest revocation: a chain of two with room to spare.
+pub const MAX_ADMISSION: usize = 2 * 1024;
+/// Most relays that an invite names.
+pub const MAX_INVITE_RELAYS: usize = 8;
+/// Largest invite: with the addresses of its relays. As a link it is a third longer.
+pub const MAX_INVITE: usize = 3 * 1024;

@@ -8,6 +8,10 @@ pub const DIRECT: &str = "/neural-mesh/direct/1";
 pub const JOIN: &str = "/neural-mesh/join/1";
 /// Moves weights; see [`crate::transfer`].
 pub const TRANSFER: &str = "/neural-mesh/transfer/1";
+/// What two members show each other before anything else; see [`crate::credential`].
+pub const AUTH: &str = "/neural-mesh/auth/1";
+/// Redeems an invite for a credential; see [`crate::credential`].
+pub const ADMIT: &str = "/neural-mesh/admit/1";
 /// Our own Kademlia network, apart from every other (reliability 4.5).
 pub const KAD: &str = "/neural-mesh/kad/1";
 /// What identify tells others that we are.
@@ -35,6 +39,16 @@ pub const VOTE_DOMAIN: &[u8] = b"neural-mesh vote v1\0";
 pub const CLAIM_DOMAIN: &[u8] = b"neural-mesh claim v1\0";
 /// Prefixed to a release before it is signed by who gives a lease back.
 pub const RELEASE_DOMAIN: &[u8] = b"neural-mesh release v1\0";
+/// Prefixed to a credential before it is signed by its issuer.
+pub const CREDENTIAL_DOMAIN: &[u8] = b"neural-mesh credential v1\0";
+/// Prefixed to an invitation before it is signed by its issuer.
+pub const INVITATION_DOMAIN: &[u8] = b"neural-mesh invitation v1\0";
+/// Prefixed to the name of the node that redeems an invitation, before it is signed with the invitation's key.
+pub const REDEEM_DOMAIN: &[u8] = b"neural-mesh redeem v1\0";
+/// Prefixed to a revocation before it is signed.
+pub const REVOCATION_DOMAIN: &[u8] = b"neural-mesh revocation v1\0";
+/// Prefixed to what two nodes show each other when they connect, before it is signed.
+pub const ADMISSION_DOMAIN: &[u8] = b"neural-mesh admission v1\0";
 
 /// The two gossip topics of a mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +77,7 @@ impl Topic {
 mod tests {
     use super::*;
 
-    const DOMAINS: [&[u8]; 11] = [
+    const DOMAINS: [&[u8]; 16] = [
         ENVELOPE_DOMAIN,
         OPEN_MESH_DOMAIN,
         CHARTER_DOMAIN,
@@ -75,6 +89,11 @@ mod tests {
         VOTE_DOMAIN,
         CLAIM_DOMAIN,
         RELEASE_DOMAIN,
+        CREDENTIAL_DOMAIN,
+        INVITATION_DOMAIN,
+        REDEEM_DOMAIN,
+        REVOCATION_DOMAIN,
+        ADMISSION_DOMAIN,
     ];
 
     #[test]

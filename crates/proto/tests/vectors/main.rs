@@ -10,16 +10,19 @@ use std::path::Path;
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::decision::{Message, SignedVote};
 use mesh_proto::limits::{
-    MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME, MAX_TRANSFER_FRAME,
+    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME,
+    MAX_TRANSFER_FRAME,
 };
 use mesh_proto::{
-    EnvelopeError, Keypair, Kind, MeshId, NodeId, Strict, Unverified, charter, direct, gossip, join, protocol, transfer,
+    EnvelopeError, Keypair, Kind, MeshId, NodeId, Strict, Unverified, charter, credential, direct, gossip, join,
+    protocol, transfer,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use json::{hex, plain};
 
+mod credentials;
 mod decisions;
 mod json;
 mod refused;
@@ -187,6 +190,67 @@ fn decisions() {
             "proposal": of_proposal,
             "messages": messages,
             "signatures": founders.chain(signatures).collect::<Vec<_>>(),
+        }),
+    );
+}
+
+#[test]
+fn credentials() {
+    let invite = credentials::invite();
+    let redemption = credentials::redemption();
+    let revocation = credentials::revocation();
+    let chain = credentials::chain();
+    let of_voter = credentials::of_voter();
+    let frames = credentials::frames();
+    assert!(redemption.verifies(&Strict));
+    assert!(revocation.verifies(&decisions::charter(), &Strict));
+    let all: Vec<_> = chain.0.iter().chain([&of_voter]).collect();
+    let mut signatures: Vec<_> = all
+        .iter()
+        .map(|signed| {
+            let bytes = codec::encode(&signed.credential, MAX_ADMISSION).unwrap();
+            let by = &signed.credential.serial.issuer;
+            signature("credential", protocol::CREDENTIAL_DOMAIN, by, &bytes, &signed.signature)
+        })
+        .collect();
+    let of_invitation = &invite.invitation;
+    let bytes = codec::encode(&of_invitation.invitation, MAX_ADMISSION).unwrap();
+    let issuer = of_invitation.invitation.serial.issuer;
+    signatures.push(signature("invite", protocol::INVITATION_DOMAIN, &issuer, &bytes, &of_invitation.signature));
+    let redeemed = [of_invitation.invitation.mesh.0, redemption.node.0].concat();
+    let key = of_invitation.invitation.key;
+    signatures.push(signature("redemption", protocol::REDEEM_DOMAIN, &key, &redeemed, &redemption.signature));
+    let bytes = codec::encode(&revocation.revocation, MAX_ADMISSION).unwrap();
+    let by = revocation.revocation.by;
+    signatures.push(signature("revocation", protocol::REVOCATION_DOMAIN, &by, &bytes, &revocation.signature));
+    let meeting = credentials::meeting();
+    let met = codec::encode(&meeting, MAX_ADMISSION).unwrap();
+    for (name, frame) in &frames {
+        if let credential::Frame::Proof(proof) = frame {
+            signatures.push(signature(name, protocol::ADMISSION_DOMAIN, &meeting.shows, &met, &proof.signature));
+        }
+    }
+    let mut messages = vec![
+        vector("credential of a voter", &of_voter, MAX_ADMISSION),
+        vector("credentials of who was let in by an inviter", &chain, MAX_ADMISSION),
+        vector("invite", &invite, MAX_INVITE),
+        vector("redemption", &redemption, MAX_ADMISSION),
+        vector("revocation", &revocation, MAX_ADMISSION),
+    ];
+    messages.extend(frames.iter().map(|(name, frame)| vector(name, frame, MAX_ADMISSION)));
+    pinned(
+        "credentials.json",
+        &json!({
+            "protocols": { "auth": protocol::AUTH, "admit": protocol::ADMIT },
+            "domains": {
+                "credential": hex(protocol::CREDENTIAL_DOMAIN),
+                "invitation": hex(protocol::INVITATION_DOMAIN),
+                "redeem": hex(protocol::REDEEM_DOMAIN),
+                "revocation": hex(protocol::REVOCATION_DOMAIN),
+                "admission": hex(protocol::ADMISSION_DOMAIN),
+            },
+            "messages": messages,
+            "signatures": signatures,
         }),
     );
 }

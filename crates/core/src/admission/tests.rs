@@ -1,0 +1,200 @@
+use mesh_proto::Strict;
+use mesh_proto::credential::{Credential, Revocation};
+
+use super::*;
+
+const UNIX_S: u64 = 1_700_000_000;
+
+fn at(mono: u64) -> Now {
+    Now { mono: Mono(mono), unix: UNIX_S * 1_000 + mono }
+}
+
+fn key(seed: u8) -> Keypair {
+    Keypair::from_seed(&[seed; 32])
+}
+
+fn charter(open: bool) -> Charter {
+    Charter { v: 1, name: "lab".into(), founders: vec![key(1).node()], threshold: 1, voters: vec![], open }
+}
+
+/// The credential of a founder for this node, for so many seconds.
+fn credential(of: &Keypair, role: Role, seconds: u64) -> Chain {
+    let serial = Serial { issuer: key(1).node(), day: UNIX_S / 86_400, number: 3 };
+    let (mesh, not_before) = (charter(false).mesh().unwrap(), UNIX_S - 10);
+    let credential =
+        Credential { mesh, subject: of.node(), role, invites: 0, not_before, not_after: UNIX_S + seconds, serial };
+    Chain(vec![credential.sign(&key(1)).unwrap()])
+}
+
+fn node(seed: u8, chain: Chain) -> Admission {
+    let charter = charter(false);
+    let mesh = charter.mesh().unwrap();
+    Admission::new(Config::default(), (charter, mesh), (key(seed), chain), Arc::new(Strict), [seed; 32])
+}
+
+fn drain(admission: &mut Admission) -> Vec<Output> {
+    std::iter::from_fn(|| admission.poll_output()).collect()
+}
+
+/// Two neighbours meet: what came of it on each side, but for what they said.
+fn meet(one: &mut Admission, other: &mut Admission, now: Now) -> [Vec<Output>; 2] {
+    let (a, b) = (one.key.node(), other.key.node());
+    one.connected(b, now);
+    other.connected(a, now);
+    let mut ends = [Vec::new(), Vec::new()];
+    loop {
+        let outputs = [drain(one), drain(other)];
+        if outputs.iter().all(Vec::is_empty) {
+            return ends;
+        }
+        for (side, outputs) in outputs.into_iter().enumerate() {
+            for output in outputs {
+                match output {
+                    Output::Tell(_, frame) if side == 0 => other.handle(a, frame, now),
+                    Output::Tell(_, frame) => one.handle(b, frame, now),
+                    Output::Admitted(..) | Output::TurnedAway(..) => ends[side].push(output),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_members_let_each_other_in() {
+    let mut one = node(2, credential(&key(2), Role::Member, 1_000));
+    let mut other = node(3, credential(&key(3), Role::Voter, 2_000));
+    let standing = |role, seconds| Standing { role, invites: 0, until: UNIX_S + seconds };
+    let ends = meet(&mut one, &mut other, at(0));
+    assert_eq!(ends[0], [Output::Admitted(key(3).node(), standing(Role::Voter, 2_000))]);
+    assert_eq!(ends[1], [Output::Admitted(key(2).node(), standing(Role::Member, 1_000))]);
+    assert!(one.may_speak(&key(3).node()));
+    one.disconnected(&key(3).node());
+    assert!(!one.may_speak(&key(3).node()), "it has to show it again");
+}
+
+#[test]
+fn strangers_stay_outside_of_a_private_mesh() {
+    let mut member = node(2, credential(&key(2), Role::Member, 1_000));
+    let mut stranger = node(3, Chain::default());
+    let [of_member, of_stranger] = meet(&mut member, &mut stranger, at(0));
+    assert_eq!(of_member, [Output::TurnedAway(key(3).node(), CredentialError::Missing.into())]);
+    assert!(matches!(of_stranger[..], [Output::Admitted(..)]), "it knows that the other one is in");
+    member.connected(key(3).node(), at(1_000));
+    assert_eq!(drain(&mut member), [Output::TurnedAway(key(3).node(), Refusal::Again)]);
+    member.connected(key(3).node(), at(60_000));
+    assert!(matches!(drain(&mut member)[..], [Output::Tell(_, Frame::Greeting(_))]), "after a while it may try again");
+}
+
+#[test]
+fn anybody_listens_in_an_open_mesh() {
+    let open = |seed| {
+        let charter = charter(true);
+        let mesh = charter.mesh().unwrap();
+        let chain = Chain::default();
+        Admission::new(Config::default(), (charter, mesh), (key(seed), chain), Arc::new(Strict), [seed; 32])
+    };
+    let (mut one, mut other) = (open(2), open(3));
+    meet(&mut one, &mut other, at(0));
+    assert_eq!(one.standing(&key(3).node()).unwrap().role, Role::Observer);
+    assert!(!one.may_speak(&key(3).node()));
+}
+
+#[test]
+fn who_is_late_or_breaks_the_rules_is_turned_away() {
+    let other = key(3).node();
+    let fresh = || {
+        let mut member = node(2, credential(&key(2), Role::Member, 1_000));
+        member.connected(other, at(0));
+        drain(&mut member);
+        member
+    };
+    let mesh = charter(false).mesh().unwrap();
+    let greeting = |mesh| Frame::Greeting(Greeting { mesh, nonce: ByteArray::new([9; 32]) });
+    let proof =
+        || Frame::Proof(Proof { chain: credential(&key(3), Role::Member, 1_000), signature: ByteArray::new([0; 64]) });
+
+    let mut member = fresh();
+    assert_eq!(member.poll_timeout(at(0)), Some(Mono(5_000)));
+    member.handle_timeout(at(4_999));
+    assert_eq!(drain(&mut member), []);
+    member.handle_timeout(at(5_000));
+    assert_eq!(drain(&mut member), [Output::TurnedAway(other, Refusal::Late)]);
+
+    let cases = [
+        ("another mesh", vec![greeting(MeshId([9; 32]))]),
+        ("a proof before a greeting", vec![proof()]),
+        ("two greetings", vec![greeting(mesh), greeting(mesh)]),
+        ("a forged proof", vec![greeting(mesh), proof()]),
+    ];
+    for (what, frames) in cases {
+        let mut member = fresh();
+        for frame in frames {
+            member.handle(other, frame, at(1));
+        }
+        assert_eq!(drain(&mut member).last(), Some(&Output::TurnedAway(other, Refusal::Offence)), "{what}");
+    }
+    let mut member = fresh();
+    member.handle(key(4).node(), greeting(mesh), at(1));
+    let nobody = Output::TurnedAway(key(4).node(), Refusal::Offence);
+    assert_eq!(drain(&mut member), [nobody], "somebody who is not there");
+}
+
+#[test]
+fn a_standing_ends_with_its_credential() {
+    let mut one = node(2, credential(&key(2), Role::Member, 1_000));
+    let mut other = node(3, credential(&key(3), Role::Member, 20));
+    meet(&mut one, &mut other, at(0));
+    assert_eq!(one.poll_timeout(at(0)), Some(Mono(20_000)));
+    one.handle_timeout(at(19_999));
+    assert_eq!(drain(&mut one), []);
+    one.handle_timeout(at(20_000));
+    assert_eq!(drain(&mut one), [Output::TurnedAway(key(3).node(), CredentialError::Expired.into())]);
+    other.disconnected(&key(2).node());
+    other.renew(credential(&key(3), Role::Member, 500));
+    let [of_one, _] = meet(&mut one, &mut other, at(20_100));
+    assert!(matches!(of_one[..], [Output::Admitted(..)]), "it comes back at once with a new one");
+}
+
+#[test]
+fn who_is_revoked_goes_at_once_and_stays_outside() {
+    let mut one = node(2, credential(&key(2), Role::Member, 1_000));
+    let mut other = node(3, credential(&key(3), Role::Member, 1_000));
+    meet(&mut one, &mut other, at(0));
+    let mesh = charter(false).mesh().unwrap();
+    let serial = Serial { issuer: key(1).node(), day: UNIX_S / 86_400, number: 3 };
+    let revocation = |by: &Keypair, until| Revocation { mesh, serial, until, by: by.node() }.sign(by).unwrap();
+    assert!(!one.revoke(&revocation(&key(3), UNIX_S + 1_000), at(1)), "by somebody who may not");
+    assert!(!one.revoke(&revocation(&key(1), UNIX_S), at(1)), "it is over");
+    assert_eq!(drain(&mut one), []);
+    let good = revocation(&key(1), UNIX_S + 1_000);
+    assert!(one.revoke(&good, at(1)), "handed on");
+    assert!(!one.revoke(&good, at(1)), "once");
+    assert_eq!(drain(&mut one), [Output::TurnedAway(key(3).node(), CredentialError::Revoked.into())]);
+    other.disconnected(&key(2).node());
+    let [of_one, _] = meet(&mut one, &mut other, at(61_000));
+    assert_eq!(of_one, [Output::TurnedAway(key(3).node(), CredentialError::Revoked.into())]);
+}
+
+#[test]
+fn bounds_hold() {
+    let mut one = node(2, credential(&key(2), Role::Member, 1_000));
+    one.config.max_away = 3;
+    one.config.max_revocations = 3;
+    for n in 10..20 {
+        one.connected(key(n).node(), at(n.into()));
+        one.handle_timeout(at(10_000 + u64::from(n)));
+        assert_eq!(one.away.len(), 3.min(usize::from(n) - 9));
+    }
+    assert!(one.away.contains_key(&key(19).node()), "the last ones");
+    let mesh = charter(false).mesh().unwrap();
+    for number in 0..5 {
+        let serial = Serial { issuer: key(1).node(), day: UNIX_S / 86_400, number };
+        let until = UNIX_S + 100 + u64::from(number);
+        let signed = Revocation { mesh, serial, until, by: key(1).node() }.sign(&key(1)).unwrap();
+        assert!(one.revoke(&signed, at(0)));
+        assert_eq!(one.revoked.len(), 3.min(number as usize + 1));
+    }
+    assert!(one.revoked.keys().all(|serial| serial.number >= 2), "those that last longest");
+    one.handle_timeout(at(200_000));
+    assert_eq!(one.revoked.len(), 0, "and nothing for ever");
+}
