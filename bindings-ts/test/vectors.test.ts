@@ -35,6 +35,7 @@ interface Decisions {
   slots: (Frame & { id: string })[]
   outcomes: Hashed[]
   proposal: Hashed
+  record: Frame
   messages: Frame[]
   signatures: { of: string; by: string; domain: string; signed: string; signature: string }[]
 }
@@ -65,7 +66,7 @@ const { charter, epoch, slots, outcomes, proposal, messages } = decisions
 const frames = [
   ...read<{ frames: Frame[] }>('direct.json').frames,
   ...[...join.requests, ...join.replies, ...transfers.frames],
-  ...[charter, epoch, ...slots, ...outcomes, proposal, ...messages],
+  ...[charter, epoch, ...slots, ...outcomes, proposal, decisions.record, ...messages],
   ...credentials.messages,
 ]
 const refused = read<Refused[]>('refused.json')

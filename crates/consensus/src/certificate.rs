@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mesh_proto::charter::{Charter, EpochRecord, SignedEpoch};
 use mesh_proto::codec::Bounded as _;
-use mesh_proto::decision::{Certificate, Polka, SignedVote, Step, VoterSet};
+use mesh_proto::decision::{Certificate, Outcome, Polka, Record, SignedVote, Step, VoterSet};
 use mesh_proto::envelope::Verifier;
 use mesh_proto::protocol::EPOCH_DOMAIN;
 use mesh_proto::{DecodeError, Digest, EncodeError, MeshId, NodeId, SlotId};
@@ -54,6 +54,9 @@ pub enum VerifyError {
     /// It is not a certificate: a part of it is past its bound or contradicts another one.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
+    /// What was approved is something else.
+    #[error("the proposal is not the one that was approved")]
+    OtherProposal,
     /// Longer than it may be.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -149,6 +152,28 @@ pub fn verify(chain: &Chain, certificate: &Certificate, verifier: &dyn Verifier)
         return Err(VerifyError::OtherMesh(certificate.slot.mesh));
     }
     verify_in(chain.electorate(certificate.slot.epoch)?, certificate, verifier)
+}
+
+/// Whether a file proves a decision, for whoever believes its charter; the chain that it has led through.
+///
+/// A certificate of an approval is about one proposal, and another one is refused. One of a rejection or lapse says of which
+/// slot it is, and not what was proposed there.
+///
+/// # Errors
+/// [`VerifyError`], which says what does not hold.
+pub fn verify_record(record: &Record, verifier: &dyn Verifier) -> Result<Chain, VerifyError> {
+    let Record { charter, epochs, certificate, proposal } = record;
+    let mut chain = Chain::new(charter)?;
+    for epoch in epochs {
+        chain.extend(epoch, verifier)?;
+    }
+    verify(&chain, certificate, verifier)?;
+    if let (Outcome::Approved(approved), Some(proposal)) = (certificate.outcome, proposal)
+        && proposal.digest()? != approved
+    {
+        return Err(VerifyError::OtherProposal);
+    }
+    Ok(chain)
 }
 
 /// The same, for who knows the electorate of the slot, and has the certificate from a decoder.

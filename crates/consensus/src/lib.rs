@@ -44,7 +44,7 @@ pub mod instance;
 pub mod lease;
 
 pub use agreement::{Agreement, Malachite, Plain};
-pub use certificate::{Chain, VerifyError, verify};
+pub use certificate::{Chain, VerifyError, verify, verify_record};
 pub use council::Council;
 pub use electorate::Electorate;
 pub use instance::Instance;

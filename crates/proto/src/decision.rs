@@ -9,13 +9,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
 
-use crate::charter::hash;
+use crate::charter::{Charter, SignedEpoch, hash};
 use crate::codec::{self, Bounded, DecodeError, EncodeError};
 use crate::envelope::{Verifier, payload};
 use crate::id::{Digest, Keypair, MeshId, NodeId, SlotId};
 use crate::limits::{
-    MAX_DECISION, MAX_LABEL, MAX_LEASE_MS, MAX_PROPOSAL_BODY, MAX_REASON, MAX_ROUND, MAX_TITLE, MAX_VOTERS,
-    MAX_WINDOW_MS, MIN_WINDOW_MS,
+    MAX_DECISION, MAX_LABEL, MAX_LEASE_MS, MAX_PROPOSAL_BODY, MAX_REASON, MAX_RECORD_EPOCHS, MAX_ROUND, MAX_TITLE,
+    MAX_VOTERS, MAX_WINDOW_MS, MIN_WINDOW_MS,
 };
 use crate::protocol::{
     CLAIM_DOMAIN, OUTCOME_DOMAIN, PROPOSAL_DOMAIN, PROPOSE_DOMAIN, RELEASE_DOMAIN, SLOT_DOMAIN, VOTE_DOMAIN,
@@ -587,6 +587,31 @@ impl Bounded for Certificate {
             (_, Outcome::Granted { length, .. }) => between("length", *length, 1, MAX_LEASE_MS),
             (_, Outcome::Approved(_) | Outcome::Rejected | Outcome::Lapsed) => Ok(()),
         }
+    }
+}
+
+/// A decision with everything that is needed to check it, but for the id of the mesh, which people know: a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Of the mesh.
+    pub charter: Charter,
+    /// From epoch 1 on, at least to that of the decision.
+    pub epochs: Vec<SignedEpoch>,
+    /// The decision.
+    pub certificate: Certificate,
+    /// What was approved, or what it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
+}
+
+impl Bounded for Record {
+    fn check(&self) -> Result<(), DecodeError> {
+        self.charter.check()?;
+        codec::bound("epochs", self.epochs.len(), MAX_RECORD_EPOCHS)?;
+        self.epochs.iter().try_for_each(Bounded::check)?;
+        self.certificate.check()?;
+        self.proposal.as_ref().map_or(Ok(()), Bounded::check)
     }
 }
 

@@ -103,3 +103,8 @@ pub const MAX_ADMISSION: usize = 2 * 1024;
 pub const MAX_INVITE_RELAYS: usize = 8;
 /// Largest invite: with the addresses of its relays. As a link it is a third longer.
 pub const MAX_INVITE: usize = 3 * 1024;
+
+/// Most epoch records in a file that proves a decision. Past it the charter is old enough for a new mesh.
+pub const MAX_RECORD_EPOCHS: usize = 256;
+/// Largest such file.
+pub const MAX_RECORD: usize = (MAX_RECORD_EPOCHS + 1) * MAX_CHARTER + MAX_DECISION;

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`options`] and [`config`] say what can be set, [`run`] is the life of the process, [`host`] is what
 //! a relay adds to an ordinary node ([`hop`] its circuit relay, [`neighbours`] its mDNS), [`stun`] and [`ui`] are what
-//! browsers get beside it, [`http`] and [`metrics`] are what operators see.
+//! browsers get beside it, [`http`] and [`metrics`] are what operators see. [`verify`] checks decisions, and starts nothing.
 
 mod addresses;
 mod config;
@@ -29,6 +29,7 @@ mod signals;
 mod stun;
 mod tls;
 mod ui;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -39,7 +40,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Loaded};
-use crate::options::Options;
+use crate::options::{Command, Options};
 use crate::output::Output;
 
 fn main() -> ExitCode {
@@ -53,6 +54,10 @@ fn main() -> ExitCode {
 }
 
 fn start(options: &Options) -> Result<(), Box<dyn Error>> {
+    if let Some(Command::Verify(verify)) = &options.command {
+        output::write(&verify::run(verify)?);
+        return Ok(());
+    }
     let Loaded { config, unknown_variables } = config::load(options, &environment())?;
     if options.print_config {
         output::write(&config.render()?);

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use libp2p::Multiaddr;
 
 use crate::config::{Listen, UI_DEFAULT};
+use crate::verify::Verify;
 
 /// Lets browsers and servers of a neural mesh find and reach each other.
 ///
@@ -15,8 +16,11 @@ use crate::config::{Listen, UI_DEFAULT};
 /// Every setting has a default, a line in the configuration file, an environment variable NEURAL_MESH_… and, for the
 /// common ones, a flag; the later of these wins. --print-config shows them all.
 #[derive(Debug, Default, Parser)]
-#[command(name = "mesh-relay", version)]
+#[command(name = "mesh-relay", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Configuration file (TOML). Also NEURAL_MESH_CONFIG.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -84,4 +88,10 @@ pub(crate) struct Options {
     /// Print one JSON object a line on stdout instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What it does instead of being a relay.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Verify(Verify),
 }

@@ -471,3 +471,22 @@ fn find_maps(bytes: &[u8], at: usize, maps: &mut Vec<(usize, usize)>) -> usize {
     }
     end
 }
+
+#[test]
+fn a_record_has_so_many_epochs() {
+    use crate::charter::{EpochRecord, VERSION};
+    let charter =
+        Charter { v: VERSION, name: "lab".into(), founders: vec![], threshold: 0, voters: vec![], open: true };
+    let mesh = charter.mesh().unwrap();
+    let epoch = EpochRecord { v: VERSION, mesh, epoch: 1, previous: Digest(mesh.0), voters: vec![] };
+    let epoch = SignedEpoch { record: epoch, signatures: vec![] };
+    let record = |epochs: Vec<SignedEpoch>| Record {
+        charter: charter.clone(),
+        epochs,
+        certificate: certificate(0..4),
+        proposal: Some(proposal()),
+    };
+    assert_bound("epochs", MAX_RECORD_EPOCHS, |len| record(vec![epoch.clone(); len]));
+    let wrong = Record { proposal: Some(Proposal { window: 1, ..proposal() }), ..record(vec![]) };
+    assert!(read_back(&wrong).is_err(), "its parts are checked too");
+}

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use mesh_proto::charter::{self, Charter, EpochRecord, SignedEpoch, Voter};
 use mesh_proto::decision::{
-    Ballot, Certificate, Choice, Claim, Evidence, Message, Outcome, Polka, PolkaVote, Proposal, Propose, Release,
-    SignedVote, Slot, Status, Step, Subject, Value, Vote, VoterIndex, VoterSet,
+    Ballot, Certificate, Choice, Claim, Evidence, Message, Outcome, Polka, PolkaVote, Proposal, Propose, Record,
+    Release, SignedVote, Slot, Status, Step, Subject, Value, Vote, VoterIndex, VoterSet,
 };
 use mesh_proto::{Digest, Keypair, NodeId};
 
@@ -137,6 +137,11 @@ pub(crate) fn certificate() -> Certificate {
         voters: votes.iter().map(|signed| signed.vote.voter).collect(),
         signatures: votes.iter().flat_map(|signed| signed.signature.into_array()).collect::<Vec<_>>().into(),
     }
+}
+
+pub(crate) fn record() -> Record {
+    let (certificate, proposal) = (certificate(), Some(proposal()));
+    Record { charter: charter(), epochs: vec![epoch()], certificate, proposal }
 }
 
 pub(crate) fn evidence() -> Evidence {

@@ -10,7 +10,7 @@ use std::path::Path;
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::decision::{Message, SignedVote};
 use mesh_proto::limits::{
-    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME,
+    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME, MAX_RECORD,
     MAX_TRANSFER_FRAME,
 };
 use mesh_proto::{
@@ -188,6 +188,7 @@ fn decisions() {
             "slots": slots,
             "outcomes": outcomes,
             "proposal": of_proposal,
+            "record": vector("record", &decisions::record(), MAX_RECORD),
             "messages": messages,
             "signatures": founders.chain(signatures).collect::<Vec<_>>(),
         }),

@@ -192,6 +192,7 @@ fn typed(example: &Value, text: &str) -> Result<Value, String> {
 
 fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigError> {
     let Options {
+        command: _,
         config: _,
         mesh,
         listen,

@@ -7,6 +7,7 @@ mod mesh;
 mod stun;
 mod tls;
 mod ui;
+mod verify;
 
 use std::fs;
 use std::net::TcpListener;
