@@ -98,10 +98,8 @@ fn text(told: &Value, pinned: bool) -> String {
         line("Proposal", format!("{} ({})", word(&proposal["title"]), word(&proposal["kind"])));
     }
     let slot = &told["slot"];
-    match &slot["resource"] {
-        Value::Null => line("Author", format!("{}, number {}", word(&slot["author"]), slot["seq"])),
-        name => line("Resource", format!("{}, number {}", word(name), slot["seq"])),
-    }
+    let (name, whose) = if slot["resource"].is_null() { ("Author", "author") } else { ("Resource", "resource") };
+    line(name, format!("{}, number {}", word(&slot[whose]), slot["seq"]));
     if let Value::String(holder) = &told["outcome"]["holder"] {
         line("Holder", format!("{holder}, for {} ms", told["outcome"]["lengthMs"]));
     }

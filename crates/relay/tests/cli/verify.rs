@@ -83,7 +83,8 @@ fn a_decision_is_told_with_its_signers_and_its_mesh() {
 #[test]
 fn what_does_not_hold_is_said_in_one_sentence() {
     let scratch = Scratch::new("verify-not");
-    let cases: [(fn(&mut Record), &str); 6] = [
+    type Change = fn(&mut Record);
+    let cases: [(Change, &str); 6] = [
         (|of| of.certificate.round = 1, "forged signature of voter 0"),
         (|of| of.certificate.outcome = Outcome::Rejected, "forged signature of voter 0"),
         (|of| of.certificate.signatures[70] ^= 1, "forged signature of voter 1"),
