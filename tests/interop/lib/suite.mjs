@@ -17,6 +17,7 @@ const GIVEN_UP = /reset|the stream's channel is closed/
 // Runs everything as subtests of `t`, over direct connections that `dialer` makes to `listener`. `patient`: also waits for
 // those who notice late that a connection was closed.
 export async function interoperate(t, dialer, listener, { patient = false } = {}) {
+  // What a lost stream makes fail is done once more.
   const again = { left: mayFail(dialer, listener) }
   const run = (what, one, other, body) => t.test(`${one.kind} ${what}`, t => tried(t, again, () => body(t, one, other, patient)))
   await run('connects', dialer, listener, connects)
@@ -89,8 +90,9 @@ async function echoes(t, one, other, count, atOnce, size) {
   assert.equal(good, count - errors.length)
 }
 
-// Of some thousand streams that are opened to or by a node-datachannel, one gets no answer, between two of js-libp2p too.
-const mayFail = (one, other) => (one.place === 'node' || other.place === 'node' ? 2 : 0)
+// Of some thousand streams that are opened to or by a node-datachannel, one gets no answer, between two of js-libp2p too; and
+// in Chromium, on a busy machine, one of six thousand between two of js-libp2p.
+const mayFail = (one, other) => (one.place === 'node' || other.place === 'node' ? 2 : 1)
 
 async function closes(t, one, other, patient) {
   const began = performance.now()
