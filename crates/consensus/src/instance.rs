@@ -354,7 +354,7 @@ impl<A: Agreement> Instance<A> {
             Message::Decision(certificate) => self.on_decision(certificate),
             Message::Claim(claim) => self.on_claim(claim, now),
             Message::Evidence(evidence) => {
-                let Evidence { a, b } = *Box::new(evidence);
+                let Evidence { a, b } = evidence;
                 self.on_vote(a, now)?;
                 self.on_vote(b, now)
             }

@@ -462,7 +462,7 @@ impl<A: Agreement> World<A> {
             Node::Traitor(traitor) => {
                 let (said, due) = traitor.act(self.now);
                 for (to, message) in said {
-                    self.ledger.heard(&message, self.now, &*self.verifier);
+                    self.ledger.heard(&message, &*self.verifier);
                     self.send(voter, to, message);
                 }
                 self.wake_at(voter, due);
@@ -521,8 +521,8 @@ impl<A: Agreement> World<A> {
             }
             Output::Say(message) => {
                 let message = *message;
-                self.ledger.said(voter, &message, self.now);
-                self.ledger.heard(&message, self.now, &*self.verifier);
+                self.ledger.said(voter, &message);
+                self.ledger.heard(&message, &*self.verifier);
                 for to in 0..self.keys.len() {
                     let to = to as VoterIndex;
                     if to != voter {
@@ -548,7 +548,7 @@ impl<A: Agreement> World<A> {
             }
             Output::Guilty(evidence) => self.ledger.accused(&evidence, &*self.verifier),
             Output::Decided(certificate) => {
-                self.ledger.decided(&certificate, self.now, &*self.verifier);
+                self.ledger.decided(&certificate, &*self.verifier);
                 if let Some((until, parts)) = &self.setup.network.split
                     && self.now < *until
                 {

@@ -13,15 +13,19 @@ use super::{AHEAD, BEHIND, Instance, Mono, Output};
 use crate::agreement::{Agreement, Input, Output as Task, Phase, Timeout};
 use crate::electorate::{Threshold, rank};
 
+/// Who leads a round, if these lead one after the other.
+pub(super) fn leader_of(leaders: &[VoterIndex], round: u32) -> VoterIndex {
+    let place = usize::try_from(round).ok().and_then(|round| round.checked_rem(leaders.len())).unwrap_or(0);
+    leaders.get(place).copied().unwrap_or(0)
+}
+
 impl<A: Agreement> Instance<A> {
     pub(super) fn threshold(&self) -> Threshold {
         self.electorate.threshold()
     }
 
     pub(super) fn leader(&self, round: u32) -> VoterIndex {
-        let voters = u32::try_from(self.leaders.len()).unwrap_or(u32::MAX);
-        let place = round.checked_rem(voters).and_then(|place| usize::try_from(place).ok()).unwrap_or(0);
-        self.leaders.get(place).copied().unwrap_or(0)
+        leader_of(&self.leaders, round)
     }
 
     pub(super) fn is_near(&self, round: u32) -> bool {

@@ -9,6 +9,7 @@ use mesh_proto::{DecodeError, Digest, EncodeError};
 use serde::{Deserialize, Serialize};
 
 use super::book::Proposed;
+use super::decide::leader_of;
 use super::{Config, Instance, Me, Mono, Output};
 use crate::agreement::{Agreement, Input, Phase, State};
 use crate::electorate::Electorate;
@@ -117,15 +118,10 @@ impl<A: Agreement> Instance<A> {
         instance.outputs.extend(decided.clone().map(|certificate| Output::Decided(Box::new(certificate))));
         instance.decided = decided;
         let open = instance.decided.is_none();
-        let leaders = instance.leaders.clone();
-        let leader = |round: u32| {
-            let place = usize::try_from(round).ok().and_then(|round| round.checked_rem(leaders.len())).unwrap_or(0);
-            leaders.get(place).copied().unwrap_or(0)
-        };
         if let Some((_, core)) = &mut instance.me
             && open
         {
-            core.restore(state, leader);
+            core.restore(state, |round| leader_of(&instance.leaders, round));
         }
         for signed in &votes {
             instance.outputs.push_back(Output::say(Message::Vote(signed.clone())));

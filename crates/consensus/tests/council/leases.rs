@@ -63,6 +63,21 @@ fn a_holder_can_claim_again_and_nobody_else() {
 }
 
 #[test]
+fn so_many_resources_are_known_and_others_wait_for_an_epoch() {
+    let config = Config { max_resources: 1, ..Config::default() };
+    let mut net = Net::new(4, 4, config, 1);
+    net.act(0, |council, now| council.claim("one", 1_000, now)).unwrap();
+    net.pass(2_500);
+    assert_eq!(net.decided[1].len(), 1);
+    net.act(0, |council, now| council.claim("two", 1_000, now)).unwrap();
+    net.pass(100);
+    assert!((1..4).all(|place| net.councils[place].open().count() == 0), "nobody opens it");
+    net.act(1, |council, now| council.claim("one", 60_000, now)).unwrap();
+    net.pass(2_500);
+    assert_eq!(net.councils[2].lease("one", net.now).unwrap().holder, net.keys[1].node(), "the known one goes on");
+}
+
+#[test]
 fn who_has_missed_how_the_last_slot_ended_asks() {
     let mut net = Net::new(4, 4, Config::default(), 1);
     net.act(0, |council, now| council.claim("gpu", 2_000, now)).unwrap();

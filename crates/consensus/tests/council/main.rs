@@ -187,6 +187,25 @@ fn a_vote_for_an_unknown_slot_makes_us_ask_but_not_all_the_time() {
 }
 
 #[test]
+fn so_many_unknown_slots_are_asked_for_at_once() {
+    let mut net = Net::new(4, 4, Config::default(), 1);
+    net.now = 10_000;
+    let ask = |net: &mut Net, n: u16| {
+        let mut slot = SlotId([0; 32]);
+        slot.0[..2].copy_from_slice(&n.to_be_bytes());
+        let vote = Vote { slot, round: 1, step: Step::Precommit, value: None, voter: 0, ballot: None };
+        let from = net.keys[0].node();
+        let vote = Message::Vote(vote.sign(&net.keys[0]).unwrap());
+        net.councils[1].handle(from, vote, net.now).unwrap();
+        std::iter::from_fn(|| net.councils[1].poll_output()).count()
+    };
+    assert!((0..256).all(|n| ask(&mut net, n) == 1));
+    assert_eq!(ask(&mut net, 256), 0, "it has to wait");
+    net.now += 501;
+    assert_eq!(ask(&mut net, 256), 1, "until others were asked for long enough ago");
+}
+
+#[test]
 fn no_slot_is_opened_twice() {
     let config = Config { max_ended: 3, ..Config::default() };
     let mut net = Net::new(4, 4, config, 1);

@@ -102,7 +102,7 @@ impl Ledger {
     }
 
     /// An honest voter has said this by itself.
-    pub fn said(&mut self, voter: VoterIndex, message: &Message, _now: u64) {
+    pub fn said(&mut self, voter: VoterIndex, message: &Message) {
         match message {
             Message::Vote(signed) => self.voted(voter, signed),
             Message::Propose(signed) if signed.propose.voter == voter => {
@@ -161,7 +161,7 @@ impl Ledger {
     }
 
     /// Somebody has sent this, traitor or not.
-    pub fn heard(&mut self, message: &Message, now: u64, verifier: &dyn Verifier) {
+    pub fn heard(&mut self, message: &Message, verifier: &dyn Verifier) {
         match message {
             Message::Vote(signed) => self.sign(signed, verifier),
             Message::Polka(polka) => polka.votes().for_each(|signed| self.sign(&signed, verifier)),
@@ -175,7 +175,7 @@ impl Ledger {
                 self.sign(b, verifier);
             }
             // A traitor may put one together that nobody else has seen.
-            Message::Decision(certificate) if self.holds(certificate, verifier) => self.ended(certificate, now),
+            Message::Decision(certificate) if self.holds(certificate, verifier) => self.ended(certificate),
             Message::Decision(_) | Message::Claim(_) | Message::Release(_) | Message::Status(_) => {}
         }
     }
@@ -202,14 +202,14 @@ impl Ledger {
     }
 
     /// An honest voter has ended with this.
-    pub fn decided(&mut self, certificate: &Certificate, now: u64, verifier: &dyn Verifier) {
+    pub fn decided(&mut self, certificate: &Certificate, verifier: &dyn Verifier) {
         if !self.holds(certificate, verifier) {
             self.broken.insert(Broken::BadCertificate);
         }
-        self.ended(certificate, now);
+        self.ended(certificate);
     }
 
-    fn ended(&mut self, certificate: &Certificate, _now: u64) {
+    fn ended(&mut self, certificate: &Certificate) {
         let outcome = certificate.outcome;
         match self.outcome {
             Some(other) if other != outcome => {
