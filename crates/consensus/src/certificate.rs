@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use mesh_proto::charter::{Charter, EpochRecord, SignedEpoch};
-use mesh_proto::codec::Bounded as _;
+use mesh_proto::charter::{self, Charter, EpochRecord, SignedEpoch, Voter};
+use mesh_proto::codec::{self, Bounded as _};
 use mesh_proto::decision::{Certificate, Outcome, Polka, Record, SignedVote, Step, VoterSet};
 use mesh_proto::envelope::Verifier;
+use mesh_proto::limits::MAX_RECORD_EPOCHS;
 use mesh_proto::protocol::EPOCH_DOMAIN;
 use mesh_proto::{DecodeError, Digest, EncodeError, MeshId, NodeId, SlotId};
 
@@ -66,8 +67,8 @@ pub enum VerifyError {
 #[derive(Clone, Debug)]
 pub struct Chain {
     mesh: MeshId,
-    founders: Vec<NodeId>,
-    threshold: usize,
+    charter: Charter,
+    epochs: Vec<SignedEpoch>,
     electorates: Vec<Arc<Electorate>>,
     last: Digest,
 }
@@ -82,8 +83,8 @@ impl Chain {
         let mesh = charter.mesh()?;
         Ok(Self {
             mesh,
-            founders: charter.founders.clone(),
-            threshold: charter.threshold.into(),
+            charter: charter.clone(),
+            epochs: Vec::new(),
             electorates: vec![Arc::new(Electorate::new(charter.voters.clone()))],
             last: Digest(mesh.0),
         })
@@ -95,6 +96,7 @@ impl Chain {
     /// When it is not that, or not enough founders have signed it. The chain is as it was then.
     pub fn extend(&mut self, signed: &SignedEpoch, verifier: &dyn Verifier) -> Result<(), VerifyError> {
         signed.check()?;
+        codec::bound("epochs", self.epochs.len().saturating_add(1), MAX_RECORD_EPOCHS)?;
         let SignedEpoch { record, signatures } = signed;
         let EpochRecord { v: _, mesh, epoch, previous, voters } = record;
         if *mesh != self.mesh {
@@ -108,14 +110,38 @@ impl Chain {
             let of = signatures.iter().find(|signature| signature.founder == **founder);
             of.is_some_and(|of| verifier.verifies(founder, EPOCH_DOMAIN, &digest.0, &of.signature))
         };
-        let signed = self.founders.iter().filter(holds).count();
+        let holding = self.charter.founders.iter().filter(holds).count();
         // A charter without founders has no second electorate.
-        if signed < self.threshold.max(1) {
-            return Err(VerifyError::Founders { epoch: *epoch, signed, needed: self.threshold.max(1) });
+        let needed = usize::from(self.charter.threshold).max(1);
+        if holding < needed {
+            return Err(VerifyError::Founders { epoch: *epoch, signed: holding, needed });
         }
         self.electorates.push(Arc::new(Electorate::new(voters.clone())));
+        self.epochs.push(signed.clone());
         self.last = digest;
         Ok(())
+    }
+
+    /// The record of the next epoch, for founders to sign: who votes in it, in any order.
+    pub fn next(&self, mut voters: Vec<Voter>) -> EpochRecord {
+        voters.sort_unstable();
+        EpochRecord {
+            v: charter::VERSION,
+            mesh: self.mesh,
+            epoch: self.last_epoch().saturating_add(1),
+            previous: self.last,
+            voters,
+        }
+    }
+
+    /// What it begins with.
+    pub fn charter(&self) -> &Charter {
+        &self.charter
+    }
+
+    /// The records that were added, from epoch 1 on.
+    pub fn epochs(&self) -> &[SignedEpoch] {
+        &self.epochs
     }
 
     /// The id of the mesh.

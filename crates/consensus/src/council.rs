@@ -12,15 +12,18 @@
 mod opening;
 mod outputs;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use mesh_proto::charter::SignedEpoch;
+use mesh_proto::charter::{SignedEpoch, Voter};
+use mesh_proto::codec::{self, Bounded};
 use mesh_proto::decision::{
     Ballot, Certificate, Claim, Evidence, Message, Proposal, Release, Slot, Subject, Value, VoterIndex,
+    VoterSet,
 };
 use mesh_proto::envelope::Verifier;
-use mesh_proto::{EncodeError, Keypair, NodeId, SlotId};
+use mesh_proto::limits::MAX_VOTERS;
+use mesh_proto::{DecodeError, EncodeError, Keypair, NodeId, SlotId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng as _;
 use serde::{Deserialize, Serialize};
@@ -74,8 +77,12 @@ pub enum Output {
     Say(Box<Message>),
     /// Tell one node.
     Tell(NodeId, Box<Message>),
+    /// Keep this, the next electorate, before anything that its voters say.
+    Epoch(Box<SignedEpoch>),
     /// A proposal is open: [`Council::vote`] is expected, if we are a voter.
     Proposed(SlotId, Box<Proposal>),
+    /// A voter has said what it thinks of a proposal.
+    Voted(SlotId, NodeId, Ballot),
     /// A voter has voted twice, which its own signatures prove.
     Guilty(NodeId, Box<Evidence>),
     /// A slot has ended.
@@ -104,6 +111,12 @@ impl Floors {
         }
         let floor = self.seqs.entry(author).or_default();
         *floor = (*floor).max(seq);
+    }
+}
+
+impl Bounded for Floors {
+    fn check(&self) -> Result<(), DecodeError> {
+        codec::bound("floors", self.seqs.len(), MAX_VOTERS)
     }
 }
 
@@ -142,6 +155,9 @@ pub enum Error {
     /// Nothing of that id is open.
     #[error("no such proposal is open")]
     Unknown,
+    /// Only who alone may say who votes can.
+    #[error("this node is not a founder whose word alone is enough: the charter asks for {0} of them")]
+    NotAFounder(u8),
     /// The vote does not count.
     #[error(transparent)]
     Judge(#[from] JudgeError),
@@ -183,6 +199,12 @@ pub struct Council<A = Malachite> {
     /// When we claimed something, by slot.
     claimed: BTreeMap<SlotId, Mono>,
     asked: BTreeMap<SlotId, Mono>,
+    /// When somebody was asked for later electorates.
+    asked_epochs: Option<Mono>,
+    /// Nodes that can be told something without a detour.
+    near: BTreeSet<NodeId>,
+    /// Voters of open slots whose ballots were told of.
+    told: BTreeMap<SlotId, VoterSet>,
     /// Whether what is found out now was said by somebody else.
     repeats: bool,
     outputs: VecDeque<Output>,
@@ -225,6 +247,9 @@ impl<A: Agreement> Council<A> {
             resources: BTreeMap::new(),
             claimed: BTreeMap::new(),
             asked: BTreeMap::new(),
+            asked_epochs: None,
+            near: BTreeSet::new(),
+            told: BTreeMap::new(),
             repeats: false,
             outputs: VecDeque::new(),
         };
@@ -257,7 +282,46 @@ impl<A: Agreement> Council<A> {
     /// [`VerifyError`]
     pub fn extend(&mut self, epoch: &SignedEpoch) -> Result<(), VerifyError> {
         // Nothing of an older one is opened any more, and its tokens are less than those to come.
-        self.chain.extend(epoch, &*self.verifier)
+        self.chain.extend(epoch, &*self.verifier)?;
+        self.outputs.push_back(Output::Epoch(Box::new(epoch.clone())));
+        Ok(())
+    }
+
+    /// Begins the next epoch with these voters, as its only founder that has to sign; tells everybody.
+    ///
+    /// # Errors
+    /// [`Error::NotAFounder`]; [`Error::Verify`] when it is no electorate.
+    pub fn elect(&mut self, voters: Vec<Voter>) -> Result<(), Error> {
+        let charter = self.chain.charter();
+        if charter.threshold != 1 || !charter.founders.contains(&self.identity.node()) {
+            return Err(Error::NotAFounder(charter.threshold));
+        }
+        let record = self.chain.next(voters);
+        let signatures = vec![record.sign(&self.identity)?];
+        let epoch = SignedEpoch { record, signatures };
+        self.extend(&epoch)?;
+        self.outputs.push_back(Output::Say(Box::new(Message::Epochs(vec![epoch]))));
+        Ok(())
+    }
+
+    /// A node can be told something without a detour from now on: it is asked before others.
+    pub fn linked(&mut self, node: NodeId) {
+        self.near.insert(node);
+    }
+
+    /// It cannot any more.
+    pub fn unlinked(&mut self, node: &NodeId) {
+        self.near.remove(node);
+    }
+
+    /// Asks a node for electorates that we may not know.
+    pub fn catch_up_epochs(&mut self, node: NodeId, now: Mono) {
+        let again = now.saturating_sub(self.config.ask_again_ms);
+        if self.asked_epochs.is_none_or(|asked| asked <= again) {
+            self.asked_epochs = Some(now);
+            let after = Message::EpochsAfter(self.chain.last_epoch());
+            self.outputs.push_back(Output::Tell(node, Box::new(after)));
+        }
     }
 
     /// The electorates that are known.
@@ -374,6 +438,16 @@ impl<A: Agreement> Council<A> {
     /// # Errors
     /// [`Refused`]: what it says is not let in.
     pub fn handle(&mut self, from: NodeId, message: Message, now: Mono) -> Result<(), Refused> {
+        let result = self.take(from, message, now);
+        if let Err(Refused::Invalid(VerifyError::UnknownEpoch { epoch, last })) = &result
+            && epoch > last
+        {
+            self.catch_up_epochs(from, now);
+        }
+        result
+    }
+
+    fn take(&mut self, from: NodeId, message: Message, now: Mono) -> Result<(), Refused> {
         match &message {
             Message::Propose(signed) => {
                 let slot = signed.propose.slot.clone();
@@ -419,6 +493,11 @@ impl<A: Agreement> Council<A> {
                 Ok(())
             }
             Message::Release(release) => self.on_release(release, now),
+            Message::Epochs(epochs) => self.on_epochs(from, epochs),
+            Message::EpochsAfter(epoch) => {
+                self.tell_epochs(from, *epoch);
+                Ok(())
+            }
         }
     }
 

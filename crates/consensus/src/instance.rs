@@ -358,8 +358,8 @@ impl<A: Agreement> Instance<A> {
                 self.on_vote(a, now)?;
                 self.on_vote(b, now)
             }
-            // The first is answered by `answer`; the second comes when the slot has ended.
-            Message::Status(_) | Message::Release(_) => Ok(()),
+            // The first is answered by `answer`; the second comes when the slot has ended; the others are about none.
+            Message::Status(_) | Message::Release(_) | Message::Epochs(_) | Message::EpochsAfter(_) => Ok(()),
         }
     }
 

@@ -175,6 +175,8 @@ pub struct Directory {
     node: NodeId,
     own: BTreeMap<AgentName, AgentRecord>,
     addresses: Vec<String>,
+    /// The key that would sign this node's votes.
+    voting: Option<NodeId>,
     /// Our current announcement, once signed.
     current: Option<Current>,
     quota: Limiter<()>,
@@ -202,6 +204,7 @@ impl Directory {
             node,
             own: BTreeMap::new(),
             addresses: Vec::new(),
+            voting: None,
             current: None,
             due: Some(now.mono),
             left: false,
@@ -259,6 +262,16 @@ impl Directory {
             self.addresses = addresses;
             self.changed(now);
         }
+    }
+
+    /// What key would sign this node's votes. To be called before the first announcement.
+    pub fn set_voting(&mut self, key: NodeId) {
+        self.voting = Some(key);
+    }
+
+    /// The key that would sign the votes of another node, if it has announced one.
+    pub fn voting_key(&self, node: &NodeId) -> Option<NodeId> {
+        self.nodes.get(node)?.announcement.voting
     }
 
     /// Withdraws everything and says goodbye. Nothing but a new agent makes this node announce itself again.
@@ -499,6 +512,7 @@ impl Directory {
             agents: self.own.values().cloned().collect(),
             leaving: false,
             relay: self.config.relay,
+            voting: self.voting,
         }
     }
 

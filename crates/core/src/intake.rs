@@ -39,6 +39,10 @@ pub struct Config {
     pub queries: Quota,
     /// Heartbeats of one author.
     pub heartbeats: Quota,
+    /// Proposals, claims and electorates of one author. Each opens a slot at all voters.
+    pub proposals: Quota,
+    /// Votes, polkas and certificates of one author: some six for each slot, and a hundred voters may have four open each.
+    pub votes: Quota,
     /// Authors not heard before that one neighbour may bring. Each is remembered for six minutes: at this rate one
     /// neighbour cannot fill what there is room for, and whoever is refused is found in a member list.
     pub newcomers: Quota,
@@ -60,6 +64,8 @@ impl Default for Config {
             announcements: per_second(20, 10_000),
             queries: per_second(20, 10_000),
             heartbeats: per_second(20, 20_000),
+            proposals: per_second(100, 5_000),
+            votes: per_second(2_400, 4_000),
             newcomers: per_second(1000, 30_000),
             joins: per_second(20, 20_000),
             max_senders: 16_384,
@@ -110,6 +116,8 @@ struct Authors {
     announcements: Limiter<NodeId>,
     queries: Limiter<NodeId>,
     heartbeats: Limiter<NodeId>,
+    proposals: Limiter<NodeId>,
+    votes: Limiter<NodeId>,
 }
 
 impl Authors {
@@ -119,6 +127,8 @@ impl Authors {
             Kind::AgentAnnounce => &mut self.announcements,
             Kind::AgentDiscovery => &mut self.queries,
             Kind::MeshHeartbeat => &mut self.heartbeats,
+            Kind::CoordinationProposal => &mut self.proposals,
+            Kind::ConsensusVote => &mut self.votes,
         }
     }
 }
@@ -133,6 +143,8 @@ impl Intake {
             announcements,
             queries,
             heartbeats,
+            proposals,
+            votes,
             newcomers,
             joins,
             max_senders,
@@ -152,6 +164,8 @@ impl Intake {
                 announcements: limiter(announcements),
                 queries: limiter(queries),
                 heartbeats: limiter(heartbeats),
+                proposals: limiter(proposals),
+                votes: limiter(votes),
             },
         }
     }
@@ -247,8 +261,9 @@ impl Intake {
     /// Entries that are remembered of others.
     pub fn retained(&self) -> usize {
         let Self { mesh: _, verifier: _, replay, peers, reserve, newcomers, joins, authors } = self;
-        let Authors { broadcasts, announcements, queries, heartbeats } = authors;
-        let limiters = [peers, reserve, newcomers, joins, broadcasts, announcements, queries, heartbeats];
+        let Authors { broadcasts, announcements, queries, heartbeats, proposals, votes } = authors;
+        let limiters =
+            [peers, reserve, newcomers, joins, broadcasts, announcements, queries, heartbeats, proposals, votes];
         replay.retained() + limiters.iter().map(|limiter| limiter.retained()).sum::<usize>()
     }
 
@@ -259,7 +274,7 @@ impl Intake {
         self.reserve.prune(now.mono);
         self.newcomers.prune(now.mono);
         self.joins.prune(now.mono);
-        for kind in [Kind::AgentAnnounce, Kind::AgentDiscovery, Kind::MeshHeartbeat, Kind::SwarmBroadcast] {
+        for kind in Kind::ALL {
             self.authors.of(kind).prune(now.mono);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`node::Node`] composes the components, one module each: [`membership`] and [`directory`] (who is here),
 //! [`messaging`], [`loopback`], [`broadcast`], [`unheard`] and [`weights`] (what they say), [`intake`], [`limits`] and
-//! [`replay`] (what is let in), [`health`], [`condition`] and [`metrics`] (how it goes); [`admission`] and
+//! [`replay`] (what is let in), [`proposals`] (what is decided together), [`health`], [`condition`] and [`metrics`] (how it goes); [`admission`] and
 //! [`inviter`] (who is let in) are not part of it yet. Each is told what happened, by `handle` or a
 //! method named after it, does what is due in `handle_timeout`, says when that is in `poll_timeout` and what it wants in
 //! `poll_output`; time and randomness are arguments. Whoever gives equal inputs at equal times gets equal outputs.
@@ -25,12 +25,14 @@ pub mod metrics;
 pub mod node;
 pub mod offence;
 pub mod paths;
+pub mod proposals;
 pub mod replay;
 pub mod sealer;
 pub mod time;
 pub mod unheard;
 pub mod weights;
 
+pub use mesh_consensus::lease;
 pub use node::Node;
 pub use offence::Offence;
 pub use time::{Mono, Now};

@@ -201,7 +201,21 @@ impl Messaging {
         timeout_ms: u64,
         now: Now,
     ) -> Result<SendId, Error> {
-        let bytes = body.len();
+        let deadline = now.mono + timeout_ms;
+        self.post(to, Letter { from, to: to_agent, body, decision: false, deadline }, now)
+    }
+
+    /// Sends an encoded [`mesh_proto::decision::Message`] to a node.
+    ///
+    /// # Errors
+    /// [`Error`], and then nothing was taken in.
+    pub fn tell(&mut self, to: NodeId, body: Bytes, timeout_ms: u64, now: Now) -> Result<SendId, Error> {
+        let deadline = now.mono + timeout_ms;
+        self.post(to, Letter { from: None, to: None, body, decision: true, deadline }, now)
+    }
+
+    fn post(&mut self, to: NodeId, letter: Letter, now: Now) -> Result<SendId, Error> {
+        let bytes = letter.body.len();
         if bytes > MAX_BODY {
             return Err(Error::TooLarge { len: bytes, max: MAX_BODY });
         }
@@ -212,11 +226,9 @@ impl Messaging {
 
         let id = SendId(self.last_send.0 + 1);
         self.last_send = id;
-        let deadline = now.mono + timeout_ms;
         self.sends.insert(id, to);
-        self.deadlines.insert((deadline, id));
+        self.deadlines.insert((letter.deadline, id));
         self.queued.add(bytes);
-        let letter = Letter { from, to: to_agent, body, deadline };
         self.peer(to, now.mono).outbox.push(id, letter);
         self.settle(to, now.mono);
         Ok(id)

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use mesh_consensus::certificate::VerifyError;
 use mesh_proto::agent::{AgentRecord, Criteria};
 use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Query};
 use mesh_proto::limits::{MAX_BODY, MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS};
@@ -33,6 +34,7 @@ use crate::messaging::{self, Messaging, SendId};
 use crate::metrics::Metrics;
 use crate::offence::Offence;
 use crate::paths::{self, Paths, Why};
+use crate::proposals::{self, Founding, Proposals};
 use crate::sealer::Sealer;
 use crate::time::{Mono, Now};
 use crate::unheard::Unheard;
@@ -59,6 +61,10 @@ pub struct Config {
     pub health: health::Config,
     /// Direct links.
     pub paths: paths::Config,
+    /// Deciding together.
+    pub proposals: proposals::Config,
+    /// What a chartered mesh begins with; nothing in an open one, where nobody votes.
+    pub charter: Option<Founding>,
 }
 
 impl Default for Config {
@@ -73,6 +79,8 @@ impl Default for Config {
             weights: weights::Config::default(),
             health: health::Config::default(),
             paths: paths::Config::default(),
+            proposals: proposals::Config::default(),
+            charter: None,
         }
     }
 }
@@ -95,6 +103,8 @@ pub struct Node {
     weights: Weights,
     health: Health,
     paths: Paths,
+    /// Where the mesh has a charter.
+    proposals: Option<Proposals>,
     metrics: Metrics,
     losses: Losses,
     /// Messages whose receiver is being looked for.
@@ -130,7 +140,7 @@ struct Waiting {
 
 impl Node {
     /// A member of `mesh` with the identity of `key`, which will stay in touch with `seeds`. `entropy` seeds its random
-    /// generator: equal entropy, inputs and times give equal outputs.
+    /// generator: equal entropy, inputs and times give equal outputs. If there is a charter, `mesh` is what it founds.
     pub fn new(
         config: Config,
         key: Keypair,
@@ -141,16 +151,28 @@ impl Node {
     ) -> Self {
         let node = key.node();
         let run = now.unix.saturating_mul(1000);
+        let mut rng = ChaCha8Rng::from_seed(entropy);
+        let mut directory = Directory::new(config.directory, node, now);
+        let proposals = config.charter.map(|founding| {
+            let mut entropy = [0; 32];
+            rng.fill_bytes(&mut entropy);
+            let verifier = config.intake.verifier.clone();
+            Proposals::new(config.proposals, founding, key.clone(), verifier, entropy, now)
+        });
+        if let Some(voting) = proposals.as_ref().and_then(Proposals::voting_key) {
+            directory.set_voting(voting);
+        }
         Self {
             mesh,
             inbox: config.inbox,
             run,
-            rng: ChaCha8Rng::from_seed(entropy),
+            rng,
+            proposals,
             sealer: Sealer::new(key, mesh, now),
             intake: Intake::new(&config.intake, mesh),
             membership: Membership::new(config.membership, node, seeds, now),
             doorstep: Doorstep::default(),
-            directory: Directory::new(config.directory, node, now),
+            directory,
             messaging: Messaging::new(config.messaging, mesh, run),
             broadcast: Broadcast::new(&config.broadcast),
             weights: Weights::new(config.weights),
@@ -415,9 +437,10 @@ impl Node {
 
     /// Entries that are remembered of others, in all components: what must not grow for ever.
     pub fn retained(&self) -> usize {
-        let Self { intake, directory, messaging, health, paths, searching, sending, cursors, .. } = self;
+        let Self { intake, directory, messaging, health, paths, proposals, searching, sending, cursors, .. } = self;
         let components = intake.retained() + directory.retained() + messaging.retained() + health.retained();
-        components + paths.retained() + searching.len() + sending.len() + cursors.len()
+        let proposals = proposals.as_ref().map_or(0, Proposals::retained);
+        components + proposals + paths.retained() + searching.len() + sending.len() + cursors.len()
     }
 
     /// Whether `node` is one of the seeds.
@@ -473,6 +496,11 @@ impl Node {
             Input::JoinFailed { from } => self.membership.join_failed(from, now),
             Input::Direct(input) => self.messaging.handle(input, now),
             Input::Transfer(input) => self.weights.handle(input, now),
+            Input::Kept { ticket, durable } => {
+                if let Some(proposals) = &mut self.proposals {
+                    proposals.kept(ticket, durable, now);
+                }
+            }
             Input::Offence { from, offence } => self.offence(from, offence),
         }
         self.turn(now);
@@ -488,6 +516,9 @@ impl Node {
         self.loopback.handle_timeout(now);
         self.weights.handle_timeout(now);
         self.health.handle_timeout(now);
+        if let Some(proposals) = &mut self.proposals {
+            proposals.handle_timeout(now);
+        }
         self.tend_paths(now);
         if self.next_prune <= now.mono {
             self.next_prune = now.mono + PRUNE_MS;
@@ -508,6 +539,7 @@ impl Node {
             (self.weights.poll_timeout(), "weights"),
             (self.health.poll_timeout(), "health"),
             (self.paths.poll_timeout(), "paths"),
+            (self.proposals.as_ref().and_then(Proposals::poll_timeout), "proposals"),
             (Some(self.next_prune), "prune"),
         ]
         .into_iter()
@@ -522,7 +554,9 @@ impl Node {
 }
 
 mod carry;
+mod deciding;
 mod io;
 mod members;
 
+pub use deciding::Electorate;
 pub use io::{CallId, Event, Incoming, Input, Output, Receipt, SendError, Target, Topology};

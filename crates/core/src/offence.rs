@@ -32,11 +32,13 @@ pub enum Offence {
     OutOfPlace,
     /// A chunk that is not what its manifest says.
     Corrupt,
+    /// A proposal, vote or certificate that breaks the rules of deciding.
+    FalseVote,
 }
 
 impl Offence {
     /// Every offence.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Forged,
@@ -49,6 +51,7 @@ impl Offence {
         Self::WindowExceeded,
         Self::OutOfPlace,
         Self::Corrupt,
+        Self::FalseVote,
     ];
 
     /// Its stable name.
@@ -66,6 +69,7 @@ impl Offence {
             Self::WindowExceeded => "window-exceeded",
             Self::OutOfPlace => "out-of-place",
             Self::Corrupt => "corrupt",
+            Self::FalseVote => "false-vote",
         }
     }
 }

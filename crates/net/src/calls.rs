@@ -7,11 +7,14 @@ use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, task::AtomicWaker};
 use mesh_core::directory::{self, PeerAgent, SearchOptions};
 use mesh_core::metrics::Metrics;
-use mesh_core::node::{Receipt, SendError, Target, Topology};
-use mesh_core::{broadcast, weights};
+use mesh_core::proposals::{Ended, Tally};
+use mesh_core::node::{Electorate, Receipt, SendError, Target, Topology};
+use mesh_core::lease::Lease;
+use mesh_core::{Node, Now, broadcast, proposals, weights};
 use mesh_proto::agent::{AgentRecord, Criteria};
+use mesh_proto::decision::{Ballot, Proposal, Record};
 use mesh_proto::transfer::WeightsInfo;
-use mesh_proto::{AgentName, MeshId, NodeId, TransferId};
+use mesh_proto::{AgentName, MeshId, NodeId, SlotId, TransferId};
 
 /// Calls that wait for the driver; a caller past it waits itself.
 pub(crate) const CALLS: usize = 64;
@@ -53,6 +56,15 @@ pub struct Shared {
     pub duration_ms: u64,
 }
 
+/// What comes of a slot that somebody waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// It has ended.
+    Decided(Box<Ended>),
+    /// Too few voters can be reached. It may end later.
+    NoQuorum(Tally),
+}
+
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 pub(crate) enum Call {
@@ -65,6 +77,10 @@ pub(crate) enum Call {
     Share(Sharing, Reply<Result<Shared, ShareFailed>>),
     Topology(Reply<(Topology, Vec<NodeId>)>),
     Metrics(Reply<Metrics>),
+    /// Whatever the core answers at once.
+    Node(Box<dyn FnOnce(&mut Node, Now) + Send>),
+    /// How a slot ends.
+    Await(SlotId, Reply<Ending>),
     Wake(Reply<()>),
     Close(Reply<()>),
 }
@@ -208,6 +224,90 @@ impl Handle {
     ) -> Result<Result<Shared, ShareFailed>, Closed> {
         let sharing = Sharing { target, info, bytes, timeout_ms };
         self.call(|reply| Call::Share(sharing, reply)).await
+    }
+
+    /// Begins to decide about a proposal. How that ends is an event.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`proposals::Error`].
+    pub async fn propose(&self, proposal: Proposal) -> Result<Result<SlotId, proposals::Error>, Closed> {
+        self.with(move |node, now| node.propose(proposal, now)).await
+    }
+
+    /// Waits for the end of a slot. One that ended long ago, or that nobody has heard of, is waited for in vain.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn ending(&self, slot: SlotId) -> Result<Ending, Closed> {
+        self.call(|reply| Call::Await(slot, reply)).await
+    }
+
+    /// Says what this node thinks of a proposal.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`proposals::Error`].
+    pub async fn vote(&self, slot: SlotId, ballot: Ballot) -> Result<Result<(), proposals::Error>, Closed> {
+        self.with(move |node, now| node.vote(&slot, ballot, now)).await
+    }
+
+    /// Claims a resource for `length` milliseconds. Whose it is then is an event.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`proposals::Error`].
+    pub async fn claim(&self, resource: String, length: u64) -> Result<Result<SlotId, proposals::Error>, Closed> {
+        self.with(move |node, now| node.claim(&resource, length, now)).await
+    }
+
+    /// Gives a resource back.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`proposals::Error`].
+    pub async fn release(&self, resource: String) -> Result<Result<(), proposals::Error>, Closed> {
+        self.with(move |node, now| node.release(&resource, now)).await
+    }
+
+    /// Who holds a resource, and when it is now by the same clock.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn lease(&self, resource: String) -> Result<Option<(Lease, Now)>, Closed> {
+        self.with(move |node, now| Some((node.lease(&resource, now)?, now))).await
+    }
+
+    /// Begins the next epoch with these voters, as the mesh's founder.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`proposals::Error`].
+    pub async fn elect(&self, nodes: Vec<NodeId>) -> Result<Result<u64, proposals::Error>, Closed> {
+        self.with(move |node, now| node.elect(nodes, now)).await
+    }
+
+    /// Who votes, if the mesh has a charter.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn electorate(&self) -> Result<Option<Electorate>, Closed> {
+        self.with(|node, _| node.electorate()).await
+    }
+
+    /// What proves how a slot has ended, as long as it is remembered.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn record(&self, slot: SlotId) -> Result<Option<Record>, Closed> {
+        self.with(move |node, _| node.record(&slot)).await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Node, Now) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
+        let with_reply = |reply: Reply<T>| -> Call {
+            Call::Node(Box::new(move |node, now| {
+                let _ = reply.send(verb(node, now));
+            }))
+        };
+        self.call(with_reply).await
     }
 
     /// What is known of the network around this node, and which nodes are its seeds.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use libp2p::Multiaddr;
 use libp2p::core::muxing::StreamMuxerBox;
-use mesh_proto::{MeshId, NameError};
+use mesh_proto::charter::Charter;
+use mesh_proto::{EncodeError, MeshId, NameError};
 
 use crate::identity::Identity;
+use crate::store::Store;
 use crate::transport::{Direct, Tls};
 
 /// What a node does for others.
@@ -27,6 +29,10 @@ pub struct Config {
     pub identity: Identity,
     /// Which mesh it is a member of.
     pub mesh: MeshId,
+    /// The charter that `mesh` is the id of, if it has one: only then anybody has a vote.
+    pub charter: Option<Charter>,
+    /// Where this node keeps its votes. Without it, it has none.
+    pub store: Option<Arc<dyn Store>>,
     /// Relays and bootstrap nodes to stay in touch with, each ending in `/p2p/<peer id>`.
     pub relays: Vec<Multiaddr>,
     /// Where to listen. wasm listens nowhere but through relays.
@@ -55,9 +61,24 @@ impl Config {
     /// # Errors
     /// [`NameError`] when `mesh` is not a name.
     pub fn new(identity: Identity, mesh: &str) -> Result<Self, NameError> {
-        Ok(Self {
+        Ok(Self::of(identity, MeshId::open(mesh)?))
+    }
+
+    /// A leaf of the mesh of `charter`, with defaults for everything else.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when it is longer than a charter may be.
+    pub fn chartered(identity: Identity, charter: Charter) -> Result<Self, EncodeError> {
+        let mesh = charter.mesh()?;
+        Ok(Self { charter: Some(charter), ..Self::of(identity, mesh) })
+    }
+
+    fn of(identity: Identity, mesh: MeshId) -> Self {
+        Self {
             identity,
-            mesh: MeshId::open(mesh)?,
+            mesh,
+            charter: None,
+            store: None,
             relays: Vec::new(),
             listen: Vec::new(),
             external: Vec::new(),
@@ -68,7 +89,7 @@ impl Config {
             role: Role::default(),
             agent_version: concat!("neural-mesh/", env!("CARGO_PKG_VERSION")).to_owned(),
             core: mesh_core::node::Config::default(),
-        })
+        }
     }
 }
 

@@ -23,16 +23,17 @@ use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
 use mesh_core::{Mono, Now};
 use mesh_proto::direct::Frame;
 use mesh_proto::protocol::Topic;
-use mesh_proto::{MeshId, NodeId, TransferId, join};
+use mesh_proto::{MeshId, NodeId, SlotId, TransferId, join};
 
 use crate::behaviour::{Behaviour, BehaviourEvent};
-use crate::calls::{Call, Handle, Reply, ShareFailed, Shared, Taken, TakenItem};
+use crate::calls::{Call, Ending, Handle, Reply, ShareFailed, Shared, Taken, TakenItem};
 use crate::config::{Config, Role};
 use crate::direct::{self, Report};
 use crate::events::{Event, EventSender, EventStream};
 use crate::host::{Host, HostAction};
 use crate::identity::{entropy, node_of, peer_of};
 use crate::slow::Slow;
+use crate::store::{self, FoundingError, Store};
 use crate::transfer::{self, Transfers};
 use crate::transport::{self, Built, TransportError};
 use crate::{events, gossip};
@@ -79,6 +80,9 @@ pub enum StartError {
     /// The transports could not be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// It cannot be a member of its chartered mesh.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -114,6 +118,9 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let entropy = entropy().map_err(StartError::Entropy)?;
     let key = config.identity.mesh().clone();
     let mut core = config.core;
+    if let Some(charter) = &config.charter {
+        core.charter = Some(store::found(charter, config.store.as_ref()).await?);
+    }
     core.directory.relay = config.role == Role::Hub;
     let node = Node::new(core, key, config.mesh, seeds.keys().copied(), entropy, now);
     let (calls, inbox) = mpsc::channel(crate::calls::CALLS);
@@ -138,6 +145,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         inbound: BTreeMap::new(),
         joining: BTreeMap::new(),
         directs: BTreeMap::new(),
+        store: config.store,
         transfers,
         transferred,
         reports,
@@ -192,6 +200,7 @@ struct Driver<H: Host> {
     joining: BTreeMap<NodeId, usize>,
     /// Our direct streams, by the node at their other end.
     directs: BTreeMap<NodeId, Direct>,
+    store: Option<Arc<dyn Store>>,
     transfers: Transfers,
     transferred: mpsc::Receiver<transfer::Report>,
     reports: mpsc::Sender<Report>,
@@ -220,12 +229,13 @@ struct Waiting {
     sends: BTreeMap<CallId, Reply<Result<Receipt, SendError>>>,
     searches: BTreeMap<SearchId, Reply<Result<Vec<PeerAgent>, directory::Error>>>,
     shares: BTreeMap<(NodeId, TransferId), Reply<Result<Shared, ShareFailed>>>,
+    slots: BTreeMap<SlotId, Vec<Reply<Ending>>>,
     next_sweep: Mono,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.searches.is_empty() && self.shares.is_empty()
+        self.sends.is_empty() && self.searches.is_empty() && self.shares.is_empty() && self.slots.is_empty()
     }
 }
 

@@ -93,7 +93,7 @@ pub trait Bounded: Serialize {
 }
 
 /// `Ok` while `len` is at most `max`.
-pub(crate) fn bound(what: &'static str, len: usize, max: usize) -> Result<(), DecodeError> {
+pub fn bound(what: &'static str, len: usize, max: usize) -> Result<(), DecodeError> {
     if len > max {
         return Err(DecodeError::OutOfBounds { what, max });
     }

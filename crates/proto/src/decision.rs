@@ -11,11 +11,11 @@ use serde_bytes::{ByteArray, ByteBuf};
 
 use crate::charter::{Charter, SignedEpoch, hash};
 use crate::codec::{self, Bounded, DecodeError, EncodeError};
-use crate::envelope::{Verifier, payload};
+use crate::envelope::{Kind, Verifier, payload};
 use crate::id::{Digest, Keypair, MeshId, NodeId, SlotId};
 use crate::limits::{
     MAX_DECISION, MAX_LABEL, MAX_LEASE_MS, MAX_PROPOSAL_BODY, MAX_REASON, MAX_RECORD_EPOCHS, MAX_ROUND, MAX_TITLE,
-    MAX_VOTERS, MAX_WINDOW_MS, MIN_WINDOW_MS,
+    MAX_TOLD_EPOCHS, MAX_VOTERS, MAX_WINDOW_MS, MIN_WINDOW_MS,
 };
 use crate::protocol::{
     CLAIM_DOMAIN, OUTCOME_DOMAIN, PROPOSAL_DOMAIN, PROPOSE_DOMAIN, RELEASE_DOMAIN, SLOT_DOMAIN, VOTE_DOMAIN,
@@ -697,6 +697,23 @@ pub enum Message {
     Evidence(Evidence),
     /// What its sender has.
     Status(Status),
+    /// Electorates after the one that was asked for, in order.
+    Epochs(Vec<SignedEpoch>),
+    /// Asks for the electorates after this epoch.
+    EpochsAfter(u64),
+}
+
+impl Message {
+    /// What an envelope that carries it is called. What is only told to one has no name.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Propose(_) | Self::Claim(_) | Self::Epochs(_) => Some(Kind::CoordinationProposal),
+            Self::Vote(_) | Self::Polka(_) | Self::Decision(_) | Self::Release(_) | Self::Evidence(_) => {
+                Some(Kind::ConsensusVote)
+            }
+            Self::Status(_) | Self::EpochsAfter(_) => None,
+        }
+    }
 }
 
 impl Bounded for Message {
@@ -707,9 +724,13 @@ impl Bounded for Message {
             Self::Polka(polka) => polka.check(),
             Self::Decision(certificate) => certificate.check(),
             Self::Claim(claim) => claim.check(),
-            Self::Release(_) => Ok(()),
+            Self::Release(_) | Self::EpochsAfter(_) => Ok(()),
             Self::Evidence(evidence) => evidence.check(),
             Self::Status(status) => status.check(),
+            Self::Epochs(epochs) => {
+                codec::bound("epochs", epochs.len(), MAX_TOLD_EPOCHS)?;
+                epochs.iter().try_for_each(Bounded::check)
+            }
         }
     }
 }

@@ -56,6 +56,9 @@ pub struct Message {
     /// The application's bytes, at most 60 KiB.
     #[serde(with = "payload")]
     pub body: Bytes,
+    /// Whether the body is a [`crate::decision::Message`], which the receiving node takes itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub decision: bool,
 }
 
 /// Why a message cannot be delivered.
@@ -85,7 +88,7 @@ mod tests {
 
     fn message(body: usize) -> Frame {
         let name = |text: &str| Some(text.parse().unwrap());
-        Frame::Message(Message { number: 1, from: name("a"), to: name("b"), body: vec![0; body].into() })
+        Frame::Message(Message { number: 1, from: name("a"), to: name("b"), body: vec![0; body].into(), decision: false })
     }
 
     #[test]

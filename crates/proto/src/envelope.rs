@@ -20,7 +20,7 @@ use crate::protocol::{ENVELOPE_DOMAIN, Topic};
 /// The version of the format that this crate speaks.
 pub const VERSION: u8 = 1;
 
-/// What an envelope carries. The first three keep the roadmap's names.
+/// What an envelope carries. All but the fourth keep the roadmap's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -32,13 +32,31 @@ pub enum Kind {
     MeshHeartbeat,
     /// [`crate::gossip::Batch`]
     SwarmBroadcast,
+    /// [`crate::decision::Message`] that asks voters for something.
+    CoordinationProposal,
+    /// [`crate::decision::Message`] of voters, and what came out.
+    ConsensusVote,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::AgentAnnounce,
+        Self::AgentDiscovery,
+        Self::MeshHeartbeat,
+        Self::SwarmBroadcast,
+        Self::CoordinationProposal,
+        Self::ConsensusVote,
+    ];
+
     /// The topic that this kind belongs to; on any other it is an offence.
     pub fn topic(self) -> Topic {
         match self {
-            Self::AgentAnnounce | Self::AgentDiscovery | Self::MeshHeartbeat => Topic::Agents,
+            Self::AgentAnnounce
+            | Self::AgentDiscovery
+            | Self::MeshHeartbeat
+            | Self::CoordinationProposal
+            | Self::ConsensusVote => Topic::Agents,
             Self::SwarmBroadcast => Topic::Swarm,
         }
     }

@@ -25,6 +25,9 @@ pub struct Announcement {
     /// Whether it is a relay: it carries connections of members that cannot be dialled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub relay: bool,
+    /// The key that would sign its votes, if it can keep them: founders take it from here when they make it a voter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voting: Option<NodeId>,
 }
 
 impl Bounded for Announcement {

@@ -80,6 +80,8 @@ pub const MAX_PROPOSAL_BODY: usize = 32 * 1024;
 /// to reject, with the votes of 100 witnesses: 44 KB, and 48 KB if approvals are among them, as no honest leader has it. A
 /// polka of 100 voters takes 35 KB, for what is the same in all is said once; the largest proposal 34 KB.
 pub const MAX_DECISION: usize = 60 * 1024;
+/// Most epoch records in one message: at most 11 KB each with a hundred voters and sixteen founders.
+pub const MAX_TOLD_EPOCHS: usize = 3;
 /// Highest round of a slot. At a second a round that is more than two years.
 pub const MAX_ROUND: u32 = 0x03ff_ffff;
 /// Shortest time that voters have, milliseconds.

@@ -53,7 +53,7 @@ pub const ADMISSION_DOMAIN: &[u8] = b"neural-mesh admission v1\0";
 /// The two gossip topics of a mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
-    /// Announcements, queries and heartbeats: small, and what everything else stands on.
+    /// Announcements, queries, heartbeats and decisions: what must not wait behind what agents tell each other.
     Agents,
     /// What agents broadcast to the swarm.
     Swarm,

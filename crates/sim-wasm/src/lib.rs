@@ -8,6 +8,9 @@
 #[path = "../../wasm/src/convert.rs"]
 #[expect(dead_code, reason = "weights are not simulated")]
 mod convert;
+#[path = "../../wasm/src/decisions.rs"]
+#[allow(unreachable_pub, reason = "nobody votes in a simulation yet")]
+mod decisions;
 #[path = "../../wasm/src/error.rs"]
 mod error;
 mod peer;

@@ -147,7 +147,7 @@ fn otherwise(message: &Message, key: &Keypair) -> Option<Message> {
         Kind::AgentAnnounce => {
             altered(&envelope.payload, |announcement: &mut Announcement| announcement.agents.clear())
         }
-        Kind::AgentDiscovery | Kind::MeshHeartbeat => None,
+        Kind::AgentDiscovery | Kind::MeshHeartbeat | Kind::CoordinationProposal | Kind::ConsensusVote => None,
     }?;
     let wire = envelope.sign(key).ok()?.wire().clone();
     Some(Message::new(message.topic(), wire))

@@ -283,6 +283,8 @@ impl World {
                 }
             }
             Output::Transfer(command) => self.transfer(id, command),
+            // The disks of simulated hosts are perfect.
+            Output::Keep { ticket, changes: _ } => self.input(id, Input::Kept { ticket, durable: true }),
             Output::Event(event) => self.told(id, event),
         }
     }

@@ -205,7 +205,8 @@ impl Ledger {
             | Event::Split { .. }
             | Event::Whole
             | Event::Directory(_)
-            | Event::Weights(_) => {}
+            | Event::Weights(_)
+            | Event::Decision(_) => {}
         }
     }
 

@@ -103,7 +103,7 @@ pub(crate) fn weights(info: WeightsInfo) -> Result<transfer::WeightsInfo, MeshFa
             WeightsCodec::Gzip => Codec::Gzip,
         },
         raw_size,
-        checksum: Checksum(hex(&checksum).ok_or_else(|| MeshFault::invalid("a checksum is 64 hex digits"))?),
+        checksum: Checksum(bytes32(&checksum).ok_or_else(|| MeshFault::invalid("a checksum is 64 hex digits"))?),
         metadata,
     })
 }
@@ -124,7 +124,8 @@ pub(crate) fn weights_info(info: &transfer::WeightsInfo) -> WeightsInfo {
     }
 }
 
-fn hex(text: &str) -> Option<[u8; 32]> {
+/// 64 hex digits.
+pub(crate) fn bytes32(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }

@@ -37,6 +37,26 @@ pub enum ErrorCode {
     Closed,
     /// No relay answers.
     RelayUnreachable,
+    /// Too few voters can be reached to decide.
+    NoQuorum,
+    /// This node has voted already.
+    AlreadyVoted,
+    /// This node has no vote.
+    NotAVoter,
+    /// Time was over before enough voters had an opinion.
+    Lapsed,
+    /// It is decided already.
+    AlreadyDecided,
+    /// No such proposal is open.
+    UnknownProposal,
+    /// Somebody else holds the resource.
+    Held,
+    /// This node does not hold the resource.
+    NotHeld,
+    /// Only the mesh's founder may do that.
+    NotAFounder,
+    /// The store cannot keep what it has to.
+    StoreFailed,
     /// A defect.
     Internal,
 }
@@ -55,10 +75,21 @@ pub struct MeshFault {
 }
 
 /// What a program may want to know besides.
-#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase")]
 pub struct FaultDetails {
     /// Where agents of an ambiguous name live.
-    pub peers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub peers: Option<Vec<String>>,
+    /// Who holds the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub holder: Option<String>,
+    /// For how many milliseconds more, by this node's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub left_ms: Option<u64>,
 }
 
 impl MeshFault {
@@ -119,9 +150,9 @@ impl From<SendError> for MeshFault {
         let code = match &error {
             SendError::UnknownAgent => ErrorCode::UnknownAgent,
             SendError::Ambiguous(nodes) => {
-                let peers = nodes.iter().map(peer_text).collect();
+                let peers = Some(nodes.iter().map(peer_text).collect());
                 return Self {
-                    details: Some(FaultDetails { peers }),
+                    details: Some(FaultDetails { peers, ..FaultDetails::default() }),
                     ..Self::new(ErrorCode::AmbiguousAgent, format!("{error}; say which one as name@peerId"))
                 };
             }

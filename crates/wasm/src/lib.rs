@@ -5,10 +5,13 @@
 
 mod abort;
 mod convert;
+mod deciding;
+mod decisions;
 mod error;
 mod net_error;
 mod peer;
 mod pull;
+mod store;
 mod told;
 mod types;
 mod webrtc;
@@ -25,6 +28,7 @@ use crate::abort::unless_aborted;
 use crate::convert::millis;
 use crate::error::{ErrorCode, MeshFault};
 use crate::peer::peer_text;
+use crate::store::NodeStore;
 use crate::told::Receipts;
 use crate::types::{
     AgentCriteria, AgentInfo, DiscoverOptions, MeshEvent, MeshMetrics, NetworkTopology, NodeConfig, PeerAgent,
@@ -54,8 +58,10 @@ pub struct MeshNode {
 #[wasm_bindgen]
 impl MeshNode {
     /// Starts a node. Its relays are dialled in the background, for as long as it runs.
-    pub async fn open(config: Ts<NodeConfig>) -> Result<MeshNode, MeshFault> {
-        let NodeConfig { mesh, relays, identity, max_incoming_weights, listen, webrtc } = config.to_rust()?;
+    ///
+    /// `store` keeps its votes, and without it this node has none. It is the caller's to close, when the node is closed.
+    pub async fn open(config: Ts<NodeConfig>, store: Option<NodeStore>) -> Result<MeshNode, MeshFault> {
+        let NodeConfig { mesh, charter, relays, identity, max_incoming_weights, listen, webrtc } = config.to_rust()?;
         let identity = match identity {
             Some(seed) => {
                 let seed = seed.as_slice().try_into();
@@ -63,7 +69,11 @@ impl MeshNode {
             }
             None => Identity::generate().map_err(|error| MeshFault::new(ErrorCode::Internal, error))?,
         };
-        let mut config = Config::new(identity, &mesh)?;
+        let mut config = match charter {
+            Some(charter) => Config::chartered(identity, deciding::read_charter(&charter)?).map_err(MeshFault::invalid)?,
+            None => Config::new(identity, &mesh)?,
+        };
+        config.store = store.map(store::of);
         config.relays = multiaddrs(relays)?;
         config.listen = multiaddrs(listen)?;
         if let Some(max) = max_incoming_weights {

@@ -1,7 +1,8 @@
 //! Errors of the network, as JavaScript sees them.
 
 use mesh_core::weights;
-use mesh_net::{Closed, ShareFailed, StartError};
+use mesh_core::proposals::RestoreError;
+use mesh_net::{Closed, FoundingError, ShareFailed, StartError};
 use mesh_proto::transfer::Refusal;
 
 use crate::error::{ErrorCode, MeshFault};
@@ -17,6 +18,10 @@ impl From<StartError> for MeshFault {
         let code = match error {
             StartError::NoPeerId(_) | StartError::Listen { .. } => ErrorCode::InvalidArgument,
             StartError::Entropy(_) | StartError::Transport(_) => ErrorCode::Internal,
+            StartError::Founding(FoundingError::Store(_)) => ErrorCode::StoreFailed,
+            StartError::Founding(FoundingError::Restore(RestoreError::Damaged(_))) => ErrorCode::Integrity,
+            StartError::Founding(FoundingError::Restore(_)) => ErrorCode::InvalidArgument,
+            StartError::Founding(FoundingError::Entropy(_)) => ErrorCode::Internal,
         };
         Self::new(code, error)
     }

@@ -8,6 +8,7 @@ use mesh_core::{directory, weights};
 use mesh_proto::NodeId;
 
 use crate::convert;
+use crate::decisions;
 use crate::error::code_of_receive;
 use crate::peer::peer_text;
 use crate::types::{JsBytes, LeftReason, MeshEvent, TransferDirection};
@@ -68,6 +69,7 @@ pub(crate) fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent>
             }
         }
         node::Event::Weights(event) => return weights(event),
+        node::Event::Decision(event) => return Some(decisions::event(event)),
         node::Event::Offence { peer, offence } => {
             MeshEvent::Offence { peer_id: peer_text(&peer), offence: offence.to_string() }
         }

@@ -9,14 +9,19 @@ use serde_bytes::ByteBuf;
 use tsify::Tsify;
 use wasm_bindgen::JsValue;
 
+use crate::decisions::{Choice, DecisionInfo, OpenProposal};
 use crate::error::ErrorCode;
 
 /// What a node is started with.
 #[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeConfig {
-    /// Name of the open mesh.
+    /// Name of the open mesh; of one with a charter, the name in there.
     pub mesh: String,
+    /// The charter, if the mesh has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional, type = "Uint8Array")]
+    pub charter: Option<ByteBuf>,
     /// Multiaddrs of relays, each ending in `/p2p/<peer id>`.
     pub relays: Vec<String>,
     /// 32-byte Ed25519 seed; generated when absent.
@@ -435,6 +440,20 @@ pub enum MeshEvent {
         code: ErrorCode,
         message: String,
     },
+    /// A proposal is open; `asked` if this node is expected to vote.
+    Proposal { proposal: OpenProposal, asked: bool },
+    /// A voter has said what it thinks.
+    Vote { id: String, peer_id: String, vote: Choice, reason: String },
+    /// A proposal or claim has ended.
+    Decided { decision: DecisionInfo },
+    /// A proposal or claim cannot end for now: too few voters can be reached.
+    NoQuorum { id: String },
+    /// A voter has voted twice, which its own signatures prove.
+    DoubleVote { peer_id: String },
+    /// Others vote from now on.
+    Electorate { epoch: u64, voters: Vec<String> },
+    /// The store has failed: this node has no vote any more.
+    StoreFailed,
     /// A peer did what an honest one would not.
     Offence { peer_id: String, offence: String },
     /// Events were dropped, because nobody pulled.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use mesh_proto::charter::SignedEpoch;
 use mesh_proto::decision::{
     Ballot, Choice, Message, Release, SignedPropose, SignedRelease, Slot, Status, Subject, VoterSet,
 };
+use mesh_proto::limits::MAX_TOLD_EPOCHS;
 use mesh_proto::{Digest, NodeId, SlotId};
 use rand_core::Rng as _;
 
@@ -208,5 +210,27 @@ impl<A: Agreement> Council<A> {
             lease.until = now;
         }
         Ok(())
+    }
+
+    /// Electorates that somebody tells of: those that come next.
+    pub(super) fn on_epochs(&mut self, from: NodeId, epochs: &[SignedEpoch]) -> Result<(), Refused> {
+        for epoch in epochs {
+            if epoch.record.epoch > self.chain.last_epoch() {
+                self.extend(epoch)?;
+            }
+        }
+        if epochs.len() == MAX_TOLD_EPOCHS {
+            let after = Message::EpochsAfter(self.chain.last_epoch());
+            self.outputs.push_back(Output::Tell(from, Box::new(after)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_epochs(&mut self, to: NodeId, after: u64) {
+        let known = usize::try_from(after).ok().and_then(|after| self.chain.epochs().get(after..));
+        let epochs: Vec<_> = known.unwrap_or_default().iter().take(MAX_TOLD_EPOCHS).cloned().collect();
+        if !epochs.is_empty() {
+            self.outputs.push_back(Output::Tell(to, Box::new(Message::Epochs(epochs))));
+        }
     }
 }

@@ -43,22 +43,42 @@ impl<A: Agreement> Council<A> {
                 }
             }
         }
+        self.tell_ballots(slot);
         // It stays until its certificate was handed on.
         let is_done = |instance: &Instance<A>| instance.decided().is_some() && instance.poll_timeout().is_none();
         if self.open.get(&slot).is_some_and(is_done) {
             self.open.remove(&slot);
+            self.told.remove(&slot);
         }
     }
 
-    /// A few voters of the slot but us, at random.
+    /// Tells of ballots that were not told of yet.
+    fn tell_ballots(&mut self, slot: SlotId) {
+        let Some(instance) = self.open.get(&slot) else {
+            return;
+        };
+        let told = self.told.entry(slot).or_default();
+        for (voter, ballot) in instance.ballots() {
+            if told.insert(voter)
+                && let Some(node) = instance.node_of(voter)
+            {
+                self.outputs.push_back(Output::Voted(slot, node, ballot.clone()));
+            }
+        }
+    }
+
+    /// A few voters of the slot but us, at random, and those that are near before others.
     fn some_voters(&mut self, slot: &SlotId) -> Vec<NodeId> {
         let us = self.identity.node();
         let voters = self.open.get(slot).map(Instance::voters).unwrap_or_default();
-        let mut others: Vec<_> = voters.iter().map(|voter| voter.node).filter(|node| *node != us).collect();
+        let others = voters.iter().map(|voter| voter.node).filter(|node| *node != us);
+        let (near, far): (Vec<_>, Vec<_>) = others.partition(|node| self.near.contains(node));
         let mut chosen = Vec::new();
-        while chosen.len() < self.config.fanout && !others.is_empty() {
-            let place = usize::try_from(self.rng.next_u32()).ok().and_then(|word| word.checked_rem(others.len()));
-            chosen.push(others.swap_remove(place.unwrap_or(0)));
+        for mut of in [near, far] {
+            while chosen.len() < self.config.fanout && !of.is_empty() {
+                let place = usize::try_from(self.rng.next_u32()).ok().and_then(|word| word.checked_rem(of.len()));
+                chosen.push(of.swap_remove(place.unwrap_or(0)));
+            }
         }
         chosen
     }

@@ -132,6 +132,7 @@ impl Net {
                     let to = self.keys.iter().position(|key| key.node() == node).expect("a member");
                     self.post(place, to, *message);
                 }
+                Output::Epoch(_) | Output::Voted(..) => {}
                 Output::Proposed(slot, proposal) => self.proposed[place].push((slot, *proposal)),
                 Output::Guilty(node, _) => self.guilty[place].push(node),
                 Output::Decided(slot, decision) => {

@@ -20,6 +20,8 @@ pub(super) struct Letter {
     pub(super) from: Option<AgentName>,
     pub(super) to: Option<AgentName>,
     pub(super) body: Bytes,
+    /// Whether it is one node's word to another about a decision, and no agent's.
+    pub(super) decision: bool,
     pub(super) deadline: Mono,
 }
 
@@ -139,6 +141,7 @@ impl Letter {
             from: self.from.clone(),
             to: self.to.clone(),
             body: self.body.clone(),
+            decision: self.decision,
         }
     }
 }

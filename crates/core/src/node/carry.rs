@@ -44,6 +44,10 @@ impl Node {
                 quiet = false;
                 self.health_wants(output, now);
             }
+            while let Some(output) = self.proposals.as_mut().and_then(Proposals::poll_output) {
+                quiet = false;
+                self.proposals_want(output, now);
+            }
             if quiet && self.outputs.len() == before {
                 return;
             }
@@ -115,6 +119,10 @@ impl Node {
             messaging::Output::Offence { from, offence } => self.offence(from, offence),
             messaging::Output::Event(messaging::Event::Received { from, session, message }) => {
                 self.heard(from, now);
+                if message.decision {
+                    self.messaging.taken(from, session, message.number, now);
+                    return self.decision_told(from, &message.body, now);
+                }
                 let read = message.to.as_ref().map_or(self.inbox, |agent| self.directory.is_local(agent));
                 if read {
                     self.metrics.messages_received += 1;
@@ -125,16 +133,16 @@ impl Node {
                 }
             }
             messaging::Output::Event(messaging::Event::Delivered { id, peer, session, number, round_trip_ms }) => {
-                self.metrics.messages_delivered += 1;
-                self.losses.count(false);
                 if let Some(call) = self.sending.remove(&id) {
+                    self.metrics.messages_delivered += 1;
+                    self.losses.count(false);
                     let receipt = Receipt { peer, number: (session, number), round_trip_ms };
                     self.event(Event::Sent { call, receipt });
                 }
             }
             messaging::Output::Event(messaging::Event::Failed { id, peer: _, error }) => {
-                self.metrics.messages_failed += 1;
                 if let Some(call) = self.sending.remove(&id) {
+                    self.metrics.messages_failed += 1;
                     let error = match error {
                         messaging::SendError::PeerUnreachable => SendError::PeerUnreachable,
                         messaging::SendError::Timeout => SendError::Timeout,
@@ -210,7 +218,7 @@ impl Node {
 
     /// Signs and publishes. What a component makes fits by its own bounds; what does not is a defect that must not take
     /// the node down.
-    fn seal<T: Serialize>(&mut self, kind: Kind, payload: &T, now: Now) -> Option<Verified<Envelope>> {
+    pub(super) fn seal<T: Serialize>(&mut self, kind: Kind, payload: &T, now: Now) -> Option<Verified<Envelope>> {
         let payload = codec::encode(payload, MAX_ENVELOPE);
         let sealed = payload.and_then(|payload| self.sealer.seal(kind, payload, now));
         debug_assert!(sealed.is_ok(), "{kind:?} does not fit: {sealed:?}");
@@ -246,7 +254,7 @@ impl Node {
             if !self.loopback.wait(call, deadline, now) {
                 return Err(messaging::Error::OverQuota.into());
             }
-            let message = direct::Message { number, from, to, body };
+            let message = direct::Message { number, from, to, body, decision: false };
             self.metrics.messages_received += 1;
             self.event(Event::Message(Incoming { from: node, session, message }));
         } else {

@@ -10,7 +10,8 @@ use crate::condition::Condition;
 use crate::intake::Verdict;
 use crate::offence::Offence;
 use crate::paths::{Failure, Why};
-use crate::{directory, health, messaging, weights};
+use crate::proposals::Change;
+use crate::{directory, health, messaging, proposals, weights};
 
 /// Something happened.
 #[derive(Debug)]
@@ -100,6 +101,13 @@ pub enum Input {
     Direct(messaging::Input),
     /// On the transfer streams.
     Transfer(weights::Input),
+    /// The store has made the changes of an [`Output::Keep`], or cannot.
+    Kept {
+        /// From the output.
+        ticket: u64,
+        /// Whether they are safe from a crash now.
+        durable: bool,
+    },
     /// The driver refused what a peer sent.
     Offence {
         /// The peer.
@@ -135,6 +143,7 @@ impl Input {
             | Self::Unpublished { .. }
             | Self::Listener { .. }
             | Self::JoinFailed { .. }
+            | Self::Kept { .. }
             | Self::Direct(
                 messaging::Input::Connected { .. }
                 | messaging::Input::Disconnected { .. }
@@ -231,6 +240,13 @@ pub enum Output {
     },
     /// On the transfer streams.
     Transfer(weights::Command),
+    /// Make these changes in the store, and tell by [`Input::Kept`] when they are safe from a crash.
+    Keep {
+        /// Names them in the answer.
+        ticket: u64,
+        /// All of them, in order.
+        changes: Vec<Change>,
+    },
     /// Tell the application.
     Event(Event),
 }
@@ -323,6 +339,8 @@ pub enum Event {
     },
     /// Transfers.
     Weights(weights::Event),
+    /// Deciding together.
+    Decision(proposals::Event),
     /// A peer did what an honest one would not.
     Offence {
         /// Who.

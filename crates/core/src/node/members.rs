@@ -20,6 +20,9 @@ impl Node {
             self.event(Event::Seed { peer, connected: true });
         }
         self.membership.connected(peer);
+        if let Some(proposals) = &mut self.proposals {
+            proposals.linked(peer);
+        }
         self.messaging.handle(messaging::Input::Connected { peer }, now);
         self.weights.handle(weights::Input::Connected(peer), now);
     }
@@ -32,6 +35,9 @@ impl Node {
         self.cursors.remove(&peer);
         self.doorstep.disconnected(&peer);
         self.membership.disconnected(peer, now);
+        if let Some(proposals) = &mut self.proposals {
+            proposals.unlinked(&peer);
+        }
         self.paths.unlinked(&peer, now);
         self.messaging.handle(messaging::Input::Disconnected { peer }, now);
         self.weights.handle(weights::Input::Disconnected(peer), now);
@@ -57,9 +63,9 @@ impl Node {
         };
         self.metrics.envelopes_accepted += 1;
         match self.read(from, &envelope, now) {
-            Ok(()) => {
+            Ok(verdict) => {
                 self.heard(envelope.from, now);
-                Verdict::Accept
+                verdict
             }
             Err(error) => {
                 // The author signed it: whoever passes it on cannot know better than to read it.
@@ -70,7 +76,7 @@ impl Node {
     }
 
     /// Hands a payload to its component.
-    fn read(&mut self, neighbour: NodeId, envelope: &Verified<Envelope>, now: Now) -> Result<(), DecodeError> {
+    fn read(&mut self, neighbour: NodeId, envelope: &Verified<Envelope>, now: Now) -> Result<Verdict, DecodeError> {
         match envelope.kind {
             Kind::AgentAnnounce => {
                 let announcement: Announcement = codec::decode(&envelope.payload, MAX_ENVELOPE)?;
@@ -99,8 +105,9 @@ impl Node {
                     });
                 }
             }
+            Kind::CoordinationProposal | Kind::ConsensusVote => return self.decision_said(envelope, now),
         }
-        Ok(())
+        Ok(Verdict::Accept)
     }
 
     pub(super) fn join_requested(&mut self, ticket: u64, from: NodeId, request: join::Request, now: Now) {
@@ -161,6 +168,9 @@ impl Node {
         self.metrics.joins_received += 1;
         let first = self.cursors.insert(from, end).is_none();
         self.membership.joined(from, now);
+        if let Some(proposals) = &mut self.proposals {
+            proposals.catch_up(from, now);
+        }
         // What the list brings is told before that it has come.
         self.turn(now);
         if first {

@@ -47,6 +47,13 @@ impl<H: Host> Driver<H> {
             Call::Metrics(reply) => {
                 let _ = reply.send(self.node.metrics());
             }
+            Call::Node(verb) => verb(&mut self.node, now),
+            Call::Await(slot, reply) => match self.node.ended(&slot) {
+                Some(ended) => {
+                    let _ = reply.send(Ending::Decided(Box::new(ended)));
+                }
+                None => self.waiting.slots.entry(slot).or_default().push(reply),
+            },
             Call::Wake(reply) => {
                 self.wake(now);
                 let _ = reply.send(());
@@ -126,6 +133,10 @@ impl<H: Host> Driver<H> {
                 node.cancel_share(*to, *id, now);
             }
             !gone
+        });
+        waiting.slots.retain(|_, replies| {
+            replies.retain(|reply| !reply.is_canceled());
+            !replies.is_empty()
         });
         self.drain(now);
     }

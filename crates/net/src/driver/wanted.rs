@@ -1,8 +1,10 @@
 //! What the core wants: its outputs, as calls of libp2p, tasks and events.
 
+use futures::SinkExt as _;
 use libp2p::gossipsub::{IdentTopic, MessageAcceptance, PublishError};
 use mesh_core::intake::Verdict;
 use mesh_core::node::Output;
+use mesh_core::proposals;
 use mesh_core::weights::{self, Command};
 
 use super::*;
@@ -38,6 +40,14 @@ impl<H: Host> Driver<H> {
             Output::ResetDirect { from } => self.break_inbound(&from),
             Output::Direct { to, frame } => self.send_direct(to, frame, now),
             Output::Transfer(command) => self.transfer(command),
+            Output::Keep { ticket, changes } => {
+                let keeping = store::keep(self.store.clone(), ticket, changes);
+                let mut reports = self.reports.clone();
+                mesh_platform::spawn(async move {
+                    // Who is closed need not know.
+                    let _ = reports.send(Report::Input(keeping.await)).await;
+                });
+            }
             Output::Event(event) => self.tell(event),
         }
     }
@@ -206,8 +216,27 @@ impl<H: Host> Driver<H> {
         }
     }
 
+    /// Tells those who wait for the end of a slot.
+    fn tell_of_slot(&mut self, event: &proposals::Event) {
+        let (slot, ending) = match event {
+            proposals::Event::Decided { slot, ended } => (slot, Ending::Decided(ended.clone())),
+            proposals::Event::NoQuorum { slot, tally } => (slot, Ending::NoQuorum(*tally)),
+            proposals::Event::Opened { .. }
+            | proposals::Event::Voted { .. }
+            | proposals::Event::Guilty { .. }
+            | proposals::Event::Electorate { .. }
+            | proposals::Event::StoreFailed => return,
+        };
+        for reply in self.waiting.slots.remove(slot).unwrap_or_default() {
+            let _ = reply.send(ending.clone());
+        }
+    }
+
     /// Gives an event to whoever waits for it, else to the application.
     fn tell(&mut self, event: node::Event) {
+        if let node::Event::Decision(event) = &event {
+            self.tell_of_slot(event);
+        }
         match event {
             node::Event::Sent { call, receipt } => {
                 if let Some(reply) = self.waiting.sends.remove(&call) {
@@ -252,6 +281,7 @@ impl<H: Host> Driver<H> {
             | node::Event::Message(_)
             | node::Event::Broadcast { .. }
             | node::Event::Weights(_)
+            | node::Event::Decision(_)
             | node::Event::Offence { .. }) => self.events.push(Event::Core(event)),
         }
     }

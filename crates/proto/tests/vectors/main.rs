@@ -296,7 +296,15 @@ fn signatures(name: &str, message: &Message) -> Vec<Value> {
             vec![signature(name, protocol::RELEASE_DOMAIN, &signed.release.holder, &bytes, &signed.signature)]
         }
         Message::Evidence(evidence) => vec![vote(&evidence.a), vote(&evidence.b)],
-        Message::Status(_) => vec![],
+        Message::Epochs(epochs) => {
+            let sign = |epoch: &SignedEpoch| -> Vec<Value> {
+                let digest = epoch.record.digest().unwrap();
+                let of = |by: &FounderSignature| signature(name, protocol::EPOCH_DOMAIN, &by.founder, &digest.0, &by.signature);
+                epoch.signatures.iter().map(of).collect()
+            };
+            epochs.iter().flat_map(sign).collect()
+        }
+        Message::Status(_) | Message::EpochsAfter(_) => vec![],
     }
 }
 
@@ -352,6 +360,7 @@ fn read_payload(kind: Kind, payload: &[u8]) -> Result<(), codec::DecodeError> {
         Kind::AgentDiscovery => codec::decode::<gossip::Query>(payload, MAX_ENVELOPE).map(drop),
         Kind::MeshHeartbeat => codec::decode::<gossip::Heartbeat>(payload, MAX_ENVELOPE).map(drop),
         Kind::SwarmBroadcast => codec::decode::<gossip::Batch>(payload, MAX_ENVELOPE).map(drop),
+        Kind::CoordinationProposal | Kind::ConsensusVote => codec::decode::<Message>(payload, MAX_DECISION).map(drop),
     }
 }
 

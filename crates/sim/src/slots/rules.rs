@@ -119,7 +119,9 @@ impl Ledger {
             | Message::Claim(_)
             | Message::Release(_)
             | Message::Evidence(_)
-            | Message::Status(_) => {}
+            | Message::Status(_)
+            | Message::Epochs(_)
+            | Message::EpochsAfter(_) => {}
         }
     }
 
@@ -176,7 +178,12 @@ impl Ledger {
             }
             // A traitor may put one together that nobody else has seen.
             Message::Decision(certificate) if self.holds(certificate, verifier) => self.ended(certificate),
-            Message::Decision(_) | Message::Claim(_) | Message::Release(_) | Message::Status(_) => {}
+            Message::Decision(_)
+            | Message::Claim(_)
+            | Message::Release(_)
+            | Message::Status(_)
+            | Message::Epochs(_)
+            | Message::EpochsAfter(_) => {}
         }
     }
 

@@ -253,7 +253,9 @@ impl Traitor {
             | Message::Claim(_)
             | Message::Release(_)
             | Message::Evidence(_)
-            | Message::Status(_) => return,
+            | Message::Status(_)
+            | Message::Epochs(_)
+            | Message::EpochsAfter(_) => return,
         };
         if self.said >= MAX_SAID || self.chance.below(4) != 0 {
             return;
