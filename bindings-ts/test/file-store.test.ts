@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import { MeshError } from '../src/errors.js'
@@ -167,6 +167,19 @@ test('of all who find a lock of the dead, one gets it', async t => {
   }
 })
 
+test('who was slow to find a lock free withdraws from a newer one', async t => {
+  const path = await directory(t)
+  // Whoever reads this lock waits until somebody has written it.
+  spawnSync('mkfifo', [join(path, 'lock.7')])
+  const slow = keptIn(path)
+  const lock = await open(join(path, 'lock.7'), 'w')
+  // Two others have had it since, and the second has cleared the first one's lock away.
+  await writeFile(join(path, 'lock.9'), `${process.pid} `)
+  await lock.close()
+  await rejectsCode('in-use', /remove lock\.9 /, slow)
+  assert.deepEqual(await readdir(path), ['lock.7', 'lock.9'])
+})
+
 test('who was taken for dead cannot go on', async t => {
   const path = await directory(t)
   const [first, second] = [fileStore(path), fileStore(path)]
@@ -182,15 +195,18 @@ test('who was taken for dead cannot go on', async t => {
   assert.deepEqual(await keptIn(path), { 'vote/1': 'yes', 'vote/2': 'yes' })
 })
 
-test('a directory that goes away under it fails the write and all after it', async t => {
+test('a directory that goes away under it fails the write, and nothing is written after that', async t => {
   const path = join(await directory(t), 'store')
   const store = fileStore(path)
   await store.load()
+  await store.write([put('before', '1')])
   await rename(path, `${path}-away`)
   await rejectsCode('store-failed', /ENOENT/, store.write([put('a', '1')]))
   await rename(`${path}-away`, path)
+  const log = await readFile(join(path, 'log'))
   await rejectsCode('store-failed', /ENOENT/, store.write([put('b', '2')]))
   await store.close()
+  assert.deepEqual(await readFile(join(path, 'log')), log)
 })
 
 test('a full disk fails the write and all after it, and what was written before is kept', async t => {
