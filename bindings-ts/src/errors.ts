@@ -17,6 +17,8 @@ import type { ErrorCode as CoreErrorCode } from './generated/mesh_wasm.js'
  * | `aborted` | the caller's `AbortSignal`; `cause` is the signal's reason |
  * | `closed` | the mesh is closed, or not open yet |
  * | `relay-unreachable` | no relay let this node into the mesh in time |
+ * | `in-use` | another process or tab has this store open: end that one, or use another store |
+ * | `store-failed` | what must not be forgotten could not be kept: nothing more is until the store is opened anew |
  * | `internal` | a defect in this package |
  */
 export type ErrorCode =
@@ -32,6 +34,8 @@ export type ErrorCode =
   | 'aborted'
   | 'closed'
   | 'relay-unreachable'
+  | 'in-use'
+  | 'store-failed'
   | 'internal'
 
 // The core's code -> ours. A code that the core gains fails the type check here until it is mapped.

@@ -22,6 +22,8 @@ const NEXT: Readonly<Record<ErrorCode, string>> = {
   closed: 'Join again.',
   // Its message says what to check.
   'relay-unreachable': '',
+  'in-use': 'Close the other tab, then try again.',
+  'store-failed': 'Make room in the browser’s storage, then reload the page.',
   internal: 'Reload the page. If it happens again, report it.',
 }
 

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { ClientRequestArgs } from 'node:http'
 import WebSocket from 'ws'
+import { fileStore } from '../store/fs.js'
 import { usePlatform } from '../wasm.js'
 import { MAX_SOCKET_MESSAGE } from './limits-node.js'
 import { provideListening } from './listen-node.js'
@@ -37,5 +38,6 @@ usePlatform({
   wasm: () => readFile(new URL('../generated/mesh_wasm_bg.wasm', import.meta.url)),
   webrtc,
   answerMdns,
+  fileStore,
   watchUncaught: callback => void process.on('uncaughtExceptionMonitor', callback),
 })

@@ -1,3 +1,5 @@
+import type { MeshStore } from '../store/store.js'
+
 /**
  * The wasm core: its bytes, where to fetch it, the response that brings it, or the compiled module. In Node.js, where
  * `fetch` reads no files, bytes or a module.
@@ -32,6 +34,8 @@ export interface Platform {
   watchLife?: (life: PageLife) => () => void
   /** Gets an identity for a mesh that is kept between visits. */
   storedIdentity?: (mesh: string) => Promise<StoredIdentity>
+  /** A store in a directory. */
+  fileStore?: (directory: string) => MeshStore
   /** Gets what this place has of WebRTC ready. Whether it is there the core finds out itself. */
   webrtc?: () => Promise<WebrtcTraits>
   /** Tells the local network where this node listens, until the returned function is called. */
