@@ -24,6 +24,27 @@ export type {
   TransferProgress,
   Weights,
 } from './weights.js'
+export type {
+  Ballot,
+  Consensus,
+  ConsensusResult,
+  CoordinationProposal,
+  Electorate,
+  PendingProposal,
+  Policy,
+  PolicyVote,
+  Proposal,
+  ProposeOptions,
+  Vote,
+  VoteCount,
+} from './consensus.js'
+export { FencingGuard } from './leases.js'
+export type { AcquireOptions, FencingToken, Lease, LeaseState } from './leases.js'
+export { createCharter, peerIdOf, readCharter, verifyDecision, verifyRecord } from './charter.js'
+export type { Charter, CharterOptions, VerifiedDecision, Voter } from './charter.js'
+export { memoryStore } from './store/memory.js'
+export { indexedDbStore } from './store/indexeddb.js'
+export type { MeshStore, StoreChange } from './store/store.js'
 export type { Health, LinkInfo, MeshMetrics, NetworkTopology, PeerInfo } from './health.js'
 export type { MeshEvent, MeshEventMap, MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 export { MeshError } from './errors.js'

@@ -17,6 +17,15 @@ import type { ErrorCode as CoreErrorCode } from './generated/mesh_wasm.js'
  * | `aborted` | the caller's `AbortSignal`; `cause` is the signal's reason |
  * | `closed` | the mesh is closed, or not open yet |
  * | `relay-unreachable` | no relay let this node into the mesh in time |
+ * | `no-quorum` | too few voters can be reached to decide; what was proposed stays open |
+ * | `already-voted` | this node has voted on it, and the first vote counts |
+ * | `not-a-voter` | this node has no vote: it is not listed, has no store, or the mesh has no charter |
+ * | `lapsed` | time was over before enough voters had an opinion |
+ * | `already-decided` | it is decided already |
+ * | `unknown-proposal` | no such proposal is open, or remembered |
+ * | `held` | somebody else holds the resource; `details` say who and for how long |
+ * | `not-held` | the resource is not this node's, or not any more |
+ * | `not-a-founder` | only the founder of the mesh may do that |
  * | `in-use` | another process or tab has this store open: end that one, or use another store |
  * | `store-failed` | what must not be forgotten could not be kept: nothing more is until the store is opened anew |
  * | `internal` | a defect in this package |
@@ -34,6 +43,15 @@ export type ErrorCode =
   | 'aborted'
   | 'closed'
   | 'relay-unreachable'
+  | 'no-quorum'
+  | 'already-voted'
+  | 'not-a-voter'
+  | 'lapsed'
+  | 'already-decided'
+  | 'unknown-proposal'
+  | 'held'
+  | 'not-held'
+  | 'not-a-founder'
   | 'in-use'
   | 'store-failed'
   | 'internal'
@@ -52,6 +70,16 @@ const CODES: Readonly<Record<CoreErrorCode, ErrorCode>> = {
   aborted: 'aborted',
   closed: 'closed',
   'relay-unreachable': 'relay-unreachable',
+  'no-quorum': 'no-quorum',
+  'already-voted': 'already-voted',
+  'not-a-voter': 'not-a-voter',
+  lapsed: 'lapsed',
+  'already-decided': 'already-decided',
+  'unknown-proposal': 'unknown-proposal',
+  held: 'held',
+  'not-held': 'not-held',
+  'not-a-founder': 'not-a-founder',
+  'store-failed': 'store-failed',
   internal: 'internal',
 }
 

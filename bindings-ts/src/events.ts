@@ -1,4 +1,5 @@
 import type { PeerAgent } from './agents.js'
+import type { Ballot, ConsensusResult, Proposal } from './consensus.js'
 import type { ErrorCode, MeshError } from './errors.js'
 import type { Message } from './messages.js'
 import type { Broadcast } from './swarm.js'
@@ -51,6 +52,22 @@ export interface MeshEventMap {
     readonly code: ErrorCode
     readonly message: string
   }
+  /** A proposal is open; `asked` when this node is expected to vote: {@link Consensus.vote}. */
+  proposal: { readonly proposal: Proposal; readonly asked: boolean }
+  /** A voter has said what it thinks of a proposal. */
+  vote: Ballot & { readonly id: string }
+  /** A proposal has ended, the same way at every node. */
+  decided: { readonly result: ConsensusResult }
+  /** A resource is somebody's for a while, or nobody got it. */
+  granted: { readonly resource: string; readonly holder?: string; readonly lengthMs: number }
+  /** A proposal or claim cannot end for now, because too few voters can be reached. It ends when they are back. */
+  'no-quorum': { readonly id: string }
+  /** A voter has voted twice, which its own signatures prove. */
+  'double-vote': { readonly peerId: string }
+  /** Others vote from now on. */
+  electorate: { readonly epoch: number; readonly voters: readonly string[] }
+  /** The store has failed: this node votes no more until it joins anew. */
+  'store-failed': Record<never, never>
   /** A peer has broken the protocol; what it sent was thrown away. */
   offence: { readonly peerId: string; readonly offence: string }
   /** A message or broadcast of `from` is not the CBOR of a value; it was thrown away. */

@@ -1,7 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Agents, toAgentInfo } from './agents.js'
 import { bounded } from './bounded.js'
+import { peerIdOf, readCharter } from './charter.js'
+import { Consensus } from './consensus.js'
 import { Core } from './core.js'
+import { asyncDispose } from './dispose.js'
 import { MeshError, invalid, isTrap, toMeshError } from './errors.js'
 import type { MeshEvent, MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 import { Health } from './health.js'
@@ -10,17 +13,16 @@ import { Messages, type Receipt, type SendOptions } from './messages.js'
 import { JOIN_TIMEOUT_MS, checkCall, checkJoin, type CallOptions, type JoinConfig, type JoinOptions } from './options.js'
 import type { StoredIdentity } from './platform/platform.js'
 import { pump } from './pump.js'
+import { indexedDbStore } from './store/indexeddb.js'
+import type { MeshStore } from './store/store.js'
 import { Swarm, type BroadcastOptions } from './swarm.js'
 import { MeshNode, here, loadWasm, onTrap, prepareWebrtc, wasmFailed } from './wasm.js'
 import { WeightsDesk } from './weights-desk.js'
 import { Weights } from './weights.js'
 
-/** `Symbol.asyncDispose`, or what stands for it where that does not exist yet. */
-export const asyncDispose: typeof Symbol.asyncDispose =
-  Symbol.asyncDispose ?? (Symbol.for('Symbol.asyncDispose') as typeof Symbol.asyncDispose)
-
 /**
- * Joins the open mesh of that name through a relay. Everybody who gives the same name on the same relay is in it.
+ * Joins a mesh through a relay: an open one by its name, so that everybody who gives the same name on the same relay is in it, or
+ * one with a charter, in which people vote, by the bytes of that.
  *
  * Resolves when a relay has handed over the list of members and, if an `agent` is given, that is announced. Close the mesh
  * when you are done, or declare it with `await using`; in Node.js an open mesh keeps the process alive.
@@ -33,8 +35,8 @@ export const asyncDispose: typeof Symbol.asyncDispose =
  * await mesh.broadcast('hello')
  * ```
  */
-export async function joinMesh(name: string, options: JoinOptions): Promise<Mesh> {
-  return openMesh(name, options, new EventHub())
+export async function joinMesh(mesh: string | Uint8Array, options: JoinOptions): Promise<Mesh> {
+  return openMesh(mesh, options, new EventHub())
 }
 
 /**
@@ -55,7 +57,7 @@ export function generateIdentity(): Uint8Array {
 export class Mesh implements MeshEventTarget {
   /** This node's peer id. */
   readonly peerId: string
-  /** The mesh's id: a hash, in hex, that its name determines. */
+  /** The mesh's id: a hash, in hex, of its name or charter. */
   readonly meshId: string
   /** Where it listens itself, ready to be given to others as a relay's address would be: {@link JoinOptions.listen}. */
   readonly listening: readonly string[]
@@ -71,6 +73,8 @@ export class Mesh implements MeshEventTarget {
   readonly weights: Weights
   /** Topology and metrics. */
   readonly health: Health
+  /** Deciding together. */
+  readonly consensus: Consensus
   readonly #core: Core
   readonly #hub: EventHub
   readonly #pumped: Promise<void>
@@ -94,9 +98,10 @@ export class Mesh implements MeshEventTarget {
     this.swarm = new Swarm(core, hub)
     this.weights = new Weights(core, hub, desk)
     this.health = new Health(core)
+    this.consensus = new Consensus(core, hub)
     this.#core = core
     this.#hub = hub
-    this.#pumped = pump(core, hub, desk)
+    this.#pumped = pump(core, hub, desk, this.consensus)
   }
 
   /** Whether there is a connection to a relay or a peer. */
@@ -224,8 +229,9 @@ export class Mesh implements MeshEventTarget {
 }
 
 /** @internal Joins with a hub that listeners may be attached to already. */
-export async function openMesh(name: string, options: JoinOptions, hub: EventHub): Promise<Mesh> {
-  const config = checkJoin(name, options)
+export async function openMesh(which: string | Uint8Array, options: JoinOptions, hub: EventHub): Promise<Mesh> {
+  const { charter, name } = typeof which === 'string' ? { charter: undefined, name: which } : { charter: which, name: await nameOf(which) }
+  const config = checkJoin(name, options, charter)
   const { signal, timeoutMs = JOIN_TIMEOUT_MS, agent } = options
   if (agent !== undefined) toAgentInfo(agent)
   if (config.mdns && here()?.answerMdns === undefined) throw invalid('mdns is for Node.js: here is nothing that could listen for others')
@@ -250,6 +256,11 @@ export async function openMesh(name: string, options: JoinOptions, hub: EventHub
   }
 }
 
+async function nameOf(charter: Uint8Array): Promise<string> {
+  if (!(charter instanceof Uint8Array)) throw invalid('the mesh must be a name, or the bytes of a charter')
+  return (await readCharter(charter)).name
+}
+
 interface Opened {
   readonly node: MeshNode
   // Gives up what the node held beside itself.
@@ -264,22 +275,43 @@ function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promi
   })
 }
 
-async function open({ iceServers, identity, mdns: _, ...config }: JoinConfig): Promise<Opened> {
+async function open({ iceServers, identity, mdns: _, store: where, ...config }: JoinConfig): Promise<Opened> {
   const [kept, traits] = await Promise.all([
     identity === 'stored' ? storedIdentity(config.mesh) : { identity, release: () => {} },
     iceServers && prepareWebrtc(),
     loadWasm(),
   ])
+  let store: MeshStore | undefined
+  const release = () => {
+    void store?.close()
+    kept.release()
+  }
   try {
-    const node = await MeshNode.open({
+    store = where === undefined ? undefined : await storeOf(where, kept.identity!)
+    const nodeConfig = {
       ...config,
       ...(kept.identity && { identity: kept.identity }),
       ...(iceServers && traits && { webrtc: { iceServers, ...traits } }),
-    })
-    return { node, release: kept.release }
+    }
+    return { node: await MeshNode.open(nodeConfig, store && nodeStore(store)), release }
   } catch (error) {
-    kept.release()
+    release()
     throw error
+  }
+}
+
+// A directory, or a database that each identity has for itself.
+async function storeOf(where: string | MeshStore, identity: Uint8Array): Promise<MeshStore> {
+  if (typeof where !== 'string') return where
+  const fileStore = here()?.fileStore
+  return fileStore ? fileStore(where) : indexedDbStore(`${where}/${await peerIdOf(identity)}`)
+}
+
+// As the core calls it.
+function nodeStore(store: MeshStore) {
+  return {
+    load: () => store.load(),
+    write: (changes: [string, Uint8Array | undefined][]) => store.write(changes.map(([key, value]) => ({ key, value }))),
   }
 }
 

@@ -1,6 +1,7 @@
 import type { NodeConfig } from './generated/mesh_wasm.js'
 import type { AnnouncedAgent } from './agents.js'
 import { invalid } from './errors.js'
+import type { MeshStore } from './store/store.js'
 
 /** What every asynchronous method takes. */
 export interface CallOptions {
@@ -43,6 +44,12 @@ export interface JoinOptions extends CallOptions {
    * and ICE tells nobody its IP addresses.
    */
   webrtc?: boolean | WebrtcOptions | undefined
+  /**
+   * Where this node keeps its vote in a mesh with a charter, together with `identity`, so that it never votes twice: in Node.js a
+   * directory, in browsers the name of a database, of which each identity has its own, or a store that you bring. One node at
+   * a time can use it, and for one mesh. Without it this node has no vote.
+   */
+  store?: string | MeshStore | undefined
   /** Bytes of the largest weights accepted from others, both as transferred and uncompressed. Default 256 MiB. */
   maxIncomingWeights?: number | undefined
 }
@@ -59,8 +66,8 @@ export interface WebrtcOptions {
 
 /** What {@link P2PNeuralMeshService} is made with: the name of a mesh, and how to join it. */
 export interface P2PMeshConfig extends JoinOptions {
-  /** Name of the open mesh: everybody who gives the same name on the same relay is in it. */
-  mesh: string
+  /** Name of an open mesh: everybody who gives the same name on the same relay is in it. Or the charter of one. */
+  mesh: string | Uint8Array
 }
 
 /** @internal Until joined. */
@@ -86,14 +93,15 @@ export type JoinConfig = Omit<NodeConfig, 'webrtc' | 'identity'> & {
   iceServers?: string[]
   mdns?: true
   identity?: Uint8Array | 'stored'
+  store?: string | MeshStore
 }
 
 /** @internal What the core needs to join, from what the user gave. */
-export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
+export function checkJoin(mesh: string, options: JoinOptions, charter?: Uint8Array): JoinConfig {
   if (typeof options !== 'object' || options === null) {
     throw invalid(`options are missing: joinMesh('${String(mesh)}', { relays: '${EXAMPLE_RELAY}' })`)
   }
-  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, listen = [], mdns = false, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
+  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, listen = [], mdns = false, store, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
   checkCall({ signal, timeoutMs })
   checkName('the mesh name', mesh, MAX_MESH_NAME)
   const isSeed = identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH
@@ -107,6 +115,7 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
   if (mdns && listen.length === 0) {
     throw invalid("mdns tells others where this node listens, so it needs listen, such as '/ip4/0.0.0.0/tcp/0/ws'")
   }
+  checkStore(store, identity, charter)
   const addresses = checkRelays(relays)
   const iceServers = checkWebrtc(webrtc, addresses)
   return {
@@ -115,9 +124,19 @@ export function checkJoin(mesh: string, options: JoinOptions): JoinConfig {
     maxIncomingWeights,
     ...(listen.length > 0 && { listen: checkListen(listen) }),
     ...(mdns && { mdns }),
+    ...(charter && { charter }),
+    ...(store !== undefined && { store }),
     ...(identity && { identity }),
     ...(iceServers && { iceServers }),
   }
+}
+
+function checkStore(store: unknown, identity: unknown, charter: Uint8Array | undefined): void {
+  if (store === undefined) return
+  const fits = typeof store === 'string' ? store !== '' : typeof (store as MeshStore | null)?.write === 'function'
+  if (!fits) throw invalid('store must be the name of a directory or database, or a MeshStore')
+  if (!charter) throw invalid('a store keeps votes, which nobody has in an open mesh: join one with a charter, or leave store out')
+  if (identity === undefined) throw invalid('a store belongs to one node: give its identity, or this node would be another one the next time')
 }
 
 function checkListen(listen: unknown): string[] {

@@ -1,6 +1,7 @@
 import type { MeshEvent as CoreEvent } from './generated/mesh_wasm.js'
 import { toPeerAgent } from './agents.js'
 import { MAX_BODY, decodeValue } from './codec.js'
+import type { Consensus } from './consensus.js'
 import type { Core } from './core.js'
 import type { EventHub } from './hub.js'
 import type { WeightsDesk } from './weights-desk.js'
@@ -12,16 +13,16 @@ import type { WeightsDesk } from './weights-desk.js'
  *
  * @internal
  */
-export async function pump(core: Core, hub: EventHub, desk: WeightsDesk): Promise<void> {
+export async function pump(core: Core, hub: EventHub, desk: WeightsDesk, consensus: Consensus): Promise<void> {
   for (;;) {
     const event = await core.nextEvent()
     if (event === undefined) return
-    if (core.open) hub.guard(() => handOn(event, core, hub, desk))
+    if (core.open) hub.guard(() => handOn(event, core, hub, desk, consensus))
     await hub.mailbox.room()
   }
 }
 
-function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk): void {
+function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk, consensus: Consensus): void {
   switch (event.type) {
     case 'message':
       return message(event, core, hub)
@@ -31,6 +32,12 @@ function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk):
       return desk.progress(event)
     case 'weights-received':
       return desk.received(event)
+    case 'proposal':
+      return consensus.opened(event.proposal, event.asked)
+    case 'vote':
+      return consensus.voted(event.id, { peerId: event.peerId, vote: event.vote, reason: event.reason })
+    case 'decided':
+      return consensus.ended(event.decision)
     case 'agent-joined':
     case 'agent-updated':
       return hub.emit({ ...event, agent: toPeerAgent(event.agent) })
@@ -52,6 +59,10 @@ function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk):
     case 'mesh-whole':
     case 'agent-left':
     case 'weights-failed':
+    case 'no-quorum':
+    case 'double-vote':
+    case 'electorate':
+    case 'store-failed':
     case 'offence':
       return hub.emit(event)
     default:

@@ -1,11 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { AgentCriteria, AgentDescription, AnnouncedAgent, FindOptions, PeerAgent } from './agents.js'
 import { bounded } from './bounded.js'
+import type { ConsensusResult, CoordinationProposal, ProposeOptions, Vote } from './consensus.js'
+import { asyncDispose } from './dispose.js'
 import { MeshError } from './errors.js'
 import type { MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 import type { MeshMetrics, NetworkTopology } from './health.js'
 import { EventHub } from './hub.js'
-import { asyncDispose, openMesh, type Mesh } from './mesh.js'
+import { openMesh, type Mesh } from './mesh.js'
 import { openInbox, type InboxOptions, type Message, type SendOptions } from './messages.js'
 import { checkCall, type CallOptions, type P2PMeshConfig } from './options.js'
 import type { BroadcastOptions } from './swarm.js'
@@ -146,6 +148,35 @@ export class P2PNeuralMeshService implements MeshEventTarget {
     options?: ShareOptions,
   ): Promise<void> {
     await this.#joined().weights.shareAll(targetPeers, weights, options)
+  }
+
+  /**
+   * Proposes something to the voters, and resolves when it is decided: {@link Consensus.propose}.
+   *
+   * @throws MeshError `no-quorum`, `not-a-voter`, `over-quota`, `too-large`, `invalid-argument`
+   * @example
+   * ```ts
+   * const { approved } = await service.proposeCoordination({ action: 'spawn-agent', type: 'researcher' }, { simple: true })
+   * ```
+   */
+  async proposeCoordination<T extends object>(
+    proposal: T & CoordinationProposal,
+    options?: ProposeOptions,
+  ): Promise<ConsensusResult<T>> {
+    return this.#joined().consensus.propose(proposal, options)
+  }
+
+  /**
+   * Votes on a proposal of others: {@link Consensus.vote}.
+   *
+   * @throws MeshError `already-voted`, `not-a-voter`, `lapsed`, `already-decided`, `unknown-proposal`
+   * @example
+   * ```ts
+   * service.on('proposal', ({ proposal, asked }) => asked && service.voteOnProposal(proposal.id, 'approve'))
+   * ```
+   */
+  async voteOnProposal(proposalId: string, vote: Vote, options?: CallOptions & { reason?: string | undefined }): Promise<void> {
+    return this.#joined().consensus.vote(proposalId, vote, options)
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { AgentCriteria, AgentInfo, DiscoverOptions, MeshEvent, MeshMetrics, MeshNode, NetworkTopology, PeerAgent, SendOptions, SendReceipt, ShareReceipt } from '../generated/mesh_wasm.js'
+import type { AgentCriteria, AgentInfo, DecisionInfo, DiscoverOptions, ElectorateInfo, LeaseInfo, MeshEvent, MeshMetrics, MeshNode, NetworkTopology, PeerAgent, SendOptions, SendReceipt, ShareReceipt } from '../generated/mesh_wasm.js'
 import type { SimWhat } from '../generated/mesh_sim.js'
 import { MeshError, toMeshError } from '../errors.js'
 import type { Engine } from './engine.js'
@@ -100,6 +100,46 @@ export class SimProcess implements Omit<MeshNode, typeof Symbol.dispose> {
     throw new MeshError('refused', 'weights are not simulated')
   }
 
+  async propose(): Promise<string> {
+    return noVote()
+  }
+
+  async vote(): Promise<void> {
+    return noVote()
+  }
+
+  async ending(): Promise<DecisionInfo | undefined> {
+    return noVote()
+  }
+
+  async claim(): Promise<string> {
+    return noVote()
+  }
+
+  async release(): Promise<void> {
+    return noVote()
+  }
+
+  async lease(): Promise<LeaseInfo | undefined> {
+    return undefined
+  }
+
+  async elect(): Promise<bigint> {
+    return noVote()
+  }
+
+  async electorate(): Promise<ElectorateInfo | undefined> {
+    return undefined
+  }
+
+  async epochs(): Promise<Uint8Array[]> {
+    return []
+  }
+
+  async record(): Promise<Uint8Array | undefined> {
+    return undefined
+  }
+
   async wake(): Promise<void> {
     this.#engine.call(world => world.wake(this.#host))
   }
@@ -128,6 +168,10 @@ export class SimProcess implements Omit<MeshNode, typeof Symbol.dispose> {
     if (pull) pull(event)
     else this.#events.push(event)
   }
+}
+
+function noVote(): never {
+  throw new MeshError('not-a-voter', 'simulated meshes are open ones without a charter: nobody in them has a vote')
 }
 
 function wait<T>(waiting: Map<number, Waiting<T>>, call: number, signal: AbortSignal | null | undefined, cancel: () => void): Promise<T> {

@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { MeshError, invalid } from '../errors.js'
-import { asyncDispose } from '../mesh.js'
+import { asyncDispose } from '../dispose.js'
 import { definedOnly } from '../agents.js'
 import { Engine, type Violation } from './engine.js'
 import { loadSimulator } from './load.js'

@@ -536,7 +536,13 @@ impl Proposals {
         let event = match output {
             // It is kept by now; that a proposal is open was told when it was seen.
             council::Output::Persist(_) | council::Output::Forget(..) | council::Output::Proposed(..) => return,
-            council::Output::Say(message) => return self.outputs.push_back(Output::Say(message)),
+            council::Output::Say(message) => {
+                // Nobody would let it in.
+                if self.may_say(&self.identity, &message) {
+                    self.outputs.push_back(Output::Say(message));
+                }
+                return;
+            }
             council::Output::Tell(node, message) => return self.outputs.push_back(Output::Tell(node, message)),
             council::Output::Epoch(epoch) => {
                 let voters = epoch.record.voters.iter().map(|voter| voter.node).collect();

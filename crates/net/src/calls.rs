@@ -12,6 +12,7 @@ use mesh_core::node::{Electorate, Receipt, SendError, Target, Topology};
 use mesh_core::lease::Lease;
 use mesh_core::{Node, Now, broadcast, proposals, weights};
 use mesh_proto::agent::{AgentRecord, Criteria};
+use mesh_proto::charter::SignedEpoch;
 use mesh_proto::decision::{Ballot, Proposal, Record};
 use mesh_proto::transfer::WeightsInfo;
 use mesh_proto::{AgentName, MeshId, NodeId, SlotId, TransferId};
@@ -288,6 +289,14 @@ impl Handle {
     /// [`Closed`]
     pub async fn electorate(&self) -> Result<Option<Electorate>, Closed> {
         self.with(|node, _| node.electorate()).await
+    }
+
+    /// The records of the epochs after the charter's.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn epochs(&self) -> Result<Vec<SignedEpoch>, Closed> {
+        self.with(|node, _| node.chain().map(|chain| chain.epochs().to_vec()).unwrap_or_default()).await
     }
 
     /// What proves how a slot has ended, as long as it is remembered.

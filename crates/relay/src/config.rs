@@ -36,6 +36,7 @@ const LISTENERS: &str = if cfg!(feature = "webrtc-direct") {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) mesh: String,
+    pub(crate) charter: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) log: String,
     pub(crate) mdns: bool,
@@ -62,6 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mesh: "lab".to_owned(),
+            charter: PathBuf::new(),
             key: PathBuf::from("mesh-relay.key"),
             log: "info,libp2p=warn,libp2p_kad=error".to_owned(),
             mdns: true,
@@ -94,7 +96,7 @@ impl Config {
 
     /// Checks each value on its own.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
-        let Self { mesh, key, log, mdns: _, listen, external, peers, tls: _, stun: _, http: _, ui: _, relay } = self;
+        let Self { mesh, charter: _, key, log, mdns: _, listen, external, peers, tls: _, stun: _, http: _, ui: _, relay } = self;
         MeshId::open(mesh).map_err(|error| invalid("mesh", error.to_string()))?;
         if key.as_os_str().is_empty() {
             return Err(invalid("key", "the path of the key file is empty".to_owned()));

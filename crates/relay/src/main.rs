@@ -9,6 +9,7 @@
 //! browsers get beside it, [`http`] and [`metrics`] are what operators see. [`verify`] checks decisions, and starts nothing.
 
 mod addresses;
+mod charter;
 mod config;
 #[cfg(feature = "webrtc-direct")]
 mod direct;
@@ -71,6 +72,7 @@ fn start(options: &Options) -> Result<(), Box<dyn Error>> {
         key::load(&config.key)?;
         tls::load(&config.tls)?;
         direct::load(&config)?;
+        charter::load(&config.charter)?;
         ui::directory(&config.ui)?;
         output::write("The configuration is valid.\n");
         return Ok(());

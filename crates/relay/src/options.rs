@@ -29,6 +29,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     pub(crate) mesh: Option<String>,
 
+    /// File with the charter of the mesh to be a member of, in which people vote. Its name goes before --mesh.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) charter: Option<PathBuf>,
+
     /// Address to listen on, instead of the configured ones. May be given several times.
     #[arg(long, value_name = "MULTIADDR")]
     pub(crate) listen: Vec<Multiaddr>,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
@@ -15,6 +15,8 @@ use crate::config::{is_for_browsers, is_secure};
 pub(crate) struct Started {
     pub(crate) peer_id: PeerId,
     pub(crate) mesh: String,
+    /// The file of its charter, or nothing.
+    pub(crate) charter: PathBuf,
     /// External addresses first, each ending in `/p2p/<peer id>`.
     pub(crate) addresses: Vec<Multiaddr>,
     /// URLs of the STUN responder, external ones first.
@@ -109,7 +111,7 @@ impl Started {
             text += &format!("  {address}\n");
         }
         text += &match self.browser_address() {
-            Some(address) => format!("\nTo join from JavaScript:\n{}", snippet(&self.mesh, address)),
+            Some(address) => format!("\nTo join from JavaScript:\n{}", snippet(&self.mesh, &self.charter, address)),
             None => {
                 "\nBrowsers cannot join here: none of the addresses is a WebSocket's (/ws or /wss) or /webrtc-direct.\n"
                     .to_owned()
@@ -137,12 +139,16 @@ fn is_loopback(address: &Multiaddr) -> bool {
 }
 
 /// Three lines that join the mesh and print what is broadcast in it.
-fn snippet(mesh: &str, address: &Multiaddr) -> String {
+fn snippet(mesh: &str, charter: &Path, address: &Multiaddr) -> String {
+    let mesh = match charter.to_str() {
+        Some(file) if !file.is_empty() => format!("await readFile({})", js_string(file)),
+        Some(_) | None => js_string(mesh),
+    };
     format!(
         "  import {{ joinMesh }} from 'neural-mesh'\n  \
            const mesh = await joinMesh({}, {{ relays: '{address}' }})\n  \
            mesh.on('broadcast', ({{ from, payload }}) => console.log(from, payload))\n",
-        js_string(mesh),
+        mesh,
     )
 }
 
@@ -161,6 +167,7 @@ mod tests {
         Started {
             peer_id,
             mesh: "it's".to_owned(),
+            charter: PathBuf::new(),
             addresses: addresses.iter().map(with_peer).collect(),
             stun: vec!["stun:127.0.0.1:3478".to_owned()],
             http: Some(SocketAddr::from(([127, 0, 0, 1], 4003))),
@@ -192,6 +199,8 @@ mod tests {
         let text = started(&["/ip4/10.0.0.1/tcp/4002/ws", "/ip4/127.0.0.1/tcp/4002/ws"]).text();
         assert!(text.contains(r"joinMesh('it\'s', { relays: '/ip4/127.0.0.1/tcp/4002/ws/p2p/"), "{text}");
         assert!(text.contains("mesh-relay.key (new)"), "{text}");
+        let chartered = Started { charter: "lab.charter".into(), ..started(&["/ip4/127.0.0.1/tcp/4002/ws"]) }.text();
+        assert!(chartered.contains("joinMesh(await readFile('lab.charter'), { relays: "), "{chartered}");
         assert!(text.contains("Page      http://127.0.0.1:8080/\n"), "{text}");
         assert!(text.contains("\n  stun:127.0.0.1:3478\n"), "{text}");
     }

@@ -14,7 +14,8 @@ use libp2p::multiaddr::Protocol;
 use mesh_core::node;
 use mesh_core::weights::ReceivingConfig;
 use mesh_net::{Around, Event, EventStream, Identity, Role, Running, StartError, Tls};
-use mesh_proto::NameError;
+use mesh_proto::charter::Charter;
+use mesh_proto::{EncodeError, NameError};
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config, Listen, is_secure};
@@ -24,7 +25,7 @@ use crate::key::{self, Key};
 use crate::metrics::metrics;
 use crate::output::{Output, Started};
 use crate::signals::{Hangups, Signals};
-use crate::{addresses, direct, hop, ports, stun, tls, ui};
+use crate::{addresses, charter, direct, hop, ports, stun, tls, ui};
 
 /// How long saying goodbye to the mesh may take.
 const CLOSE: Duration = Duration::from_secs(3);
@@ -38,6 +39,10 @@ const NAMELESS: &str = "no external address has the certificate's name: browsers
 pub(crate) enum RunError {
     #[error(transparent)]
     Key(#[from] key::KeyError),
+    #[error(transparent)]
+    Charter(#[from] charter::CharterFileError),
+    #[error("the charter: {0}")]
+    LongCharter(#[from] EncodeError),
     #[error(transparent)]
     Tls(#[from] tls::TlsFileError),
     #[error(transparent)]
@@ -74,6 +79,10 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
     // First of all: a signal that comes during the start is not lost.
     let mut signals = Signals::new()?;
     let Key { seed, created } = key::load_or_create(&config.key, fresh_seed)?;
+    let charter = charter::load(&config.charter)?;
+    if let Some(charter) = &charter {
+        config.mesh.clone_from(&charter.name);
+    }
     let identity = Identity::from_seed(seed);
     let peer_id = identity.peer_id();
     let certificate = match tls::load(&config.tls)? {
@@ -108,7 +117,8 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
         servers.spawn(http::serve(listener, Arc::clone(&status)));
     }
 
-    let mut node_config = node_config(&config, identity, has_ipv6)?;
+    let charter_for_pages = charter.as_ref().map(charter::hex);
+    let mut node_config = node_config(&config, charter, identity, has_ipv6)?;
     node_config.tls = certificate.as_ref().map(|(certificate, _)| certificate.clone());
     node_config.direct = direct;
     node_config.around = Some(Around::new(move |connection| hop::counted(connection, relayed.clone())));
@@ -118,7 +128,7 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
     let addresses = addresses::of_members(&config.external, listening, peer_id);
     let stun = addresses::of_stun(&addresses, config.external.len(), &stun);
     if let Some(page) = page {
-        servers.spawn(page.serve(ui::Relay::new(&config.mesh, peer_id, &addresses, &stun)));
+        servers.spawn(page.serve(ui::Relay::new((&config.mesh, charter_for_pages), peer_id, &addresses, &stun)));
     }
     servers.spawn(async move {
         stun::serve(stun_sockets, config.stun, stun_metrics).await;
@@ -129,8 +139,8 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
     if certificate.is_some() && !config.external.iter().any(is_secure) {
         tracing::warn!("{NAMELESS}");
     }
-    let Config { mesh, key, tls: files, .. } = config;
-    output.started(&Started { peer_id, mesh, addresses, stun, http, ui, key, key_created: created });
+    let Config { mesh, charter, key, tls: files, .. } = config;
+    output.started(&Started { peer_id, mesh, charter, addresses, stun, http, ui, key, key_created: created });
 
     tokio::select! {
         () = signals.next() => {}
@@ -170,8 +180,16 @@ fn fresh_seed() -> io::Result<[u8; key::SEED]> {
 }
 
 /// What the node is told to be: a hub that many peers stay connected to.
-fn node_config(config: &Config, identity: Identity, has_ipv6: bool) -> Result<mesh_net::Config, NameError> {
-    let mut node = mesh_net::Config::new(identity, &config.mesh)?;
+fn node_config(
+    config: &Config,
+    charter: Option<Charter>,
+    identity: Identity,
+    has_ipv6: bool,
+) -> Result<mesh_net::Config, RunError> {
+    let mut node = match charter {
+        Some(charter) => mesh_net::Config::chartered(identity, charter)?,
+        None => mesh_net::Config::new(identity, &config.mesh)?,
+    };
     node.role = Role::Hub;
     node.relays.clone_from(&config.peers);
     node.external.clone_from(&config.external);

@@ -3,7 +3,7 @@
 //!
 //! * `GET /`: the page. Scripts come from here only, WebAssembly is allowed, and no other page may frame it; it may
 //!   connect to everywhere, because the mesh may have other relays.
-//! * `GET /relay.json`: `{ "mesh", "peerId", "addresses", "stun" }`: the mesh's name, who this relay is, the multiaddrs
+//! * `GET /relay.json`: `{ "mesh", "charter", "peerId", "addresses", "stun" }`: the mesh's name, its charter in hex if it has one, who this relay is, the multiaddrs
 //!   by which a browser reaches it in the order to try them, and the URLs of STUN servers.
 
 use std::io;
@@ -67,15 +67,17 @@ pub(crate) struct Page {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Relay {
     mesh: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charter: Option<String>,
     peer_id: String,
     addresses: Vec<String>,
     stun: Vec<String>,
 }
 
 impl Relay {
-    pub(crate) fn new(mesh: &str, peer_id: PeerId, addresses: &[Multiaddr], stun: &[String]) -> Self {
+    pub(crate) fn new((mesh, charter): (&str, Option<String>), peer_id: PeerId, addresses: &[Multiaddr], stun: &[String]) -> Self {
         let addresses = addresses.iter().filter(|address| is_for_browsers(address)).map(Multiaddr::to_string).collect();
-        Self { mesh: mesh.to_owned(), peer_id: peer_id.to_string(), addresses, stun: stun.to_vec() }
+        Self { mesh: mesh.to_owned(), charter, peer_id: peer_id.to_string(), addresses, stun: stun.to_vec() }
     }
 }
 

@@ -88,6 +88,8 @@ pub struct ElectorateInfo {
 #[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "camelCase")]
 pub struct CharterInfo {
+    /// The id of the mesh, hex; not read when a charter is made.
+    pub mesh_id: String,
     /// What people call the mesh.
     pub name: String,
     /// Who may say who votes.
@@ -135,7 +137,7 @@ pub struct VerifiedDecision {
 /// The founding document of a mesh, encoded. Its hash is the id of the mesh.
 #[wasm_bindgen(js_name = encodeCharter)]
 pub fn encode_charter(info: Ts<CharterInfo>) -> Result<Vec<u8>, MeshFault> {
-    let CharterInfo { name, founders, threshold, voters, open } = info.to_rust()?;
+    let CharterInfo { mesh_id: _, name, founders, threshold, voters, open } = info.to_rust()?;
     let mut founders = founders.iter().map(|peer| node(peer)).collect::<Result<Vec<_>, _>>()?;
     founders.sort_unstable();
     let voter = |VoterInfo { peer_id, voting_key }: VoterInfo| -> Result<Voter, MeshFault> {
@@ -151,10 +153,12 @@ pub fn encode_charter(info: Ts<CharterInfo>) -> Result<Vec<u8>, MeshFault> {
 /// What a charter says.
 #[wasm_bindgen(js_name = decodeCharter)]
 pub fn decode_charter(bytes: &[u8]) -> Result<Ts<CharterInfo>, MeshFault> {
-    let Charter { v: _, name, founders, threshold, voters, open } = read_charter(bytes)?;
+    let charter = read_charter(bytes)?;
+    let mesh_id = charter.mesh()?.to_string();
+    let Charter { v: _, name, founders, threshold, voters, open } = charter;
     let founders = founders.iter().map(peer_text).collect();
     let voters = voters.iter().map(voter_info).collect();
-    Ok(CharterInfo { name, founders, threshold, voters, open }.into_ts()?)
+    Ok(CharterInfo { mesh_id, name, founders, threshold, voters, open }.into_ts()?)
 }
 
 /// The peer id of an identity.
@@ -292,6 +296,12 @@ impl MeshNode {
             voting_key: electorate.voting_key.as_ref().map(peer_text),
         };
         Ok(Some(info.into_ts()?))
+    }
+
+    /// The records of the epochs after the charter's, encoded.
+    pub async fn epochs(&self) -> Result<Vec<js_sys::Uint8Array>, MeshFault> {
+        let encoded = |epoch: &SignedEpoch| codec::encode(epoch, MAX_CHARTER).map(|bytes| js_sys::Uint8Array::from(&bytes[..]));
+        Ok(self.handle.epochs().await?.iter().map(encoded).collect::<Result<_, _>>()?)
     }
 
     /// A file that proves how a proposal or claim has ended, as long as that is remembered.

@@ -360,6 +360,10 @@ impl<A: Agreement> Instance<A> {
     }
 
     pub(super) fn forward_soon(&mut self, now: Mono) {
+        // Nobody lets in what somebody without a vote says to all.
+        if self.me.is_none() {
+            return;
+        }
         let jitter = u64::from(self.rng.next_u32()).checked_rem(self.config.forward_jitter_ms.max(1)).unwrap_or(0);
         self.forward = Some(now.saturating_add(self.config.forward_ms).saturating_add(jitter));
     }

@@ -1,5 +1,6 @@
 //! Deciding together: between the proposals and the rest of the node.
 
+use mesh_consensus::certificate::Chain;
 use mesh_consensus::instance::Refused;
 use mesh_consensus::lease::Lease;
 use mesh_proto::charter::Voter;
@@ -85,6 +86,11 @@ impl Node {
     /// What proves how a slot has ended, as long as it is remembered.
     pub fn record(&self, slot: &SlotId) -> Option<Record> {
         self.proposals.as_ref()?.record(slot)
+    }
+
+    /// The charter and the records of later epochs, if the mesh has one.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.proposals.as_ref().map(Proposals::chain)
     }
 
     /// Who votes, if the mesh has a charter.

@@ -195,6 +195,7 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
         command: _,
         config: _,
         mesh,
+        charter,
         listen,
         external,
         peer,
@@ -212,6 +213,7 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
         json: _,
     } = options;
     replace(&mut config.mesh, mesh.as_ref());
+    replace(&mut config.charter, charter.as_ref());
     replace(&mut config.key, key.as_ref());
     replace(&mut config.log, log.as_ref());
     replace(&mut config.tls.certificate, tls_certificate.as_ref());
