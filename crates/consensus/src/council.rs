@@ -18,11 +18,10 @@ use std::sync::Arc;
 use mesh_proto::charter::{SignedEpoch, Voter};
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::decision::{
-    Ballot, Certificate, Claim, Evidence, Message, Proposal, Release, Slot, Subject, Value, VoterIndex,
-    VoterSet,
+    Ballot, Certificate, Claim, Evidence, Message, Proposal, Release, Slot, Subject, Value, VoterIndex, VoterSet,
 };
 use mesh_proto::envelope::Verifier;
-use mesh_proto::limits::MAX_VOTERS;
+use mesh_proto::limits::{MAX_KNOWN_SLOTS, MAX_VOTERS};
 use mesh_proto::{DecodeError, EncodeError, Keypair, NodeId, SlotId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng as _;
@@ -65,6 +64,8 @@ impl Default for Config {
 
 /// Slots that we have asked for at once.
 const MAX_ASKED: usize = 256;
+/// Certificates that somebody is told who has missed them: the last ones. 420 KB with a hundred voters.
+const MAX_MISSED: usize = 64;
 
 /// What has to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +97,26 @@ pub struct Floors {
     /// The epoch.
     pub epoch: u64,
     /// By author.
+    #[serde(with = "pairs")]
     pub seqs: BTreeMap<VoterIndex, u64>,
+}
+
+/// A map as a list of its entries: keys of maps are texts in our CBOR.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use mesh_proto::decision::VoterIndex;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<VoterIndex, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<VoterIndex, u64>, D::Error> {
+        Vec::deserialize(deserializer).map(BTreeMap::from_iter)
+    }
 }
 
 impl Floors {
@@ -314,6 +334,13 @@ impl<A: Agreement> Council<A> {
         self.near.remove(node);
     }
 
+    /// Asks a node for slots that we have missed.
+    pub fn ask_others(&mut self, node: NodeId) {
+        let last = self.ended_order.iter().rev().chain(self.open.keys());
+        let known = last.copied().take(MAX_KNOWN_SLOTS).collect();
+        self.outputs.push_back(Output::Tell(node, Box::new(Message::Others(known))));
+    }
+
     /// Asks a node for electorates that we may not know.
     pub fn catch_up_epochs(&mut self, node: NodeId, now: Mono) {
         let again = now.saturating_sub(self.config.ask_again_ms);
@@ -477,7 +504,11 @@ impl<A: Agreement> Council<A> {
                 result
             }
             Message::Status(status) => {
-                self.answer(from, status);
+                self.answer(from, status, now);
+                Ok(())
+            }
+            Message::Others(known) => {
+                self.tell_others(from, known);
                 Ok(())
             }
             Message::Decision(certificate) => {

@@ -359,7 +359,11 @@ impl<A: Agreement> Instance<A> {
                 self.on_vote(b, now)
             }
             // The first is answered by `answer`; the second comes when the slot has ended; the others are about none.
-            Message::Status(_) | Message::Release(_) | Message::Epochs(_) | Message::EpochsAfter(_) => Ok(()),
+            Message::Status(_)
+            | Message::Release(_)
+            | Message::Epochs(_)
+            | Message::EpochsAfter(_)
+            | Message::Others(_) => Ok(()),
         }
     }
 

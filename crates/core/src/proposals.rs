@@ -18,9 +18,7 @@ use mesh_consensus::council::{self, Council, Decision, Keys};
 use mesh_consensus::instance::Refused;
 use mesh_consensus::lease::Lease;
 use mesh_proto::charter::Voter;
-use mesh_proto::decision::{
-    Ballot, Certificate, Choice, Evidence, Message, Outcome, Proposal, Record, Subject, Value,
-};
+use mesh_proto::decision::{Ballot, Certificate, Choice, Evidence, Message, Outcome, Proposal, Record, Subject, Value};
 use mesh_proto::{Keypair, NodeId, SlotId, Verifier};
 
 use crate::limits::{Limiter, Quota};
@@ -365,9 +363,10 @@ impl Proposals {
         self.council.unlinked(node);
     }
 
-    /// Asks a node for electorates that we may have missed.
+    /// Asks a node for electorates and slots that we may have missed.
     pub fn catch_up(&mut self, node: NodeId, now: Now) {
         self.council.catch_up_epochs(node, now.mono.0);
+        self.council.ask_others(node);
         self.settle(now);
     }
 
@@ -386,7 +385,7 @@ impl Proposals {
             | Message::Claim(_)
             | Message::Release(_)
             | Message::Evidence(_) => votes(last) || last.checked_sub(1).is_some_and(votes),
-            Message::Status(_) | Message::EpochsAfter(_) => false,
+            Message::Status(_) | Message::EpochsAfter(_) | Message::Others(_) => false,
         }
     }
 
@@ -405,7 +404,7 @@ impl Proposals {
     /// # Errors
     /// [`Refused`]
     pub fn told(&mut self, from: NodeId, message: Message, now: Now) -> Result<bool, Refused> {
-        let question = matches!(message, Message::Status(_) | Message::EpochsAfter(_));
+        let question = matches!(message, Message::Status(_) | Message::EpochsAfter(_) | Message::Others(_));
         let within = self.told.admit(&from, 1, now.mono) && (!question || self.questions.admit(&from, 1, now.mono));
         if within {
             self.heard(from, message, now)?;

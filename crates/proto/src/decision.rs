@@ -14,8 +14,8 @@ use crate::codec::{self, Bounded, DecodeError, EncodeError};
 use crate::envelope::{Kind, Verifier, payload};
 use crate::id::{Digest, Keypair, MeshId, NodeId, SlotId};
 use crate::limits::{
-    MAX_DECISION, MAX_LABEL, MAX_LEASE_MS, MAX_PROPOSAL_BODY, MAX_REASON, MAX_RECORD_EPOCHS, MAX_ROUND, MAX_TITLE,
-    MAX_TOLD_EPOCHS, MAX_VOTERS, MAX_WINDOW_MS, MIN_WINDOW_MS,
+    MAX_DECISION, MAX_KNOWN_SLOTS, MAX_LABEL, MAX_LEASE_MS, MAX_PROPOSAL_BODY, MAX_REASON, MAX_RECORD_EPOCHS,
+    MAX_ROUND, MAX_TITLE, MAX_TOLD_EPOCHS, MAX_VOTERS, MAX_WINDOW_MS, MIN_WINDOW_MS,
 };
 use crate::protocol::{
     CLAIM_DOMAIN, OUTCOME_DOMAIN, PROPOSAL_DOMAIN, PROPOSE_DOMAIN, RELEASE_DOMAIN, SLOT_DOMAIN, VOTE_DOMAIN,
@@ -701,6 +701,8 @@ pub enum Message {
     Epochs(Vec<SignedEpoch>),
     /// Asks for the electorates after this epoch.
     EpochsAfter(u64),
+    /// Asks for slots beside these, the last ones that are known to whoever asks.
+    Others(Vec<SlotId>),
 }
 
 impl Message {
@@ -711,7 +713,7 @@ impl Message {
             Self::Vote(_) | Self::Polka(_) | Self::Decision(_) | Self::Release(_) | Self::Evidence(_) => {
                 Some(Kind::ConsensusVote)
             }
-            Self::Status(_) | Self::EpochsAfter(_) => None,
+            Self::Status(_) | Self::EpochsAfter(_) | Self::Others(_) => None,
         }
     }
 }
@@ -727,6 +729,7 @@ impl Bounded for Message {
             Self::Release(_) | Self::EpochsAfter(_) => Ok(()),
             Self::Evidence(evidence) => evidence.check(),
             Self::Status(status) => status.check(),
+            Self::Others(slots) => codec::bound("slots", slots.len(), MAX_KNOWN_SLOTS),
             Self::Epochs(epochs) => {
                 codec::bound("epochs", epochs.len(), MAX_TOLD_EPOCHS)?;
                 epochs.iter().try_for_each(Bounded::check)

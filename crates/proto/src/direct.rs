@@ -88,7 +88,13 @@ mod tests {
 
     fn message(body: usize) -> Frame {
         let name = |text: &str| Some(text.parse().unwrap());
-        Frame::Message(Message { number: 1, from: name("a"), to: name("b"), body: vec![0; body].into(), decision: false })
+        Frame::Message(Message {
+            number: 1,
+            from: name("a"),
+            to: name("b"),
+            body: vec![0; body].into(),
+            decision: false,
+        })
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub const MAX_PROPOSAL_BODY: usize = 32 * 1024;
 pub const MAX_DECISION: usize = 60 * 1024;
 /// Most epoch records in one message: at most 11 KB each with a hundred voters and sixteen founders.
 pub const MAX_TOLD_EPOCHS: usize = 3;
+/// Most slots that somebody names as known when it asks for others, 34 bytes each.
+pub const MAX_KNOWN_SLOTS: usize = 256;
 /// Highest round of a slot. At a second a round that is more than two years.
 pub const MAX_ROUND: u32 = 0x03ff_ffff;
 /// Shortest time that voters have, milliseconds.

@@ -96,7 +96,21 @@ impl Config {
 
     /// Checks each value on its own.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
-        let Self { mesh, charter: _, key, log, mdns: _, listen, external, peers, tls: _, stun: _, http: _, ui: _, relay } = self;
+        let Self {
+            mesh,
+            charter: _,
+            key,
+            log,
+            mdns: _,
+            listen,
+            external,
+            peers,
+            tls: _,
+            stun: _,
+            http: _,
+            ui: _,
+            relay,
+        } = self;
         MeshId::open(mesh).map_err(|error| invalid("mesh", error.to_string()))?;
         if key.as_os_str().is_empty() {
             return Err(invalid("key", "the path of the key file is empty".to_owned()));

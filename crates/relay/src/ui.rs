@@ -75,7 +75,12 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new((mesh, charter): (&str, Option<String>), peer_id: PeerId, addresses: &[Multiaddr], stun: &[String]) -> Self {
+    pub(crate) fn new(
+        (mesh, charter): (&str, Option<String>),
+        peer_id: PeerId,
+        addresses: &[Multiaddr],
+        stun: &[String],
+    ) -> Self {
         let addresses = addresses.iter().filter(|address| is_for_browsers(address)).map(Multiaddr::to_string).collect();
         Self { mesh: mesh.to_owned(), charter, peer_id: peer_id.to_string(), addresses, stun: stun.to_vec() }
     }

@@ -229,11 +229,7 @@ impl MeshNode {
     }
 
     /// How a proposal or claim ends; nothing when too few voters can be reached.
-    pub async fn ending(
-        &self,
-        id: String,
-        signal: Option<AbortSignal>,
-    ) -> Result<Option<Ts<DecisionInfo>>, MeshFault> {
+    pub async fn ending(&self, id: String, signal: Option<AbortSignal>) -> Result<Option<Ts<DecisionInfo>>, MeshFault> {
         let slot = slot(&id)?;
         let ending = unless_aborted(signal, self.handle.ending(slot)).await??;
         Ok(match ending {
@@ -300,7 +296,8 @@ impl MeshNode {
 
     /// The records of the epochs after the charter's, encoded.
     pub async fn epochs(&self) -> Result<Vec<js_sys::Uint8Array>, MeshFault> {
-        let encoded = |epoch: &SignedEpoch| codec::encode(epoch, MAX_CHARTER).map(|bytes| js_sys::Uint8Array::from(&bytes[..]));
+        let encoded =
+            |epoch: &SignedEpoch| codec::encode(epoch, MAX_CHARTER).map(|bytes| js_sys::Uint8Array::from(&bytes[..]));
         Ok(self.handle.epochs().await?.iter().map(encoded).collect::<Result<_, _>>()?)
     }
 

@@ -70,7 +70,9 @@ impl MeshNode {
             None => Identity::generate().map_err(|error| MeshFault::new(ErrorCode::Internal, error))?,
         };
         let mut config = match charter {
-            Some(charter) => Config::chartered(identity, deciding::read_charter(&charter)?).map_err(MeshFault::invalid)?,
+            Some(charter) => {
+                Config::chartered(identity, deciding::read_charter(&charter)?).map_err(MeshFault::invalid)?
+            }
             None => Config::new(identity, &mesh)?,
         };
         config.store = store.map(store::of);

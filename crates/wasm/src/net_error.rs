@@ -1,7 +1,7 @@
 //! Errors of the network, as JavaScript sees them.
 
-use mesh_core::weights;
 use mesh_core::proposals::RestoreError;
+use mesh_core::weights;
 use mesh_net::{Closed, FoundingError, ShareFailed, StartError};
 use mesh_proto::transfer::Refusal;
 

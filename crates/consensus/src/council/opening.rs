@@ -1,5 +1,6 @@
 //! Finding the slot that a message is about, or opening it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh_proto::charter::SignedEpoch;
@@ -10,7 +11,7 @@ use mesh_proto::limits::MAX_TOLD_EPOCHS;
 use mesh_proto::{Digest, NodeId, SlotId};
 use rand_core::Rng as _;
 
-use super::{Council, Error, MAX_ASKED, Output, Resource};
+use super::{Council, Error, MAX_ASKED, MAX_MISSED, Output, Resource};
 use crate::agreement::Agreement;
 use crate::certificate::{Chain, VerifyError};
 use crate::electorate::Electorate;
@@ -177,13 +178,32 @@ impl<A: Agreement> Council<A> {
         self.outputs.push_back(Output::Tell(from, Box::new(Message::Status(status))));
     }
 
-    pub(super) fn answer(&mut self, from: NodeId, status: &Status) {
+    pub(super) fn answer(&mut self, from: NodeId, status: &Status, now: Mono) {
+        let known = self.open.contains_key(&status.slot) || self.ended.contains_key(&status.slot);
+        // Whoever has something of a slot that we have not heard of can tell us of it; an empty question is of no use.
+        let has_some = status.proposed || !status.prevotes.is_empty() || !status.precommits.is_empty();
+        if !known && has_some {
+            return self.ask(from, status.slot, now);
+        }
         let answers = match (self.open.get(&status.slot), self.ended.get(&status.slot)) {
             (Some(instance), _) => instance.answer(status),
             (None, Some(certificate)) => vec![Message::Decision(certificate.clone())],
             (None, None) => Vec::new(),
         };
         self.outputs.extend(answers.into_iter().map(|answer| Output::Tell(from, Box::new(answer))));
+    }
+
+    /// Tells somebody of slots that it does not know: how they ended, or that they are open.
+    pub(super) fn tell_others(&mut self, to: NodeId, known: &[SlotId]) {
+        let known: BTreeSet<_> = known.iter().collect();
+        let ended = self.ended_order.iter().rev().filter(|slot| !known.contains(slot)).take(MAX_MISSED);
+        let ended =
+            ended.filter_map(|slot| self.ended.get(slot)).map(|certificate| Message::Decision(certificate.clone()));
+        let open = self.open.iter().filter(|(slot, instance)| !known.contains(slot) && instance.decided().is_none());
+        let open = open.map(|(_, instance)| Message::Status(instance.status()));
+        let all: Vec<_> = ended.chain(open).collect();
+        // Those that came first go first: of a resource the last one counts.
+        self.outputs.extend(all.into_iter().rev().map(|message| Output::Tell(to, Box::new(message))));
     }
 
     pub(super) fn hand(&mut self, slot: SlotId, message: Message, now: Mono) -> Result<(), Refused> {

@@ -9,6 +9,9 @@ use crate::agreement::Agreement;
 use crate::instance::{self, Instance, Mono, Tally};
 use crate::lease::{Lease, Token};
 
+/// One question in so many goes to somebody who is not near.
+const WANDER: u32 = 8;
+
 impl<A: Agreement> Council<A> {
     /// Carries on what a slot asks for.
     pub(super) fn stir(&mut self, slot: SlotId, now: Mono) {
@@ -67,18 +70,19 @@ impl<A: Agreement> Council<A> {
         }
     }
 
-    /// A few voters of the slot but us, at random, and those that are near before others.
+    /// A few voters of the slot but us, at random, and mostly those that are near.
     fn some_voters(&mut self, slot: &SlotId) -> Vec<NodeId> {
         let us = self.identity.node();
         let voters = self.open.get(slot).map(Instance::voters).unwrap_or_default();
         let others = voters.iter().map(|voter| voter.node).filter(|node| *node != us);
-        let (near, far): (Vec<_>, Vec<_>) = others.partition(|node| self.near.contains(node));
+        let (mut near, mut far): (Vec<_>, Vec<_>) = others.partition(|node| self.near.contains(node));
         let mut chosen = Vec::new();
-        for mut of in [near, far] {
-            while chosen.len() < self.config.fanout && !of.is_empty() {
-                let place = usize::try_from(self.rng.next_u32()).ok().and_then(|word| word.checked_rem(of.len()));
-                chosen.push(of.swap_remove(place.unwrap_or(0)));
-            }
+        while chosen.len() < self.config.fanout && !(near.is_empty() && far.is_empty()) {
+            // Not always the same few: they may be the ones that keep it from us.
+            let wander = self.rng.next_u32().is_multiple_of(WANDER);
+            let of = if near.is_empty() || (wander && !far.is_empty()) { &mut far } else { &mut near };
+            let place = usize::try_from(self.rng.next_u32()).ok().and_then(|word| word.checked_rem(of.len()));
+            chosen.push(of.swap_remove(place.unwrap_or(0)));
         }
         chosen
     }

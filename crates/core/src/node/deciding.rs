@@ -3,10 +3,10 @@
 use mesh_consensus::certificate::Chain;
 use mesh_consensus::instance::Refused;
 use mesh_consensus::lease::Lease;
+use mesh_proto::SlotId;
 use mesh_proto::charter::Voter;
 use mesh_proto::decision::{Ballot, Message, Proposal, Record};
 use mesh_proto::limits::MAX_DECISION;
-use mesh_proto::SlotId;
 
 use super::*;
 

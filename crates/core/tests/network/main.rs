@@ -18,6 +18,7 @@ use serde_bytes::ByteBuf;
 
 use world::{HUB, World, announces, key};
 
+mod deciding;
 mod world;
 
 fn agent(name: &str) -> Target {

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use mesh_core::intake::Verdict;
 use mesh_core::node::{Config, Event, Input, Node, Output};
 use mesh_core::paths::{Ability, Failure};
+use mesh_core::proposals::{Change, Founding};
 use mesh_core::{Mono, Now, messaging, paths};
 use mesh_proto::agent::AgentRecord;
+use mesh_proto::charter::{self, Charter, Voter};
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::limits::{MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME};
 use mesh_proto::protocol::Topic;
@@ -36,6 +38,10 @@ pub(crate) struct Member {
     /// Everything it wanted, in one number.
     trace: DefaultHasher,
     online: bool,
+    /// What its store holds. It outlives the process.
+    pub(crate) disk: BTreeMap<String, Bytes>,
+    /// What is on its way to the store.
+    writing: Vec<Change>,
     /// Envelopes that it has seen, as gossipsub remembers them.
     seen: BTreeSet<Bytes>,
     tickets: BTreeMap<u64, (usize, Topic, Bytes)>,
@@ -65,6 +71,12 @@ pub(crate) struct World {
     /// Who knows of whom that it listens to gossip.
     listeners: BTreeSet<(usize, usize)>,
     pub(crate) loss: Option<Loss>,
+    /// In which people vote.
+    charter: Option<Charter>,
+    /// Milliseconds that a store takes at most.
+    disk_ms: u64,
+    /// Whether stores fail from now on.
+    pub(crate) disks_fail: bool,
     /// Frames of member lists, as (from, to, bytes).
     pub(crate) lists: Vec<(usize, usize, usize)>,
 }
@@ -90,9 +102,35 @@ impl World {
             links: BTreeSet::new(),
             listeners: BTreeSet::new(),
             loss: None,
+            charter: None,
+            disk_ms: 4,
+            disks_fail: false,
             lists: Vec::new(),
         };
         world.add([]);
+        world
+    }
+
+    /// A hub and as many leaves as the charter of the mesh names voters: from 1 on, and 1 has founded it. Leaves that join
+    /// later have stores too.
+    pub(crate) fn chartered(seed: u64, voters: usize) -> Self {
+        let voter = |n| Voter { node: key(n).node(), key: voting_key(n).node() };
+        let mut voters: Vec<_> = (1..=voters).map(voter).collect();
+        voters.sort_unstable();
+        let leaves = voters.len();
+        let (name, founders) = ("network".to_owned(), vec![key(1).node()]);
+        let charter = Charter { v: charter::VERSION, name, founders, threshold: 1, voters, open: true };
+        let mut world = Self::new(seed);
+        world.mesh = charter.mesh().unwrap();
+        world.charter = Some(charter);
+        world.members.clear();
+        world.queue.clear();
+        world.timers.clear();
+        world.add([]);
+        for _ in 0..leaves {
+            world.join();
+        }
+        world.run(5_000);
         world
     }
 
@@ -130,10 +168,13 @@ impl World {
 
     fn add<const N: usize>(&mut self, seeds: [NodeId; N]) -> usize {
         let n = self.members.len();
-        let node = self.start(n, seeds);
+        let mut disk = BTreeMap::new();
+        let node = self.start(n, seeds, &mut disk);
         self.places.insert(node.id(), n);
         self.members.push(Member {
             node,
+            disk,
+            writing: Vec::new(),
             events: Vec::new(),
             trace: DefaultHasher::new(),
             online: true,
@@ -145,11 +186,19 @@ impl World {
         n
     }
 
-    fn start<const N: usize>(&mut self, n: usize, seeds: [NodeId; N]) -> Node {
+    fn start<const N: usize>(&mut self, n: usize, seeds: [NodeId; N], disk: &mut BTreeMap<String, Bytes>) -> Node {
         let mut entropy = [0; 32];
         self.rng.fill_bytes(&mut entropy);
         let paths = paths::Config { ability: self.ability, ..paths::Config::default() };
-        let config = Config { paths, ..Config::default() };
+        let charter = self.charter.as_ref().map(|charter| match n {
+            HUB => Founding::new(charter).unwrap(),
+            _ => {
+                let (founding, changes) = Founding::restore(charter, disk.clone(), voting_key(n).seed()).unwrap();
+                changes.into_iter().for_each(|change| make(disk, change));
+                founding
+            }
+        });
+        let config = Config { paths, charter, ..Config::default() };
         let mut node = Node::new(config, key(n), self.mesh, seeds, entropy, self.time());
         if self.ability == Ability::Able {
             self.able.insert(n);
@@ -235,6 +284,13 @@ impl World {
     /// Takes a node away without a word. Others see their links go.
     pub(crate) fn kill(&mut self, n: usize) {
         self.members[n].online = false;
+        self.queue.retain(|_, (from, to, _)| (*from, *to) != (n, n));
+        let writing = std::mem::take(&mut self.members[n].writing);
+        if !writing.is_empty() {
+            // A process that dies leaves the first changes behind.
+            let made = self.rng.next_u64() as usize % (writing.len() + 1);
+            writing.into_iter().take(made).for_each(|change| make(&mut self.members[n].disk, change));
+        }
         if let Some(timer) = self.members[n].timer.take() {
             self.timers.remove(&timer);
         }
@@ -250,13 +306,15 @@ impl World {
 
     /// Starts a killed node anew, without its memory.
     pub(crate) fn restart(&mut self, n: usize) {
+        let mut disk = std::mem::take(&mut self.members[n].disk);
         let node = match n {
-            HUB => self.start(n, []),
+            HUB => self.start(n, [], &mut disk),
             leaf => {
                 let hub = self.id(HUB);
-                self.start(leaf, [hub])
+                self.start(leaf, [hub], &mut disk)
             }
         };
+        self.members[n].disk = disk;
         let member = &mut self.members[n];
         (member.node, member.online) = (node, true);
         (member.seen, member.tickets) = (BTreeSet::new(), BTreeMap::new());
@@ -330,6 +388,10 @@ impl World {
         let member = &mut self.members[to];
         if lost || !member.online {
             return;
+        }
+        if let Input::Kept { durable: true, .. } = &input {
+            let writing = std::mem::take(&mut member.writing);
+            writing.into_iter().for_each(|change| make(&mut member.disk, change));
         }
         self.departures += 1;
         if matches!(input, Input::Listener { .. }) {
@@ -429,6 +491,11 @@ impl World {
                     self.send(n, peer, Input::Direct(messaging::Input::Frame { from: id, frame }));
                 }
             }
+            Output::Keep { ticket, changes } => {
+                self.members[n].writing = changes;
+                let at = self.now + self.rng.next_u64() % (self.disk_ms + 1);
+                self.depart(at, n, n, Input::Kept { ticket, durable: !self.disks_fail });
+            }
             Output::Event(event) => {
                 if let Event::Message(incoming) = &event {
                     let now = self.time();
@@ -468,6 +535,11 @@ impl World {
         trace.finish()
     }
 
+    /// Adds to what `n` was told.
+    pub(crate) fn note(&mut self, n: usize, events: impl IntoIterator<Item = (u64, Event)>) {
+        self.members[n].events.extend(events);
+    }
+
     /// Nobody was accused of anything.
     pub(crate) fn assert_honest(&self) {
         for (n, member) in self.members.iter().enumerate() {
@@ -505,6 +577,20 @@ pub(crate) fn key(n: usize) -> Keypair {
     let mut seed = [0x5e; 32];
     seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
     Keypair::from_seed(&seed)
+}
+
+/// What signs the votes of the node at place `n`, as long as its store is not lost.
+pub(crate) fn voting_key(n: usize) -> Keypair {
+    let mut seed = [0x70; 32];
+    seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
+    Keypair::from_seed(&seed)
+}
+
+fn make(disk: &mut BTreeMap<String, Bytes>, Change { key, value }: Change) {
+    match value {
+        Some(value) => drop(disk.insert(key, value)),
+        None => drop(disk.remove(&key)),
+    }
 }
 
 /// A frame as its receiver reads it, and its size.

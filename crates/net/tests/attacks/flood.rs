@@ -96,7 +96,13 @@ async fn direct_frames_without_end() {
                     wire::write_frame(&mut stream, &direct::Frame::Hello { mesh: siege.mesh, session }).await?;
                     wire::write_frame(&mut stream, &direct::Frame::Ack { session, numbers }).await?;
                     let body = vec![0; 1024].into();
-                    let message = direct::Message { number: session + 1, from: None, to: Some(agent_name("x")), body, decision: false };
+                    let message = direct::Message {
+                        number: session + 1,
+                        from: None,
+                        to: Some(agent_name("x")),
+                        body,
+                        decision: false,
+                    };
                     wire::write_frame(&mut stream, &direct::Frame::Message(message)).await?;
                     frames += 3;
                 }

@@ -134,7 +134,13 @@ async fn direct_message(attacker: &Attacker, victim: &Member) {
     let session = 1_000_000;
     let message = |number, body: &str| {
         let body = body.to_owned().into();
-        direct::Frame::Message(direct::Message { number: session + number, from: None, to: None, body, decision: false })
+        direct::Frame::Message(direct::Message {
+            number: session + number,
+            from: None,
+            to: None,
+            body,
+            decision: false,
+        })
     };
     for _ in 0..2 {
         let mut stream = attacker.open(victim, DIRECT).await.unwrap();

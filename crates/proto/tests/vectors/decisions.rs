@@ -192,5 +192,6 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("electorates", Message::Epochs(vec![epoch(&charter())])),
         ("no electorates", Message::Epochs(vec![])),
         ("question for electorates", Message::EpochsAfter(7)),
+        ("question for other slots", Message::Others(vec![owned().id().unwrap()])),
     ]
 }

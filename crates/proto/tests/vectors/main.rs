@@ -299,12 +299,14 @@ fn signatures(name: &str, message: &Message) -> Vec<Value> {
         Message::Epochs(epochs) => {
             let sign = |epoch: &SignedEpoch| -> Vec<Value> {
                 let digest = epoch.record.digest().unwrap();
-                let of = |by: &FounderSignature| signature(name, protocol::EPOCH_DOMAIN, &by.founder, &digest.0, &by.signature);
+                let of = |by: &FounderSignature| {
+                    signature(name, protocol::EPOCH_DOMAIN, &by.founder, &digest.0, &by.signature)
+                };
                 epoch.signatures.iter().map(of).collect()
             };
             epochs.iter().flat_map(sign).collect()
         }
-        Message::Status(_) | Message::EpochsAfter(_) => vec![],
+        Message::Status(_) | Message::EpochsAfter(_) | Message::Others(_) => vec![],
     }
 }
 

@@ -121,7 +121,8 @@ impl Ledger {
             | Message::Evidence(_)
             | Message::Status(_)
             | Message::Epochs(_)
-            | Message::EpochsAfter(_) => {}
+            | Message::EpochsAfter(_)
+            | Message::Others(_) => {}
         }
     }
 
@@ -183,7 +184,8 @@ impl Ledger {
             | Message::Release(_)
             | Message::Status(_)
             | Message::Epochs(_)
-            | Message::EpochsAfter(_) => {}
+            | Message::EpochsAfter(_)
+            | Message::Others(_) => {}
         }
     }
 

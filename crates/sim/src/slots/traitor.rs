@@ -255,7 +255,8 @@ impl Traitor {
             | Message::Evidence(_)
             | Message::Status(_)
             | Message::Epochs(_)
-            | Message::EpochsAfter(_) => return,
+            | Message::EpochsAfter(_)
+            | Message::Others(_) => return,
         };
         if self.said >= MAX_SAID || self.chance.below(4) != 0 {
             return;
