@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn frames_are_read_as_they_were_written() {
-        let unnamed = Message { number: u64::MAX, from: None, to: None, body: Bytes::new() };
+        let unnamed = Message { number: u64::MAX, from: None, to: None, body: Bytes::new(), decision: false };
         let frames = [
             Frame::Hello { mesh: MeshId([1; 32]), session: 2 },
             message(3),
@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn the_largest_frames_fit_a_stream() {
         let name = || Some("x".repeat(64).parse().unwrap());
-        let message = Message { number: u64::MAX, from: name(), to: name(), body: vec![0; MAX_BODY].into() };
+        let message =
+            Message { number: u64::MAX, from: name(), to: name(), body: vec![0; MAX_BODY].into(), decision: true };
         encode(&Frame::Message(message), MAX_DIRECT_FRAME).unwrap();
         encode(&Frame::Ack { session: u64::MAX, numbers: vec![u64::MAX; MAX_ACKS] }, MAX_DIRECT_FRAME).unwrap();
     }

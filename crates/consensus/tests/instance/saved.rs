@@ -99,7 +99,10 @@ fn nothing_is_said_that_is_not_kept<A: Core>() {
                         | Message::Claim(_)
                         | Message::Release(_)
                         | Message::Evidence(_)
-                        | Message::Status(_) => {}
+                        | Message::Status(_)
+                        | Message::Epochs(_)
+                        | Message::EpochsAfter(_)
+                        | Message::Others(_) => {}
                     },
                     Output::Decided(certificate) => assert_eq!(disk.unwrap().decided.as_ref(), Some(&**certificate)),
                     Output::Ask(_) | Output::Judge(_) | Output::Guilty(_) => {}

@@ -96,6 +96,9 @@ fn vote(message: &Message) -> Option<&SignedVote> {
         | Message::Claim(_)
         | Message::Release(_)
         | Message::Evidence(_)
-        | Message::Status(_) => None,
+        | Message::Status(_)
+        | Message::Epochs(_)
+        | Message::EpochsAfter(_)
+        | Message::Others(_) => None,
     }
 }

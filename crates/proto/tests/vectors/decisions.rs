@@ -189,7 +189,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("evidence", Message::Evidence(evidence())),
         ("status", Message::Status(status.clone())),
         ("status without a polka", Message::Status(Status { proposed: false, polka: None, ..status })),
-        ("electorates", Message::Epochs(vec![epoch(&charter())])),
+        ("electorates", Message::Epochs(vec![epoch()])),
         ("no electorates", Message::Epochs(vec![])),
         ("question for electorates", Message::EpochsAfter(7)),
         ("question for other slots", Message::Others(vec![owned().id().unwrap()])),

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use mesh_proto::charter::{FounderSignature, SignedEpoch};
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::decision::{Message, SignedVote};
 use mesh_proto::limits::{
@@ -343,7 +344,7 @@ fn read(what: &str, bytes: &[u8]) -> Result<(), String> {
             codec::decode::<transfer::Frame>(bytes, MAX_TRANSFER_FRAME).map(drop).map_err(EnvelopeError::Decode)
         }
         "charter" => codec::decode::<charter::Charter>(bytes, MAX_CHARTER).map(drop).map_err(EnvelopeError::Decode),
-        "epoch" => codec::decode::<charter::SignedEpoch>(bytes, MAX_CHARTER).map(drop).map_err(EnvelopeError::Decode),
+        "epoch" => codec::decode::<SignedEpoch>(bytes, MAX_CHARTER).map(drop).map_err(EnvelopeError::Decode),
         "decision" => codec::decode::<Message>(bytes, MAX_DECISION).map(drop).map_err(EnvelopeError::Decode),
         _ => panic!("what is {what}?"),
     };

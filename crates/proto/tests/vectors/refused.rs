@@ -14,7 +14,7 @@ use mesh_proto::decision::{
 use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query};
 use mesh_proto::limits::{MAX_ENVELOPE, TTL_MS};
 use mesh_proto::protocol::ENVELOPE_DOMAIN;
-use mesh_proto::{Envelope, Keypair, Kind, MessageId, NodeId, codec, direct, envelope, join, transfer};
+use mesh_proto::{Envelope, Keypair, Kind, MessageId, NodeId, SlotId, codec, direct, envelope, join, transfer};
 use serde::Serialize;
 use serde_bytes::{ByteBuf, Bytes as ByteStr};
 
@@ -367,6 +367,8 @@ fn messages() -> Vec<Case> {
         ("evidence the other way round", "type", cbor(&Message::Evidence(Evidence { a: b.clone(), b: a.clone() }))),
         ("evidence of one vote", "type", cbor(&Message::Evidence(Evidence { a: a.clone(), b: a }))),
         ("a status past the last round", "bound", cbor(&Message::Status(status))),
+        ("four electorates", "bound", cbor(&Message::Epochs(vec![decisions::epoch(); 4]))),
+        ("257 known slots", "bound", cbor(&Message::Others(vec![SlotId([1; 32]); 257]))),
     ]
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mesh_proto::agent::{AgentRecord, Criteria, Resources};
 use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query};
 use mesh_proto::id::Checksum;
-use mesh_proto::limits::{MAX_ENVELOPE, TTL_MS};
+use mesh_proto::limits::{MAX_DECISION, MAX_ENVELOPE, TTL_MS};
 use mesh_proto::transfer::{Codec, Manifest, WeightsInfo};
 use mesh_proto::{
     AgentName, Envelope, Hlc, Keypair, Kind, MeshId, MessageId, NodeId, TransferId, codec, direct, envelope, join,
@@ -66,6 +66,7 @@ fn announcement() -> Announcement {
         agents: vec![trainer, plain, idle],
         leaving: false,
         relay: false,
+        voting: None,
     }
 }
 
@@ -117,6 +118,15 @@ pub(crate) fn envelopes() -> Vec<(&'static str, [u8; 32], Envelope)> {
         ..envelope(Kind::MeshHeartbeat, &Heartbeat { announced: u64::MAX })
     };
     all.push(("announcement of a relay", seeds()[0], envelope(Kind::AgentAnnounce, &relay)));
+    let voter = Announcement { voting: Some(node(2)), ..Announcement::default() };
+    all.push(("announcement of who can vote", seeds()[0], envelope(Kind::AgentAnnounce, &voter)));
+    for (name, message) in crate::decisions::messages() {
+        if matches!(name, "electorates" | "precommit")
+            && let Some(kind) = message.kind()
+        {
+            all.push((name, seeds()[0], envelope(kind, &message)));
+        }
+    }
     all.push(("the smallest numbers", seeds()[3], least));
     all.push(("the largest numbers", seeds()[2], most));
     all
@@ -127,12 +137,20 @@ pub(crate) fn direct() -> Vec<(&'static str, direct::Frame)> {
     let session = 1_700_000_000_000_000;
     let number = session + 1;
     let message = |from: Option<&str>, to: Option<&str>, body: &'static [u8]| {
-        Frame::Message(Message { number, from: from.map(name), to: to.map(name), body: Bytes::from_static(body) })
+        Frame::Message(Message {
+            number,
+            from: from.map(name),
+            to: to.map(name),
+            body: Bytes::from_static(body),
+            decision: false,
+        })
     };
+    let question = codec::encode(&mesh_proto::decision::Message::EpochsAfter(7), MAX_DECISION).unwrap();
     vec![
         ("hello", Frame::Hello { mesh: mesh(), session }),
         ("message between agents", message(Some("ada"), Some("grace"), b"\x81\x65hello")),
         ("message between nodes", message(None, None, b"")),
+        ("decision", Frame::Message(Message { number, from: None, to: None, body: question.into(), decision: true })),
         ("acknowledgements", Frame::Ack { session, numbers: vec![number, number + 1, number + 3] }),
         ("acknowledgement of nothing", Frame::Ack { session: u64::MAX, numbers: vec![] }),
         ("refusal", Frame::Nack { session, number, reason: Refusal::UnknownAgent }),

@@ -294,7 +294,10 @@ impl<A: Core> Net<A> {
             | Message::Claim(_)
             | Message::Release(_)
             | Message::Evidence(_)
-            | Message::Status(_) => return,
+            | Message::Status(_)
+            | Message::Epochs(_)
+            | Message::EpochsAfter(_)
+            | Message::Others(_) => return,
         };
         let first = *self.signed.entry((voter, round, step)).or_insert(value);
         assert_eq!(first, value, "voter {voter} has signed twice: {step:?} of round {round}");
