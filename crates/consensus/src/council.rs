@@ -343,8 +343,8 @@ impl<A: Agreement> Council<A> {
 
     /// Asks a node for electorates that we may not know.
     pub fn catch_up_epochs(&mut self, node: NodeId, now: Mono) {
-        let again = now.saturating_sub(self.config.ask_again_ms);
-        if self.asked_epochs.is_none_or(|asked| asked <= again) {
+        let again = |asked: Mono| asked.saturating_add(self.config.ask_again_ms) <= now;
+        if self.asked_epochs.is_none_or(again) {
             self.asked_epochs = Some(now);
             let after = Message::EpochsAfter(self.chain.last_epoch());
             self.outputs.push_back(Output::Tell(node, Box::new(after)));

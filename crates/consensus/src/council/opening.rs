@@ -162,12 +162,13 @@ impl<A: Agreement> Council<A> {
     }
 
     pub(super) fn ask(&mut self, from: NodeId, slot: SlotId, now: Mono) {
-        let again = now.saturating_sub(self.config.ask_again_ms);
-        if self.asked.get(&slot).is_some_and(|asked| *asked > again) {
+        let patience = self.config.ask_again_ms;
+        let lately = |asked: Mono| asked.saturating_add(patience) > now;
+        if self.asked.get(&slot).is_some_and(|asked| lately(*asked)) {
             return;
         }
         if self.asked.len() >= MAX_ASKED {
-            self.asked.retain(|_, asked| *asked > again);
+            self.asked.retain(|_, asked| lately(*asked));
         }
         if self.asked.len() >= MAX_ASKED {
             return;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in helpers of tests as in tests")]
 
+mod catching_up;
 mod leases;
 mod net;
 
