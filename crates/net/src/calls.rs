@@ -68,6 +68,8 @@ pub enum Ending {
 
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
+type Verb = Box<dyn FnOnce(&mut Node, Now) + Send>;
+
 pub(crate) enum Call {
     Announce(AgentRecord, Reply<Result<(), directory::Error>>),
     Withdraw(AgentName, Reply<Result<(), directory::Error>>),
@@ -79,7 +81,7 @@ pub(crate) enum Call {
     Topology(Reply<(Topology, Vec<NodeId>)>),
     Metrics(Reply<Metrics>),
     /// Whatever the core answers at once.
-    Node(Box<dyn FnOnce(&mut Node, Now) + Send>),
+    Node(Verb),
     /// How a slot ends.
     Await(SlotId, Reply<Ending>),
     Wake(Reply<()>),

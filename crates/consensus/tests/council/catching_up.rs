@@ -37,9 +37,9 @@ fn what_ended_is_told_but_what_is_known_and_no_more_than_the_bound() {
     let mut net = Net::new(2, 1, Config::default(), 1);
     let slots: Vec<_> = (0..70).map(|n| decide(&mut net, 0, &format!("{n}"), Choice::Approve)).collect();
     let of = |messages: &[Message]| -> Vec<SlotId> {
-        let id = |message: &Message| match message {
-            Message::Decision(certificate) => certificate.slot.id().expect("a slot"),
-            other => panic!("{other:?}"),
+        let id = |message: &Message| {
+            let Message::Decision(certificate) = message else { panic!("{message:?}") };
+            certificate.slot.id().expect("a slot")
         };
         messages.iter().map(id).collect()
     };

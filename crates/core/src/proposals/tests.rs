@@ -50,10 +50,10 @@ fn proposal(now: Now) -> Proposal {
 fn drain(proposals: &mut Proposals) -> (Vec<Output>, Option<(u64, Vec<Change>)>) {
     let mut outputs = Vec::new();
     while let Some(output) = proposals.poll_output() {
-        match output {
-            Output::Keep { ticket, changes } => return (outputs, Some((ticket, changes))),
-            output => outputs.push(output),
+        if let Output::Keep { ticket, changes } = output {
+            return (outputs, Some((ticket, changes)));
         }
+        outputs.push(output);
     }
     (outputs, None)
 }

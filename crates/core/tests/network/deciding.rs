@@ -32,9 +32,9 @@ fn ballot(choice: Choice) -> Ballot {
 
 /// What `n` was told of deciding.
 fn told(world: &World, n: usize) -> impl Iterator<Item = (u64, &Deciding)> {
-    world.member(n).events.iter().filter_map(|(when, event)| match event {
-        Event::Decision(event) => Some((*when, event)),
-        _ => None,
+    world.member(n).events.iter().filter_map(|(when, event)| {
+        let Event::Decision(event) = event else { return None };
+        Some((*when, event))
     })
 }
 
@@ -74,9 +74,9 @@ fn vote_until(
             let from = asked.get(&n).copied().unwrap_or_default();
             let open: Vec<SlotId> = told(world, n)
                 .skip(from)
-                .filter_map(|(_, event)| match event {
-                    Deciding::Opened { slot, asked: true, .. } => Some(*slot),
-                    _ => None,
+                .filter_map(|(_, event)| {
+                    let Deciding::Opened { slot, asked: true, .. } = event else { return None };
+                    Some(*slot)
                 })
                 .collect();
             asked.insert(n, told(world, n).count());
@@ -425,9 +425,9 @@ fn who_breaks_the_rules_is_named_and_who_passes_it_on_is_not() {
     world.run(100);
     let mesh = world.mesh();
     let offences = |world: &World, n: usize| {
-        let of = |(_, event): &(u64, Event)| match event {
-            Event::Offence { peer, offence } => Some((*peer, *offence)),
-            _ => None,
+        let of = |(_, event): &(u64, Event)| {
+            let Event::Offence { peer, offence } = event else { return None };
+            Some((*peer, *offence))
         };
         world.member(n).events.iter().filter_map(of).collect::<Vec<_>>()
     };
