@@ -3,6 +3,7 @@ import { PROBE, makeBody } from '../src/bodies.mjs'
 import { commands } from '../src/commands.mjs'
 import { now, sleep } from '../src/clock.mjs'
 import { serve } from '../src/serve.mjs'
+import { voting } from '../src/voting.mjs'
 
 /** @typedef {import('../src/driver.mjs').Driver} Driver */
 
@@ -28,8 +29,13 @@ class MeshDriver {
   /**
    * @param {import('../src/driver.mjs').JoinOptions} options
    */
-  async join({ relay, name }) {
-    const mesh = await joinMesh(MESH, { relays: relay, agent: { id: name, capabilities: ['bench'] } })
+  async join({ relay, name, voter }) {
+    const { charter, identity, store } = voter ?? {}
+    const mesh = await joinMesh(charter ? new Uint8Array(charter) : MESH, {
+      relays: relay,
+      agent: { id: name, capabilities: ['bench'] },
+      ...(identity && { identity: new Uint8Array(identity), store }),
+    })
     this.#mesh = mesh
     mesh.on('message', ({ payload }) => {
       if (payload instanceof Uint8Array) this.#onMessage(payload)
@@ -120,4 +126,5 @@ class MeshDriver {
   }
 }
 
-serve(commands(new MeshDriver()))
+const driver = new MeshDriver()
+serve(commands(Object.assign(driver, voting(() => driver.mesh))))

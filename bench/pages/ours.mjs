@@ -1,6 +1,7 @@
 import { joinMesh } from 'neural-mesh'
 import { PROBE, makeBody } from '../src/bodies.mjs'
 import { sleep } from '../src/clock.mjs'
+import { voting } from '../src/voting.mjs'
 
 const TIMEOUT_MS = 60_000
 const ATTEMPT_MS = 3000
@@ -16,8 +17,10 @@ class MeshDriver {
   /**
    * @param {import('../src/driver.mjs').JoinOptions} options
    */
-  async join({ relay, name }) {
-    const mesh = await joinMesh('bench', {
+  async join({ relay, name, voter }) {
+    const { charter, identity } = voter ?? {}
+    const mesh = await joinMesh(charter ? new Uint8Array(charter) : 'bench', {
+      ...(identity && { identity: new Uint8Array(identity), store: 'bench' }),
       relays: relay,
       agent: { id: name, capabilities: ['bench'] },
       webrtc: { iceServers: [] },
@@ -85,6 +88,9 @@ class MeshDriver {
   }
 }
 
-export const create = () => new MeshDriver()
+export function create() {
+  const driver = new MeshDriver()
+  return Object.assign(driver, voting(() => driver.mesh))
+}
 
 /** @typedef {import('./page.mjs').PageDriver} PageDriver */

@@ -11,6 +11,8 @@ import { roundTrips, roundTripsUnderLoad, transfer } from '../src/measure.mjs'
  * @property {(to: string, body: Uint8Array<ArrayBuffer>) => Promise<void>} transfer
  * @property {(to: string) => Promise<void>} [reach]
  *   Resolves when a message was answered, on whatever way. Where it is missing there is none but the direct one.
+ * @property {(voters: number) => Promise<void>} [approve]
+ * @property {(number: number) => Promise<boolean>} [propose]
  * @property {(signal: any) => Promise<void>} [hear] what the other page has told by `benchSignal`
  */
 
@@ -49,6 +51,12 @@ const commands = {
   roundTrips: args => roundTrips(driver, args),
   roundTripsUnderLoad: args => roundTripsUnderLoad(driver, args),
   hear: signal => driver.hear?.(signal),
+  approve: ({ voters }) => driver.approve?.(voters),
+  async propose({ number }) {
+    const startedAt = performance.now()
+    const approved = await driver.propose?.(number)
+    return { approved, ms: performance.now() - startedAt }
+  },
 }
 
 Object.assign(globalThis, {

@@ -83,6 +83,18 @@ export function commands(driver) {
       return broadcasts.count > before ? broadcasts.lastAt : undefined
     },
 
+    elect: ({ peers }) => required(driver.elect?.bind(driver))(peers),
+    approve: ({ voters }) => required(driver.approve?.bind(driver))(voters),
+    async propose({ number }) {
+      const startedAt = now()
+      const approved = await required(driver.propose?.bind(driver))(number)
+      return { approved, ms: now() - startedAt }
+    },
+    async acquire({ resource }) {
+      const startedAt = now()
+      await required(driver.acquire?.bind(driver))(resource)
+      return now() - startedAt
+    },
     announce: ({ names }) => required(driver.announce?.bind(driver))(names),
     /** Resolves when the directory holds `count` agents of other nodes. */
     async knows({ count, limitMs }) {

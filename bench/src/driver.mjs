@@ -16,12 +16,18 @@
  * @property {() => number} drops connections to peers and relays that were lost since `join`
  * @property {(names: string[]) => Promise<void>} [announce] more agents on this node
  * @property {() => Promise<number>} [known] agents of other nodes in the local directory
+ * @property {(peers: string[]) => Promise<void>} [elect] says who votes
+ * @property {(voters: number) => Promise<void>} [approve]
+ *   Approves everything from now on; resolves when it knows of so many voters.
+ * @property {(number: number) => Promise<boolean>} [propose] resolves to whether the voters approve
+ * @property {(resource: string) => Promise<void>} [acquire] resolves when it has it, and has given it back
  */
 
 /**
  * @typedef {object} JoinOptions
  * @property {string} relay multiaddr of the relay, ending in its peer id
  * @property {string} name
+ * @property {{ charter: number[], identity: number[], store: string }} [voter] to vote; `store` is a directory
  * @property {{ high: number, low: number }} [marks] for a raw channel: when it waits for its send buffer, and until when, bytes
  */
 

@@ -1,5 +1,6 @@
 import { sleep } from './clock.mjs'
 import { cut } from './cut.mjs'
+import { check, decide } from './decide.mjs'
 import { direct } from './direct.mjs'
 import { GOSSIP_BYTES, SETTLE_MS, openGossip } from './gossip.mjs'
 import { row } from './row.mjs'
@@ -216,6 +217,26 @@ export const scenarios = [
       await first.process.call('transfer', { to: other.address, bytes: TEN_MB })
       return { idle, sender: await first.process.call('memory'), receiver: await other.process.call('memory'), bare }
     },
+  },
+  {
+    id: 'decide',
+    rows: [
+      row('half', '10 agents in Node.js and Chromium approve a proposal, half of 20', 'ms'),
+      row('most', 'the same, 95 %', 'ms'),
+      row('lease', 'one of them acquires a resource', 'ms'),
+    ],
+    limitMs: 120_000,
+    maxRounds: 3,
+    oursOnly: 'js-libp2p decides nothing',
+    run: decide,
+  },
+  {
+    id: 'certificate',
+    rows: [row('check', 'a certificate of 100 voters is checked in wasm', 'ms')],
+    limitMs: 30_000,
+    maxRounds: 3,
+    oursOnly: 'js-libp2p decides nothing',
+    run: check,
   },
   {
     id: 'newcomer',

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -27,6 +27,7 @@ const ROOT = dirname(dirname(fileURLToPath(new URL('.', import.meta.url))))
 /**
  * @typedef {object} RelayOptions
  * @property {string} [announce] one more multiaddr, without peer id, under which others reach it
+ * @property {Uint8Array} [charter] of the mesh, where people vote
  */
 
 /**
@@ -51,13 +52,14 @@ export function ours({ relayFile = builtRelay() }) {
             ? 'DEBUG BUILD, figures do not count'
             : 'release build',
     }),
-    async startRelay(processes, { announce } = {}) {
+    async startRelay(processes, { announce, charter } = {}) {
       if (relayFile === undefined) throw new Error('the relay is not built')
       const folder = await mkdtemp(join(tmpdir(), 'mesh-bench-'))
+      const charterFile = join(folder, 'charter')
+      if (charter !== undefined) await writeFile(charterFile, charter)
       const relay = processes.spawn(relayFile, [
         '--json',
-        '--mesh',
-        'bench',
+        ...(charter === undefined ? ['--mesh', 'bench'] : ['--charter', charterFile]),
         '--no-mdns',
         '--stun',
         'off',

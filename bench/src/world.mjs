@@ -70,6 +70,15 @@ export class World {
   }
 
   /**
+   * Pages that have not joined.
+   *
+   * @param {number} count
+   */
+  pages(count) {
+    return this.#pages.open(this.side.id, count)
+  }
+
+  /**
    * Two pages that have joined, the second after the first, and that are connected to each other directly.
    *
    * @param {Pick<import('./driver.mjs').JoinOptions, 'marks'>} [options]

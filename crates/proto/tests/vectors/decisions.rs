@@ -144,6 +144,33 @@ pub(crate) fn record() -> Record {
     Record { charter: charter(), epochs: vec![epoch()], certificate, proposal }
 }
 
+/// A decision of a hundred voters, by as many as have to sign it.
+pub(crate) fn large_record() -> Record {
+    let seed = |voter: u8, part: u8| Keypair::from_seed(&[&[voter, part][..], &[0x77; 30]].concat().try_into().unwrap());
+    let mut keys: Vec<_> = (0..100).map(|voter| (seed(voter, 0), seed(voter, 1))).collect();
+    keys.sort_by_key(|(identity, _)| identity.node());
+    let voters = keys.iter().map(|(identity, key)| Voter { node: identity.node(), key: key.node() }).collect();
+    let charter = Charter { voters, ..charter() };
+    let subject = Subject::Owned { author: keys[7].0.node(), seq: 1_700_000_000_000_001 };
+    let slot = Slot { mesh: charter.mesh().unwrap(), epoch: 0, subject };
+    let outcome = Outcome::Approved(proposal().digest().unwrap());
+    let (id, round) = (slot.id().unwrap(), 0);
+    let precommit = |voter: u8| {
+        let value = Some(outcome.digest(&id));
+        let vote = Vote { slot: id, round, step: Step::Precommit, value, voter, ballot: None };
+        vote.sign(&keys[usize::from(voter)].1).unwrap()
+    };
+    let votes: Vec<_> = (33..100).map(precommit).collect();
+    let certificate = Certificate {
+        slot,
+        outcome,
+        round,
+        voters: votes.iter().map(|signed| signed.vote.voter).collect(),
+        signatures: votes.iter().flat_map(|signed| signed.signature.into_array()).collect::<Vec<_>>().into(),
+    };
+    Record { charter, epochs: vec![], certificate, proposal: Some(proposal()) }
+}
+
 pub(crate) fn evidence() -> Evidence {
     Evidence::new(cast(precommit(2)), cast(Vote { value: None, ..precommit(2) })).unwrap()
 }

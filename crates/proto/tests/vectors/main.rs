@@ -190,6 +190,7 @@ fn decisions() {
             "outcomes": outcomes,
             "proposal": of_proposal,
             "record": vector("record", &decisions::record(), MAX_RECORD),
+            "largeRecord": { "hex": hex(&codec::encode(&decisions::large_record(), MAX_RECORD).unwrap()) },
             "messages": messages,
             "signatures": founders.chain(signatures).collect::<Vec<_>>(),
         }),
