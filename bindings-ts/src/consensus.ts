@@ -221,7 +221,7 @@ export class Consensus {
 
   /**
    * Lets a function vote for this node, also on what is open already. What it throws becomes an `error` event, and it has
-   * then not voted. `undefined` takes it away.
+   * then not voted; a vote that comes too late does nothing. `undefined` takes it away.
    *
    * @example
    * ```ts
@@ -315,9 +315,9 @@ export class Consensus {
   async acquire(resource: string, options: AcquireOptions): Promise<Lease> {
     checkName('resource', resource, MAX_TITLE)
     const lengthMs = checkLease(options)
-    const claim = async () => {
+    const claim = async (options: CallOptions) => {
       const id = await this.#core.call(options, node => node.claim(resource, lengthMs))
-      const { grant } = await this.#ending(id, options)
+      const { grant } = await this.#ending(id, options, 'Try again then')
       if (grant?.holder === undefined) throw new MeshError('lapsed', `voters could not agree on who gets '${resource}': try again`, { details: { id } })
       const state = await this.holder(resource, options)
       if (grant.holder !== this.#core.peerId) {
@@ -328,7 +328,7 @@ export class Consensus {
       return state
     }
     const release = () => this.#core.call({}, node => node.release(resource))
-    return new Lease(resource, await claim(), claim, release)
+    return new Lease(resource, await claim(options), claim, release)
   }
 
   /**
@@ -379,14 +379,12 @@ export class Consensus {
     this.#hub.emit({ type: 'decided', result: toResult(decision) })
   }
 
-  async #ending(id: string, options: CallOptions): Promise<DecisionInfo> {
+  async #ending(id: string, options: CallOptions, next = `result('${id}') waits on`): Promise<DecisionInfo> {
     const decision = await this.#core.call(options, (node, signal) => node.ending(id, signal))
     if (decision) return decision
     const heard = this.#pending.get(id)?.ballots.length
     const voices = heard === undefined ? '' : ` (${heard} have been heard)`
-    throw new MeshError('no-quorum', `too few voters can be reached to decide${voices}. It stays open until they are back: result('${id}') waits on`, {
-      details: { id },
-    })
+    throw new MeshError('no-quorum', `too few voters can be reached to decide${voices}. It stays open until they are back. ${next}`, { details: { id } })
   }
 
   #consult(pending: PendingProposal): void {
@@ -396,9 +394,16 @@ export class Consensus {
       const said = await policy(pending)
       if (said === undefined) return
       const { vote, reason } = typeof said === 'string' ? { vote: said, reason: undefined } : said
-      await this.vote(pending.id, vote, { reason })
+      await this.vote(pending.id, vote, { reason }).catch(error => {
+        if (!isLate(error)) throw error
+      })
     })
   }
+}
+
+// Others were faster than the policy, which is no mistake of it.
+function isLate(error: unknown): boolean {
+  return MeshError.isInstance(error) && ['already-decided', 'lapsed', 'already-voted', 'closed'].includes(error.code)
 }
 
 async function* asked(open: Proposal[], later: AsyncIterableIterator<{ proposal: Proposal }>): AsyncIterableIterator<Proposal> {
