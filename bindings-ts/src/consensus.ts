@@ -384,7 +384,8 @@ export class Consensus {
     if (decision) return decision
     const heard = this.#pending.get(id)?.ballots.length
     const voices = heard === undefined ? '' : ` (${heard} have been heard)`
-    throw new MeshError('no-quorum', `too few voters can be reached to decide${voices}. It stays open until they are back. ${next}`, { details: { id } })
+    const message = `too few voters can be reached to decide${voices}. It stays open until they are back. ${next}`
+    throw new MeshError('no-quorum', message, { details: { id } })
   }
 
   #consult(pending: PendingProposal): void {

@@ -113,7 +113,8 @@ class Voter {
   // The result that the event `decided` has told.
   decided(id) {
     return this.run(({ state, until }, id) => {
-      return until(() => state.told.find(({ type, result }) => type === 'decided' && result.id === id)?.result, { what: `${id} is decided` })
+      const result = () => state.told.find(({ type, result }) => type === 'decided' && result.id === id)?.result
+      return until(result, { what: `${id} is decided` })
     }, id)
   }
 
@@ -126,6 +127,8 @@ class Voter {
 async function elect([founder, ...others]) {
   const peerIds = [founder, ...others].map(({ peerId }) => peerId)
   const epoch = await founder.run(({ mesh }, peerIds) => mesh.consensus.elect(peerIds), peerIds)
-  const knows = async ({ state, until }, epoch) => until(() => state.told.some(event => event.type === 'electorate' && event.epoch === epoch))
+  const knows = async ({ state, until }, epoch) => {
+    await until(() => state.told.some(event => event.type === 'electorate' && event.epoch === epoch), { what: `epoch ${epoch}` })
+  }
   await Promise.all([founder, ...others].map(voter => voter.run(knows, epoch)))
 }
