@@ -4,6 +4,7 @@ import { MeshError, invalid } from './errors.js'
 import type { EventHub } from './hub.js'
 import { Lease, checkLease, type AcquireOptions, type LeaseState } from './leases.js'
 import { checkCall, checkCallback, checkMs, checkName, checkText, type CallOptions } from './options.js'
+import type { Stream } from './stream.js'
 import type { DecisionInfo, OpenProposal } from './generated/mesh_wasm.js'
 
 /** What a voter thinks of a proposal. */
@@ -211,7 +212,10 @@ export class Consensus {
     this.#core.checkOpen()
     checkCall({ signal: options.signal })
     const stream = this.#hub.stream('proposal', { accepts: event => event.asked, signal: options.signal })
-    return asked([...this.#pending.values()].filter(pending => pending.asked), stream)
+    for (const { asked, ballots: _, ...proposal } of this.#pending.values()) {
+      if (asked) stream.push({ type: 'proposal', proposal, asked })
+    }
+    return onlyProposals(stream)
   }
 
   /** Proposals that are open, and their votes so far, oldest first. */
@@ -407,12 +411,20 @@ function isLate(error: unknown): boolean {
   return MeshError.isInstance(error) && ['already-decided', 'lapsed', 'already-voted', 'closed'].includes(error.code)
 }
 
-async function* asked(open: Proposal[], later: AsyncIterableIterator<{ proposal: Proposal }>): AsyncIterableIterator<Proposal> {
-  try {
-    yield* open
-    for await (const { proposal } of later) yield proposal
-  } finally {
-    await later.return?.()
+// No generator: one that is left before its first step would leave the stream behind.
+function onlyProposals(events: Stream<{ readonly proposal: Proposal }>): AsyncIterableIterator<Proposal> {
+  return {
+    async next() {
+      const event = await events.next()
+      return event.done ? event : { done: false, value: event.value.proposal }
+    },
+    async return() {
+      await events.return()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
   }
 }
 

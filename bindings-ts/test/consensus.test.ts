@@ -225,6 +225,13 @@ test('proposals(): open ones first, only those asked, to the end of the mesh', a
   throwsCode('closed', /closed/, () => consensus.proposals())
 })
 
+test('proposals(): one that is left before its first step takes nothing with it', async () => {
+  const { consensus, hub } = voter()
+  const before = hub.streams({ type: 'proposal', proposal: open('a') as never, asked: true }).length
+  await consensus.proposals().return?.()
+  assert.equal(hub.streams({ type: 'proposal', proposal: open('a') as never, asked: true }).length, before)
+})
+
 test('proposals(): ends with its signal, and when it is left', async () => {
   const { consensus, node } = voter()
   const controller = new AbortController()
