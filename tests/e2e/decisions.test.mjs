@@ -146,7 +146,7 @@ test('a lease is one voter\'s at a time; given back, it is the next one\'s, with
 
 const greater = (a, b) => a.epoch > b.epoch || (a.epoch === b.epoch && a.seq > b.seq)
 
-test('kill -9 at any moment: nobody votes twice, and what is decided for one is for all', LIMIT, async t => {
+test('kill -9 at any moment: nobody votes twice, and what is decided for one is for all', { timeout: 120_000 }, async t => {
   const seed = Number(process.env.SEED ?? randomInt(2 ** 31))
   t.diagnostic(`SEED=${seed}`)
   const random = generator(seed)
