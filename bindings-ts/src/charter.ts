@@ -98,6 +98,7 @@ export async function createCharter(options: CharterOptions): Promise<Uint8Array
  * ```
  */
 export async function readCharter(charter: Uint8Array): Promise<Charter> {
+  checkBytes('charter', charter)
   return guarded(() => decodeCharter(charter))
 }
 
@@ -110,6 +111,7 @@ export async function readCharter(charter: Uint8Array): Promise<Charter> {
  * ```
  */
 export async function peerIdOf(identity: Uint8Array): Promise<string> {
+  checkBytes('identity', identity)
   return guarded(() => corePeerIdOf(identity))
 }
 
@@ -126,6 +128,10 @@ export async function peerIdOf(identity: Uint8Array): Promise<string> {
  * ```
  */
 export async function verifyDecision(certificate: Uint8Array, charter: Uint8Array, chain: readonly Uint8Array[] = []): Promise<VerifiedDecision> {
+  checkBytes('certificate', certificate)
+  checkBytes('charter', charter)
+  if (!Array.isArray(chain)) throw invalid('chain must be a list of records, as consensus.chain() gives it')
+  for (const record of chain) checkBytes('a record of chain', record)
   return toDecision(await guarded(() => coreVerifyDecision(certificate, charter, [...chain])))
 }
 
@@ -140,7 +146,12 @@ export async function verifyDecision(certificate: Uint8Array, charter: Uint8Arra
  * ```
  */
 export async function verifyRecord(record: Uint8Array): Promise<VerifiedDecision> {
+  checkBytes('record', record)
   return toDecision(await guarded(() => coreVerifyRecord(record)))
+}
+
+function checkBytes(what: string, bytes: unknown): void {
+  if (!(bytes instanceof Uint8Array)) throw invalid(`${what} must be a Uint8Array`)
 }
 
 function toDecision(decision: CoreDecision): VerifiedDecision {

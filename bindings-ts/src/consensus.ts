@@ -4,6 +4,7 @@ import { MeshError, invalid } from './errors.js'
 import type { EventHub } from './hub.js'
 import { Lease, checkLease, type AcquireOptions, type LeaseState } from './leases.js'
 import { checkCall, checkCallback, checkMs, checkName, checkText, type CallOptions } from './options.js'
+import type { Stream } from './stream.js'
 import type { DecisionInfo, OpenProposal } from './generated/mesh_wasm.js'
 
 /** What a voter thinks of a proposal. */
@@ -211,7 +212,10 @@ export class Consensus {
     this.#core.checkOpen()
     checkCall({ signal: options.signal })
     const stream = this.#hub.stream('proposal', { accepts: event => event.asked, signal: options.signal })
-    return asked([...this.#pending.values()].filter(pending => pending.asked), stream)
+    for (const { asked, ballots: _, ...proposal } of this.#pending.values()) {
+      if (asked) stream.push({ type: 'proposal', proposal, asked })
+    }
+    return onlyProposals(stream)
   }
 
   /** Proposals that are open, and their votes so far, oldest first. */
@@ -221,7 +225,7 @@ export class Consensus {
 
   /**
    * Lets a function vote for this node, also on what is open already. What it throws becomes an `error` event, and it has
-   * then not voted. `undefined` takes it away.
+   * then not voted; a vote that comes too late does nothing. `undefined` takes it away.
    *
    * @example
    * ```ts
@@ -315,9 +319,9 @@ export class Consensus {
   async acquire(resource: string, options: AcquireOptions): Promise<Lease> {
     checkName('resource', resource, MAX_TITLE)
     const lengthMs = checkLease(options)
-    const claim = async () => {
+    const claim = async (options: CallOptions) => {
       const id = await this.#core.call(options, node => node.claim(resource, lengthMs))
-      const { grant } = await this.#ending(id, options)
+      const { grant } = await this.#ending(id, options, 'Try again then')
       if (grant?.holder === undefined) throw new MeshError('lapsed', `voters could not agree on who gets '${resource}': try again`, { details: { id } })
       const state = await this.holder(resource, options)
       if (grant.holder !== this.#core.peerId) {
@@ -328,7 +332,7 @@ export class Consensus {
       return state
     }
     const release = () => this.#core.call({}, node => node.release(resource))
-    return new Lease(resource, await claim(), claim, release)
+    return new Lease(resource, await claim(options), claim, release)
   }
 
   /**
@@ -379,14 +383,13 @@ export class Consensus {
     this.#hub.emit({ type: 'decided', result: toResult(decision) })
   }
 
-  async #ending(id: string, options: CallOptions): Promise<DecisionInfo> {
+  async #ending(id: string, options: CallOptions, next = `result('${id}') waits on`): Promise<DecisionInfo> {
     const decision = await this.#core.call(options, (node, signal) => node.ending(id, signal))
     if (decision) return decision
     const heard = this.#pending.get(id)?.ballots.length
     const voices = heard === undefined ? '' : ` (${heard} have been heard)`
-    throw new MeshError('no-quorum', `too few voters can be reached to decide${voices}. It stays open until they are back: result('${id}') waits on`, {
-      details: { id },
-    })
+    const message = `too few voters can be reached to decide${voices}. It stays open until they are back. ${next}`
+    throw new MeshError('no-quorum', message, { details: { id } })
   }
 
   #consult(pending: PendingProposal): void {
@@ -396,17 +399,32 @@ export class Consensus {
       const said = await policy(pending)
       if (said === undefined) return
       const { vote, reason } = typeof said === 'string' ? { vote: said, reason: undefined } : said
-      await this.vote(pending.id, vote, { reason })
+      await this.vote(pending.id, vote, { reason }).catch(error => {
+        if (!isLate(error)) throw error
+      })
     })
   }
 }
 
-async function* asked(open: Proposal[], later: AsyncIterableIterator<{ proposal: Proposal }>): AsyncIterableIterator<Proposal> {
-  try {
-    yield* open
-    for await (const { proposal } of later) yield proposal
-  } finally {
-    await later.return?.()
+// Others were faster than the policy, which is no mistake of it.
+function isLate(error: unknown): boolean {
+  return MeshError.isInstance(error) && ['already-decided', 'lapsed', 'already-voted', 'closed'].includes(error.code)
+}
+
+// No generator: one that is left before its first step would leave the stream behind.
+function onlyProposals(events: Stream<{ readonly proposal: Proposal }>): AsyncIterableIterator<Proposal> {
+  return {
+    async next() {
+      const event = await events.next()
+      return event.done ? event : { done: false, value: event.value.proposal }
+    },
+    async return() {
+      await events.return()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
   }
 }
 

@@ -35,7 +35,7 @@ const MAX_LEASE_MS = 24 * 60 * 60 * 1000
 export class Lease {
   /** The resource's name. */
   readonly resource: string
-  readonly #claim: () => Promise<LeaseState>
+  readonly #claim: (options: CallOptions) => Promise<LeaseState>
   readonly #release: () => Promise<void>
   readonly #abort = new AbortController()
   #token: FencingToken
@@ -43,7 +43,7 @@ export class Lease {
   #timer: ReturnType<typeof setTimeout> | undefined
 
   /** @internal */
-  constructor(resource: string, state: LeaseState, claim: () => Promise<LeaseState>, release: () => Promise<void>) {
+  constructor(resource: string, state: LeaseState, claim: (options: CallOptions) => Promise<LeaseState>, release: () => Promise<void>) {
     this.resource = resource
     this.#claim = claim
     this.#release = release
@@ -75,9 +75,14 @@ export class Lease {
    * if (lease.leftMs < 10_000) await lease.renew()
    * ```
    */
-  async renew(): Promise<void> {
-    if (this.leftMs === 0) throw new MeshError('not-held', `the lease of '${this.resource}' is over: acquire it again`)
-    this.#begin(await this.#claim())
+  async renew(options: CallOptions = {}): Promise<void> {
+    checkCall(options)
+    if (this.leftMs === 0) throw this.#over()
+    const state = await this.#claim(options)
+    if (!this.#abort.signal.aborted) return this.#begin(state)
+    // It ended meanwhile, and whoever held it has stopped: nobody may have it now.
+    await this.#giveBack()
+    throw this.#over()
   }
 
   /**
@@ -91,9 +96,7 @@ export class Lease {
   async release(): Promise<void> {
     if (this.#abort.signal.aborted) return
     this.#end('it was given back')
-    await this.#release().catch(error => {
-      if (!MeshError.isInstance(error) || error.code !== 'not-held') throw error
-    })
+    await this.#giveBack()
   }
 
   /**
@@ -113,6 +116,18 @@ export class Lease {
     this.#stopAt = performance.now() + stopInMs
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#end('it is over'), stopInMs)
+    // In Node.js it is the mesh that keeps a process alive, and not what it has left behind.
+    ;(this.#timer as { unref?: () => void }).unref?.()
+  }
+
+  async #giveBack(): Promise<void> {
+    await this.#release().catch(error => {
+      if (!MeshError.isInstance(error) || error.code !== 'not-held') throw error
+    })
+  }
+
+  #over(): MeshError {
+    return new MeshError('not-held', `the lease of '${this.resource}' is over: acquire it again`)
   }
 
   #end(why: string): void {

@@ -341,12 +341,13 @@ async function joined(mesh: Mesh, config: JoinConfig, { signal, timeoutMs }: Cal
   }
 }
 
-function unreachable({ mesh, relays }: JoinConfig, timeoutMs: number | undefined, connected: boolean): MeshError {
+function unreachable({ mesh, charter, relays }: JoinConfig, timeoutMs: number | undefined, connected: boolean): MeshError {
   const addresses = relays.join(', ')
+  const command = charter ? 'mesh-relay --charter FILE' : `mesh-relay --mesh ${mesh}`
   const message = connected
     ? `connected to a relay, but within ${timeoutMs} ms none handed over the members of mesh '${mesh}': ${addresses}. ` +
-      `Check that the relay serves this mesh: mesh-relay --mesh ${mesh}`
-    : `no relay answered within ${timeoutMs} ms: ${addresses}. Check that the relay runs (mesh-relay --mesh ${mesh}), ` +
+      `Check that the relay serves this mesh: ${command}`
+    : `no relay answered within ${timeoutMs} ms: ${addresses}. Check that the relay runs (${command}), ` +
       'that this is the address it prints, and that it can be reached from here'
   return new MeshError('relay-unreachable', message, { details: { relays, connected } })
 }

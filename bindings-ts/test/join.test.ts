@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { before, mock, test } from 'node:test'
+import { createCharter, peerIdOf } from '../src/charter.js'
 import { MeshError } from '../src/errors.js'
 import { joinMesh } from '../src/mesh.js'
 import { P2PNeuralMeshService } from '../src/service.js'
+import { memoryStore } from '../src/store/memory.js'
 import { MeshNode, loadWasm } from '../src/wasm.js'
 import { FakeNode } from './fake-node.js'
 import { deferred, rejectsCode, relay, turn } from './tools.js'
@@ -91,6 +93,37 @@ test('an agent that cannot be announced, a node that cannot be opened: the reaso
   assert.equal(node!.closes, 1)
   mock.method(MeshNode, 'open', () => Promise.reject({ code: 'invalid-argument', message: 'bad multiaddr' }))
   await rejectsCode('invalid-argument', /bad multiaddr/, joinMesh('lab', { relays: relay }))
+})
+
+test('a charter and a store: what the core is opened with, and when the store is let go', async () => {
+  const identity = new Uint8Array(32).fill(1)
+  const charter = await createCharter({ name: 'Lab ✓', founders: await peerIdOf(identity) })
+  const records = new Map([['a', new Uint8Array([1])]])
+  const store = memoryStore(records)
+  const node = new FakeNode()
+  const opened = deferred<[Record<string, unknown>, { load(): Promise<unknown>; write(changes: [string, Uint8Array?][]): Promise<void> }]>()
+  mock.method(MeshNode, 'open', async (...given: [never, never]) => (opened.resolve(given), node as never))
+  node.push(joined)
+  const mesh = await joinMesh(charter, { relays: relay, identity, store, webrtc: false })
+  assert.equal(mesh.name, 'Lab ✓')
+  const [config, kept] = await opened.promise
+  assert.deepEqual([config['mesh'], config['charter'], config['identity'], 'store' in config], ['Lab ✓', charter, identity, false])
+  assert.deepEqual(await kept.load(), [['a', new Uint8Array([1])]])
+  await kept.write([['b', new Uint8Array([2])], ['a', undefined]])
+  assert.deepEqual([...records], [['b', new Uint8Array([2])]])
+  await mesh.close()
+  await rejectsCode('closed', /closed/, store.write([]))
+
+  const unused = memoryStore()
+  mock.method(MeshNode, 'open', () => Promise.reject({ code: 'store-failed', message: 'no' }))
+  await rejectsCode('store-failed', /no/, joinMesh(charter, { relays: relay, identity, store: unused }))
+  await rejectsCode('closed', /closed/, unused.load())
+})
+
+test('no relay answers for a charter: the next step is the one for that', async () => {
+  nodes(new FakeNode())
+  const charter = await createCharter({ name: 'lab', founders: await peerIdOf(new Uint8Array(32)) })
+  await rejectsCode('relay-unreachable', /mesh-relay --charter FILE/, joinMesh(charter, { relays: relay, timeoutMs: 5 }))
 })
 
 test('the service: one attempt for many callers, listeners from before, again after shutdown', async () => {

@@ -38,7 +38,7 @@ test('initialize() and joinMesh() check their arguments before anything is loade
   const wrong = new P2PNeuralMeshService({ mesh: 'lab', relays: 'ws://localhost:4001' })
   await rejectsCode('invalid-argument', /is a URL/, wrong.initialize())
   await rejectsCode('invalid-argument', /is a URL/, wrong.initialize())
-  await rejectsCode('invalid-argument', /mesh name/, new P2PNeuralMeshService(undefined as never).initialize())
+  await rejectsCode('invalid-argument', /the mesh must be a name/, new P2PNeuralMeshService(undefined as never).initialize())
   await rejectsCode('invalid-argument', /mesh name/, joinMesh('', { relays: relay }))
   await rejectsCode('invalid-argument', /must not hold '@'/, joinMesh('lab', { relays: relay, agent: { id: 'a@b' } }))
 })

@@ -1,0 +1,47 @@
+// The programs of the guide's chapter "Deciding together", one after another in one directory, as a reader would run them.
+
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { relayBinary } from '../../scripts/lib/relay.mjs'
+import { Program } from './lib/program.mjs'
+import { Relay } from './lib/relay.mjs'
+
+const guide = readFileSync(new URL('../../docs/guide.md', import.meta.url), 'utf8')
+const chapter = /^## Deciding together$[\s\S]*?(?=^## )/m.exec(guide)?.[0] ?? ''
+const programs = [...chapter.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code)
+
+test('the programs of "Deciding together" run', { timeout: 60_000 }, async t => {
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), 'neural-mesh-guide-')))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  mkdirSync(join(dir, 'node_modules'))
+  symlinkSync(fileURLToPath(new URL('../../bindings-ts', import.meta.url)), join(dir, 'node_modules', 'neural-mesh'), 'dir')
+  const run = async (command, ...args) => {
+    const program = Program.spawn(command, args, { cwd: dir })
+    t.after(() => program.kill())
+    const lines = []
+    for await (const line of program.lines()) lines.push(line)
+    assert.deepEqual(await program.exited, { code: 0, signal: null }, `${args}: ${program.stderr}`)
+    return lines
+  }
+  const example = (code, ...args) => {
+    writeFileSync(join(dir, 'example.mjs'), code)
+    return run(process.execPath, 'example.mjs', ...args)
+  }
+
+  const [found, decide, noQuorum, lease] = programs
+  const [meshId] = await example(found)
+  const relay = await Relay.run(
+    ['--charter', 'lab.charter', '--key', 'lab.key', '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', 'off', '--stun', 'off', '--no-mdns'],
+    { dir },
+  )
+  t.after(() => relay.end())
+  assert.equal((await example(decide, relay.address)).at(-1), 'approved 3 of 4')
+  const verified = await run(relayBinary(), 'verify', 'decision.cbor', '--mesh-id', meshId)
+  assert.match(verified[0], /approved/)
+  assert.match((await example(lease, relay.address)).join('\n'), /^written 1\ntrue \d+\nwritten 2$/m)
+  assert.match((await example(noQuorum, relay.address)).join('\n'), /^no-quorum [0-9a-f]{64}\n(approved|lapsed)$/)
+})
