@@ -223,7 +223,7 @@ export const scenarios = [
     rows: [
       row('half', '10 agents in Node.js and Chromium approve a proposal, half of 20', 'ms'),
       row('most', 'the same, 95 %', 'ms'),
-      row('lease', 'one of them acquires a resource', 'ms'),
+      row('lease', 'one of them acquires a resource and gives it back', 'ms'),
     ],
     limitMs: 120_000,
     maxRounds: 3,

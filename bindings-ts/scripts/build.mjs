@@ -10,8 +10,11 @@ if (!['mesh_wasm', 'mesh_sim'].every(name => existsSync(inPackage(`src/generated
 }
 // A file that is gone from src/ must not live on in dist/.
 rmSync(inPackage('dist'), { recursive: true, force: true })
-tsc('tsconfig.json')
-tsc('tsconfig.node.json')
+// The comments belong into the declarations, where editors show them. In the JavaScript they would be a quarter of its bytes.
+for (const project of ['tsconfig.json', 'tsconfig.node.json']) {
+  tsc(project, '--emitDeclarationOnly')
+  tsc(project, '--declaration', 'false', '--stripInternal', 'false', '--removeComments')
+}
 // The compiler does not copy declarations that are written by hand.
 cpSync(inPackage('src/platform/mesh-wasm.d.ts'), inPackage('dist/platform/mesh-wasm.d.ts'))
 cpSync(inPackage('src/generated'), inPackage('dist/generated'), { recursive: true })

@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url'
 export const packageRoot = fileURLToPath(new URL('..', import.meta.url))
 export const inPackage = (...path) => join(packageRoot, ...path)
 
-// Runs the compiler on one of the tsconfig files; ends the process when it finds fault.
-export function tsc(project) {
+// Runs the compiler on one of the tsconfig files, with more options; ends the process when it finds fault.
+export function tsc(project, ...options) {
   const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'))
-  node([join(typescript, 'bin', 'tsc'), '-p', inPackage(project)])
+  node([join(typescript, 'bin', 'tsc'), '-p', inPackage(project), ...options])
 }
 
 // Runs Node.js in the package's folder; ends the process when that fails.

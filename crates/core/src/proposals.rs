@@ -287,7 +287,9 @@ impl Proposals {
         self.check()?;
         let slot = self.council.claim(resource, length, now.mono.0)?;
         let patience = self.patience(self.config.council.instance.window_ms, now);
-        self.watched.entry(slot).or_insert(Watched { proposal: None, ballots: Vec::new(), patience });
+        // Claimed once more, it is waited for once more.
+        let watched = Watched { proposal: None, ballots: Vec::new(), patience: None };
+        self.watched.entry(slot).or_insert(watched).patience = patience;
         self.settle(now);
         Ok(slot)
     }

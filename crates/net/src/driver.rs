@@ -119,7 +119,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let key = config.identity.mesh().clone();
     let mut core = config.core;
     if let Some(charter) = &config.charter {
-        core.charter = Some(store::found(charter, config.store.as_ref()).await?);
+        core.charter = Some(store::found(charter, config.identity.node(), config.store.as_ref()).await?);
     }
     core.directory.relay = config.role == Role::Hub;
     let node = Node::new(core, key, config.mesh, seeds.keys().copied(), entropy, now);

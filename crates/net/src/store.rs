@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use mesh_core::node::Input;
 use mesh_core::proposals::{Change, Founding, RestoreError};
+use mesh_proto::NodeId;
 use mesh_proto::charter::Charter;
 
 use crate::identity::entropy;
@@ -41,11 +42,15 @@ pub enum FoundingError {
 }
 
 /// What a node begins with in the mesh of `charter`: without a store it has no vote.
-pub(crate) async fn found(charter: &Charter, store: Option<&Arc<dyn Store>>) -> Result<Founding, FoundingError> {
+pub(crate) async fn found(
+    charter: &Charter,
+    node: NodeId,
+    store: Option<&Arc<dyn Store>>,
+) -> Result<Founding, FoundingError> {
     let Some(store) = store else {
         return Ok(Founding::new(charter).map_err(RestoreError::from)?);
     };
-    let (founding, changes) = Founding::restore(charter, store.load().await?, entropy()?)?;
+    let (founding, changes) = Founding::restore(charter, node, store.load().await?, entropy()?)?;
     if !changes.is_empty() {
         store.write(changes).await?;
     }

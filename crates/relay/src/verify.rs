@@ -77,6 +77,7 @@ fn tell(record: &Record, mesh: MeshId, voters: usize) -> Value {
         "mesh": mesh.to_string(),
         "name": record.charter.name,
         "epoch": certificate.slot.epoch,
+        "id": certificate.slot.id().map(|id| id.to_string()).ok(),
         "slot": subject,
         "outcome": outcome,
         "proposal": proposal.map(|of| json!({ "kind": of.kind, "title": of.title, "at": of.at })),

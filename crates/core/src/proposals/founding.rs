@@ -1,6 +1,6 @@
 //! What a chartered mesh begins with at a node, and what of it stands in the store.
 //!
-//! The store holds records by key, each with a checksum before it: `mesh`, the mesh that all of it is of; `voting-key`;
+//! The store holds records by key, each with a checksum before it: `mesh` and `node`, whose it all is; `voting-key`;
 //! `epoch/7`, records of electorates; `slot/…`, what was said in a slot; `floors`. A record that was damaged is no reason to
 //! go on without it, for it may be the one that says what we have voted.
 
@@ -13,7 +13,7 @@ use mesh_consensus::instance::{MAX_SAVED, Saved};
 use mesh_proto::charter::{Charter, SignedEpoch};
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::limits::MAX_CHARTER;
-use mesh_proto::{Keypair, MeshId, Strict, transfer};
+use mesh_proto::{Keypair, MeshId, NodeId, Strict, transfer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -35,12 +35,16 @@ pub enum RestoreError {
     /// The store is another mesh's.
     #[error("the store is that of another mesh, {0}. Give this one a store of its own")]
     OtherMesh(MeshId),
+    /// The store is another node's: two nodes with one voting key would be one voter.
+    #[error("the store is that of another node, {0}. Give this one a store of its own")]
+    OtherNode(NodeId),
     /// The charter is none, or a later electorate does not follow it.
     #[error(transparent)]
     Verify(#[from] VerifyError),
 }
 
 const MESH: &str = "mesh";
+const NODE: &str = "node";
 const VOTING_KEY: &str = "voting-key";
 const FLOORS: &str = "floors";
 const EPOCH: &str = "epoch/";
@@ -80,6 +84,7 @@ impl Founding {
     /// [`RestoreError`]
     pub fn restore(
         charter: &Charter,
+        node: NodeId,
         entries: impl IntoIterator<Item = (String, Bytes)>,
         seed: [u8; 32],
     ) -> Result<(Self, Vec<Change>), RestoreError> {
@@ -87,12 +92,15 @@ impl Founding {
         let mesh = founding.chain.mesh();
         let mut entries: BTreeMap<_, _> = entries.into_iter().collect();
         let mut changes = Vec::new();
-        match entries.remove(MESH) {
-            Some(value) => match MeshId(seal_of(MESH, &value)?) {
-                of if of == mesh => {}
-                of => return Err(RestoreError::OtherMesh(of)),
-            },
+        match entries.remove(MESH).map(|value| seal_of(MESH, &value).map(MeshId)).transpose()? {
+            Some(of) if of != mesh => return Err(RestoreError::OtherMesh(of)),
+            Some(_) => {}
             None => changes.push(put(MESH.to_owned(), &mesh.0)),
+        }
+        match entries.remove(NODE).map(|value| seal_of(NODE, &value).map(NodeId)).transpose()? {
+            Some(of) if of != node => return Err(RestoreError::OtherNode(of)),
+            Some(_) => {}
+            None => changes.push(put(NODE.to_owned(), &node.0)),
         }
         let seed = match entries.remove(VOTING_KEY) {
             Some(value) => seal_of(VOTING_KEY, &value)?,

@@ -29,7 +29,7 @@ fn make(disk: &mut Disk, changes: impl IntoIterator<Item = Change>) {
 }
 
 fn restore(charter: &Charter, disk: &Disk, seed: u8) -> Result<(Founding, Vec<Change>), RestoreError> {
-    Founding::restore(charter, disk.clone(), [seed; 32])
+    Founding::restore(charter, key(1).node(), disk.clone(), [seed; 32])
 }
 
 fn at(mono: u64) -> Now {
@@ -111,9 +111,9 @@ fn a_new_store_gets_a_key_once() {
     let (founding, changes) = restore(&charter_of(1), &disk, 5).unwrap();
     let voting = founding.voting.map(|key| key.node());
     assert_eq!(voting, Some(key(5).node()));
-    assert_eq!(changes.len(), 2);
+    assert_eq!(changes.len(), 3);
     // A process that dies in its first write has told nobody of a key.
-    make(&mut disk, changes[..1].to_vec());
+    make(&mut disk, changes[..2].to_vec());
     assert_eq!(restore(&charter_of(1), &disk, 6).unwrap().0.voting.map(|key| key.node()), Some(key(6).node()));
     make(&mut disk, changes);
     let (founding, changes) = restore(&charter_of(1), &disk, 6).unwrap();
@@ -139,7 +139,7 @@ fn damage_anywhere_is_seen() {
             let disk = Disk::from([(name.clone(), damaged.into())]).into_iter().chain(
                 disk.iter().filter(|(other, _)| *other != name).map(|(name, value)| (name.clone(), value.clone())),
             );
-            let error = Founding::restore(&charter_of(1), disk, [1; 32]).unwrap_err();
+            let error = Founding::restore(&charter_of(1), key(1).node(), disk, [1; 32]).unwrap_err();
             assert_eq!(error, RestoreError::Damaged(name.clone()));
         }
     }
@@ -152,6 +152,8 @@ fn damage_anywhere_is_seen() {
     keyless.remove("voting-key");
     assert_eq!(restore(&charter_of(1), &keyless, 1).unwrap_err(), RestoreError::Damaged("voting-key".into()));
     assert!(matches!(restore(&charter_of(2), &disk, 1), Err(RestoreError::OtherMesh(_))));
+    let other = Founding::restore(&charter_of(1), key(2).node(), disk.clone(), [1; 32]);
+    assert!(matches!(other, Err(RestoreError::OtherNode(of)) if of == key(1).node()));
     let mut strange = disk;
     strange.insert("other".into(), Bytes::new());
     assert_eq!(restore(&charter_of(1), &strange, 1).unwrap_err(), RestoreError::Damaged("other".into()));

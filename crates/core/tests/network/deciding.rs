@@ -361,6 +361,20 @@ fn one_gets_a_resource_and_the_other_is_told_who() {
 }
 
 #[test]
+fn a_claim_without_a_quorum_is_given_up_each_time_it_is_made() {
+    let mut world = World::chartered(12, 4);
+    world.kill(3);
+    world.kill(4);
+    for times in 1..=2 {
+        let slot = world.call(1, |node, now| node.claim("gpu/0", 60_000, now)).unwrap();
+        world.run(9_000);
+        let gave_up =
+            |(_, event): &(u64, &Deciding)| matches!(event, Deciding::NoQuorum { slot: of, .. } if *of == slot);
+        assert_eq!(told(&world, 1).filter(gave_up).count(), times);
+    }
+}
+
+#[test]
 fn a_proposal_of_another_time_is_rejected() {
     let mut world = World::chartered(8, 4);
     let old = |node: &mut mesh_core::Node, now: Now| {

@@ -193,7 +193,8 @@ impl World {
         let charter = self.charter.as_ref().map(|charter| match n {
             HUB => Founding::new(charter).unwrap(),
             _ => {
-                let (founding, changes) = Founding::restore(charter, disk.clone(), voting_key(n).seed()).unwrap();
+                let (founding, changes) =
+                    Founding::restore(charter, key(n).node(), disk.clone(), voting_key(n).seed()).unwrap();
                 changes.into_iter().for_each(|change| make(disk, change));
                 founding
             }

@@ -146,7 +146,8 @@ pub(crate) fn record() -> Record {
 
 /// A decision of a hundred voters, by as many as have to sign it.
 pub(crate) fn large_record() -> Record {
-    let seed = |voter: u8, part: u8| Keypair::from_seed(&[&[voter, part][..], &[0x77; 30]].concat().try_into().unwrap());
+    let seed =
+        |voter: u8, part: u8| Keypair::from_seed(&[&[voter, part][..], &[0x77; 30]].concat().try_into().unwrap());
     let mut keys: Vec<_> = (0..100).map(|voter| (seed(voter, 0), seed(voter, 1))).collect();
     keys.sort_by_key(|(identity, _)| identity.node());
     let voters = keys.iter().map(|(identity, key)| Voter { node: identity.node(), key: key.node() }).collect();
