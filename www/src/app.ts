@@ -4,7 +4,7 @@ import { isForSecurePages, relayDefaults } from './defaults.js'
 import { explain, type Explanation } from './explain.js'
 import { readLink, writeLink, type Invitation } from './link.js'
 import { openSession, type Session, type Ticket } from './session.js'
-import { loadSettings, rememberJoined, saveSettings, wasJoined } from './settings.js'
+import { joinedAs, loadSettings, rememberJoined, saveSettings } from './settings.js'
 import { count, wordsOf } from './words.js'
 
 /** What stands in the form. */
@@ -62,7 +62,12 @@ export class App {
    */
   async prepare(): Promise<void> {
     await this.readLink()
-    if (wasJoined() && this.source === 'link') return this.join()
+    const name = joinedAs()
+    if (name !== undefined && this.source === 'link') {
+      // Other tabs may have joined under other names since.
+      this.form.name = name
+      return this.join()
+    }
     if (this.source !== undefined) return
     const defaults = await relayDefaults(new URL(document.baseURI))
     if (defaults === undefined || this.phase !== 'form' || this.form.mesh !== '' || this.form.relays !== '') return
@@ -94,7 +99,7 @@ export class App {
       this.phase = 'joined'
       saveSettings({ name: ticket.name, capabilities })
       history.replaceState(undefined, '', writeLink(ticket))
-      rememberJoined(true)
+      rememberJoined(ticket.name)
     } catch (error) {
       this.phase = 'form'
       if (!joining.signal.aborted) this.trouble = this.#hinted(explain(error), ticket)
@@ -107,7 +112,7 @@ export class App {
   }
 
   async leave(): Promise<void> {
-    rememberJoined(false)
+    rememberJoined(undefined)
     await this.session?.close()
   }
 

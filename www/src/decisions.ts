@@ -1,5 +1,6 @@
 import { MeshError, type ConsensusResult, type Electorate, type Mesh, type PendingProposal, type Vote } from 'neural-mesh'
 import { check, checkFile, type Verdict } from './certificates.js'
+import { decidedBefore, rememberDecided } from './recall.js'
 import { Recent } from './recent.js'
 import { clip } from './words.js'
 
@@ -31,6 +32,8 @@ interface Notes {
 /** Decided proposals that are shown; the oldest go. Open ones are bounded by the package. */
 export const MAX_ENDED = 20
 const TICK_MS = 1000
+/** Milliseconds in which what was decided before this page was loaded is shown, or not at all. */
+const RECALL_MS = 10_000
 
 /** What is being decided in a mesh with a charter, and what was. */
 export class Decisions {
@@ -70,6 +73,7 @@ export class Decisions {
   async begin(): Promise<void> {
     for (const { id } of this.#mesh.consensus.pending) this.#note(id)
     await this.#count()
+    void this.#recall()
   }
 
   /** Stops looking at the clock. */
@@ -145,9 +149,28 @@ export class Decisions {
 
   #decided(result: ConsensusResult): void {
     this.#notes.delete(result.id)
-    if ([...this.ended].some(ended => ended.result.id === result.id)) return
-    this.ended.push({ result, at: Date.now() })
+    const at = Date.now()
+    if (!this.#add({ result, at })) return
+    rememberDecided(this.#mesh.meshId, { id: result.id, at }, MAX_ENDED)
     this.#changed(`${result.outcome}: ${result.proposal?.title ?? 'a proposal'}`)
+  }
+
+  // What was decided before this page was loaded, as far as it is known here.
+  async #recall(): Promise<void> {
+    const seen = decidedBefore(this.#mesh.meshId, MAX_ENDED)
+    const known = await Promise.allSettled(seen.map(({ id }) => this.#mesh.consensus.result(id, { timeoutMs: RECALL_MS })))
+    const later = [...this.ended]
+    this.ended.clear()
+    known.forEach((one, i) => one.status === 'fulfilled' && this.#add({ result: one.value as ConsensusResult, at: seen[i]!.at }))
+    for (const ended of later) this.#add(ended)
+    this.#changed()
+  }
+
+  // Whether it is new.
+  #add(ended: Ended): boolean {
+    const known = [...this.ended].some(({ result }) => result.id === ended.result.id)
+    if (!known) this.ended.push(ended)
+    return !known
   }
 
   // Notes of what is not open any more are given up here, so that there are never more than proposals and one.

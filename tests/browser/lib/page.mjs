@@ -44,12 +44,12 @@ export class MeshPage {
     return this.decisions.getByRole('article', { name: title, exact: true })
   }
 
-  // Votes as a user does: by a button of the open proposal.
+  // Votes as a user does: by a button of the open proposal. The last vote also ends it.
   async vote(title, button, reason = '') {
     const proposal = this.proposal(title)
     await proposal.getByRole('textbox', { name: 'Reason' }).fill(reason)
     await proposal.getByRole('button', { name: button }).click()
-    await proposal.getByText('You have said').waitFor()
+    await proposal.getByRole('textbox', { name: 'Reason' }).waitFor({ state: 'detached' })
   }
 
   // Fills in what is given and joins.

@@ -5,6 +5,7 @@ import type { Decisions } from '../decisions.js'
 import type { Session } from '../session.js'
 import { count } from '../words.js'
 import { decided, verdictOf } from './decided.js'
+import { icon } from './icons.js'
 import { proposal } from './proposal.js'
 
 // Open proposals that are drawn, the latest; there can be 400.
@@ -92,7 +93,8 @@ function checkFile(app: App, { checked }: Decisions): TemplateResult {
   }
   return html`<div class="check">
     <label class="button small">
-      Check a certificate<input class="unseen" type="file" accept=".cbor" @change=${choose} />
+      ${icon('file')}<span>Check a certificate</span>
+      <input class="unseen" type="file" accept=".cbor" @change=${choose} />
     </label>
     ${checked ? html`<p class="facts"><bdi>${checked.name}</bdi>: ${verdictOf(checked.verdict)}</p>` : nothing}
   </div>`
