@@ -1,6 +1,6 @@
-import { MeshError, type ConsensusResult, type Electorate, type Mesh, type PendingProposal, type Vote } from 'neural-mesh'
+import { MeshError, type Ballot, type ConsensusResult, type Electorate, type Mesh, type PendingProposal, type Vote } from 'neural-mesh'
 import { check, checkFile, type Verdict } from './certificates.js'
-import { decidedBefore, rememberDecided } from './recall.js'
+import { decidedBefore, rememberDecided, type Seen } from './recall.js'
 import { Recent } from './recent.js'
 import { clip } from './words.js'
 
@@ -15,9 +15,10 @@ export interface Open extends PendingProposal {
 }
 
 /** A proposal that was decided. */
-export interface Ended {
-  readonly result: ConsensusResult
-  readonly at: number
+export interface Ended extends Seen {
+  readonly outcome: ConsensusResult['outcome']
+  readonly signers: number
+  readonly ballots: readonly Ballot[]
   /** What a look at its certificate gave. */
   verdict?: Verdict
 }
@@ -123,12 +124,12 @@ export class Decisions {
   }
 
   /** The file that proves a decision to anybody. */
-  certificate({ result }: Ended): Promise<Uint8Array> {
-    return this.#mesh.consensus.proof(result.id)
+  certificate({ id }: Ended): Promise<Uint8Array> {
+    return this.#mesh.consensus.proof(id)
   }
 
   async check(ended: Ended): Promise<void> {
-    ended.verdict = await check(await this.certificate(ended), this.#mesh.meshId, ended.result.id)
+    ended.verdict = await check(await this.certificate(ended), this.#mesh.meshId, ended.id)
     this.#changed(ended.verdict.text)
   }
 
@@ -149,10 +150,11 @@ export class Decisions {
 
   #decided(result: ConsensusResult): void {
     this.#notes.delete(result.id)
-    const at = Date.now()
-    if (!this.#add({ result, at })) return
-    rememberDecided(this.#mesh.meshId, { id: result.id, at }, MAX_ENDED)
-    this.#changed(`${result.outcome}: ${result.proposal?.title ?? 'a proposal'}`)
+    const ended = toEnded(result)
+    if (!this.#add(ended)) return
+    const { outcome, signers: _, ballots: __, ...seen } = ended
+    rememberDecided(this.#mesh.meshId, seen, MAX_ENDED)
+    this.#changed(`${outcome}: ${ended.title}`)
   }
 
   // What was decided before this page was loaded, as far as it is known here.
@@ -161,14 +163,14 @@ export class Decisions {
     const known = await Promise.allSettled(seen.map(({ id }) => this.#mesh.consensus.result(id, { timeoutMs: RECALL_MS })))
     const later = [...this.ended]
     this.ended.clear()
-    known.forEach((one, i) => one.status === 'fulfilled' && this.#add({ result: one.value as ConsensusResult, at: seen[i]!.at }))
+    known.forEach((one, i) => one.status === 'fulfilled' && this.#add({ ...toEnded(one.value), ...seen[i]! }))
     for (const ended of later) this.#add(ended)
     this.#changed()
   }
 
   // Whether it is new.
   #add(ended: Ended): boolean {
-    const known = [...this.ended].some(({ result }) => result.id === ended.result.id)
+    const known = [...this.ended].some(({ id }) => id === ended.id)
     if (!known) this.ended.push(ended)
     return !known
   }
@@ -184,6 +186,12 @@ export class Decisions {
     this.#timer ??= setInterval(() => this.#notes.size > 0 && this.#changed(), TICK_MS)
     return notes
   }
+}
+
+// Who has not heard the proposal itself knows no more than its id.
+function toEnded({ id, outcome, signers, ballots, votes, proposal }: ConsensusResult): Ended {
+  const { title = `Proposal ${id.slice(0, 8)}…`, kind = '', author = '' } = proposal ?? {}
+  return { id, outcome, signers, ballots, votes, title, kind, author, at: Date.now() }
 }
 
 // A page that comes in later has less time. Its author's clock is believed as far as it can be right.

@@ -1,12 +1,18 @@
-/** A decision that this browser has seen. */
+import type { VoteCount } from 'neural-mesh'
+
+/** What this browser remembers of a decision. That it was made, and how, the mesh says anew. */
 export interface Seen {
   readonly id: string
   readonly at: number
+  readonly title: string
+  readonly kind: string
+  readonly author: string
+  readonly votes: VoteCount
 }
 
 const KEY = 'neural-mesh/decided'
 
-/** Remembers the last `limit` decisions of a mesh, one mesh at a time. What they were, its members know. */
+/** Remembers the last `limit` decisions of a mesh, one mesh at a time. */
 export function rememberDecided(meshId: string, decided: Seen, limit: number): void {
   const others = decidedBefore(meshId, limit).filter(({ id }) => id !== decided.id)
   try {
@@ -27,6 +33,8 @@ export function decidedBefore(meshId: string, limit: number): Seen[] {
 }
 
 function isSeen(value: unknown): value is Seen {
-  const { id, at } = (value ?? {}) as Partial<Seen>
-  return typeof id === 'string' && /^[0-9a-f]{64}$/.test(id) && typeof at === 'number'
+  const { id, at, title, kind, author, votes } = (value ?? {}) as Partial<Seen>
+  const { approve, reject, abstain, missing } = votes ?? {}
+  const texts = [id, title, kind, author].every(text => typeof text === 'string')
+  return texts && [at, approve, reject, abstain, missing].every(figure => typeof figure === 'number')
 }

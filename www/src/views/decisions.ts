@@ -39,7 +39,7 @@ export function decisionsView(app: App, session: Session, decisions: Decisions):
       ${open.length === 0 ? html`<p class="empty">Nothing is to be decided.</p>` : nothing}
       ${ended.length === 0 ? nothing : html`<h3>Decided</h3>`}
       <ul aria-label="Decided">
-        ${repeat(ended, ({ result }) => result.id, one => html`<li>${decided(app, session, one)}</li>`)}
+        ${repeat(ended, ({ id }) => id, one => html`<li>${decided(app, session, one)}</li>`)}
       </ul>
     </div>
     ${checkFile(app, decisions)}
