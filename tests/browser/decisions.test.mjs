@@ -7,11 +7,12 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { relayBinary } from '../../scripts/lib/relay.mjs'
-import { knows } from '../e2e/lib/mesh.mjs'
-import { startWorld } from './lib/world.mjs'
+import { createCharter } from 'neural-mesh'
+import { knows, startMesh } from '../e2e/lib/mesh.mjs'
+import { elect, propose } from './lib/council.mjs'
+import { startWorld, until } from './lib/world.mjs'
 
 const LIMIT = { timeout: 120_000 }
-const WINDOW_MS = 30_000
 const TITLE = 'Shall we <b>buy</b> a GPU?'
 const run = promisify(execFile)
 
@@ -60,6 +61,38 @@ test('tabs vote on what an agent proposes, through a closed tab and a reload, an
   await check(ada, file, /This is no certificate/)
 })
 
+test('the founder makes voters of everybody by a button, and too few voters are told', LIMIT, async t => {
+  // An identity belongs to the name of a mesh: the one that this browser has in an open mesh founds another of that name.
+  const world = await startWorld(t, { mesh: 'council' })
+  const within = await world.browser.newContext({ locale: 'en-GB' })
+  const stranger = await world.page({ within, fragment: world.invitation })
+  await stranger.join({ name: 'ada' })
+  assert.equal(await stranger.decisions.count(), 0, 'nothing is decided in an open mesh')
+  await stranger.close()
+  const charter = await createCharter({ name: 'council', founders: stranger.peerId })
+  const council = await startMesh(t, { mesh: 'council', charter })
+  const fragment = `#m=council&r=${council.relay.address}&c=${Buffer.from(charter).toString('base64url')}`
+  const ada = await world.page({ within, fragment })
+  await ada.join({ name: 'ada' })
+  assert.equal(ada.peerId, stranger.peerId)
+  await ada.decisions.getByText('Nobody votes yet').waitFor()
+  const [nora, otto] = [await council.agent('nora'), await council.agent('otto')]
+  await ada.sees(nora.id, otto.id)
+
+  const button = ada.decisions.getByRole('button', { name: 'Let everybody here vote' })
+  const all = ada.decisions.getByText('3 voters, you are one of them')
+  await until(() => button.click().then(() => all.waitFor({ timeout: 1000 })).then(() => true, () => false), { what: 'keys have come' })
+  for (const agent of [nora, otto]) await agent.run(({ mesh }) => mesh.consensus.setPolicy(({ kind }) => (kind === 'question' ? 'approve' : undefined)))
+  await ada.decisions.getByRole('textbox', { name: 'Propose a question' }).fill('Lunch?')
+  await ada.decisions.getByRole('button', { name: 'Propose', exact: true }).click()
+  await ada.proposal('Lunch?').getByText('approved', { exact: true }).waitFor()
+  await ada.proposal('Lunch?').getByText('3 for, 0 against').waitFor()
+
+  await nora.kill()
+  await propose(otto, 'Dinner?', 1000)
+  await ada.proposal('Dinner?').getByText('Too few voters can be reached; it stays open').waitFor()
+})
+
 // A mesh with a charter: its founder nora and otto in Node.js, and three tabs of one browser, of which the first is joined by
 // what the relay tells, the others by the link that it then has. `open` makes a tab more.
 async function council(t) {
@@ -80,33 +113,6 @@ async function council(t) {
   const ids = [nora, otto, ...pages].map(({ id }) => id)
   await Promise.all([knows(nora, ids), knows(otto, ids), ...pages.map(page => page.sees(...ids.filter(id => id !== page.id)))])
   return { world, nora, otto, open, pages }
-}
-
-// Who has just come in may not have told its key to everybody yet.
-function elect(founder, members) {
-  return founder.run(
-    ({ mesh, until }, peerIds) => {
-      const early = error => {
-        if (error.code !== 'invalid-argument') throw error
-      }
-      return until(() => mesh.consensus.elect(peerIds).catch(early), { what: 'all have told their keys', everyMs: 50 })
-    },
-    members.map(({ peerId }) => peerId),
-  )
-}
-
-// Resolves to the id of the proposal when it is open; its end is `state.result` of the agent.
-function propose(agent, title) {
-  return agent.run(
-    ({ mesh, state }, title, windowMs) => {
-      const opened = new Promise(resolve => mesh.once('proposal', ({ proposal }) => resolve(proposal.id)))
-      state.result = mesh.consensus.propose({ kind: 'purchase', title }, { windowMs })
-      state.result.catch(() => {})
-      return opened
-    },
-    title,
-    WINDOW_MS,
-  )
 }
 
 // Downloads the certificate by its button: [path, bytes].

@@ -57,9 +57,12 @@ export function saidList(session: Session, ballots: readonly Ballot[]): Template
 function ballotForm(app: App, { id, voting }: Open): TemplateResult {
   const submit = (event: SubmitEvent) => {
     event.preventDefault()
-    const reason = (event.currentTarget as HTMLFormElement).elements.namedItem('reason') as HTMLInputElement
+    const form = event.currentTarget as HTMLFormElement
+    const reason = form.elements.namedItem('reason') as HTMLInputElement
     const vote = (event.submitter as HTMLButtonElement).value as Vote
     void app.decide(decisions => decisions.vote(id, vote, reason.value.trim()))
+    // The button goes: who is here by keyboard stays near.
+    form.closest<HTMLElement>('.proposals')?.focus({ preventScroll: true })
   }
   // Enter in the reason must not be taken for the first of the buttons.
   const keydown = (event: KeyboardEvent) => event.key === 'Enter' && event.preventDefault()
