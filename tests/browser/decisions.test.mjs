@@ -29,7 +29,7 @@ test('tabs vote on what an agent proposes, through a closed tab and a reload, an
   await ada.vote(TITLE, 'Approve')
   await bob.proposal(TITLE).getByText('2 for, 1 against, 0 abstained of 5').waitFor()
 
-  await bob.close()
+  await Promise.all([bob.tab.waitForEvent('close'), bob.close()])
   const bobAgain = await open('bob')
   assert.equal(bobAgain.peerId, bob.peerId, 'the same voter')
   await ada.tab.reload()
@@ -68,7 +68,7 @@ test('the founder makes voters of everybody by a button, and too few voters are 
   const stranger = await world.page({ within, fragment: world.invitation })
   await stranger.join({ name: 'ada' })
   assert.equal(await stranger.decisions.count(), 0, 'nothing is decided in an open mesh')
-  await stranger.close()
+  await Promise.all([stranger.tab.waitForEvent('close'), stranger.close()])
   const charter = await createCharter({ name: 'council', founders: stranger.peerId })
   const council = await startMesh(t, { mesh: 'council', charter })
   const fragment = `#m=council&r=${council.relay.address}&c=${Buffer.from(charter).toString('base64url')}`
