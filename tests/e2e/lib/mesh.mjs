@@ -138,7 +138,7 @@ export class Agent extends Program {
   async join(world, names, { via, listen, listenOn = [], webrtc = false, ...options } = {}) {
     const agents = [names].flat().map(agent => (typeof agent === 'string' ? { id: agent } : agent))
     const relays = via ? world.relay.addressBy(via.port) : world.relay.address
-    this.member = options.identity ? { identity: options.identity, store: options.store } : world.member()
+    this.member = options.identity ? { identity: options.identity, store: options.store } : (world.member?.() ?? {})
     const join = {
       ...{ mesh: world.charter ?? world.mesh, agents, onlyPort: via?.port, listen },
       options: { relays, webrtc, listen: listenOn, ...options, ...this.member },
