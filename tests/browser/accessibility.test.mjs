@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
+import { elect, propose } from './lib/council.mjs'
 import { startWorld, withoutWebRtc } from './lib/world.mjs'
 
 const LIMIT = { timeout: 60_000 }
@@ -34,6 +35,30 @@ for (const colorScheme of ['light', 'dark']) {
       await check(ada, 'the table')
     })
   }
+}
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`axe has nothing against decisions: ${colorScheme}`, LIMIT, async t => {
+    const world = await startWorld(t, { charter: true })
+    const nora = await world.nodeAgent('nora')
+    const ada = await world.page({ fragment: world.invitation, colorScheme, reducedMotion: 'reduce' })
+    await ada.join({ name: 'ada' })
+    await elect(nora, [nora, ada])
+    await ada.decisions.getByText('2 voters, you are one of them').waitFor()
+    for (const title of ['This', 'That', 'Both']) await propose(nora, title)
+    await ada.vote('This', 'Approve', 'it is cheap')
+    await ada.vote('That', 'Reject')
+    const proof = ada.proposal('This')
+    await proof.getByRole('button', { name: 'Check', exact: true }).click()
+    await proof.getByText(/^Holds/).waitFor()
+    await proof.getByText('Votes', { exact: true }).click()
+    await ada.decisions.getByLabel('Check a certificate').setInputFiles({ name: 'x.cbor', mimeType: 'application/cbor', buffer: Buffer.from('x') })
+    await ada.decisions.getByText('This is no certificate').waitFor()
+    for (const size of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
+      await ada.tab.setViewportSize(size)
+      await check(ada, `decisions, ${size.width} pixels wide`)
+    }
+  })
 }
 
 test('everything is reached by keyboard, and the theme is switched and remembered', LIMIT, async t => {

@@ -33,6 +33,7 @@ test('a link only fills in the form, and one that is broken says so', LIMIT, asy
     ['#m=lab', 'names no relay'],
     ['#m=&r=/ip4/127.0.0.1', 'no usable name'],
     ['#m=lab&r=javascript:alert(1)', 'no WebSocket address'],
+    [`${world.invitation}&c=AAAA`, 'a part that is no charter'],
   ]) {
     const { tab, alert } = await world.page({ fragment })
     await alert.getByText(complaint).waitFor()

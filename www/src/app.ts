@@ -1,8 +1,10 @@
+import { withCharter } from './charters.js'
+import type { Decisions } from './decisions.js'
 import { isForSecurePages, relayDefaults } from './defaults.js'
 import { explain, type Explanation } from './explain.js'
 import { readLink, writeLink, type Invitation } from './link.js'
 import { openSession, type Session, type Ticket } from './session.js'
-import { loadSettings, rememberJoined, saveSettings, wasJoined } from './settings.js'
+import { joinedAs, loadSettings, rememberJoined, saveSettings } from './settings.js'
 import { count, wordsOf } from './words.js'
 
 /** What stands in the form. */
@@ -31,6 +33,8 @@ export class App {
   source: 'link' | 'relay' | undefined
   /** STUN servers of that link or relay. */
   stun: readonly string[] = []
+  /** The charter that came with them, when the mesh has one: its name is then given. */
+  charter: Uint8Array | undefined
   session: Session | undefined
   trouble: Explanation | undefined
   selected: string | undefined
@@ -57,8 +61,13 @@ export class App {
    * when it was reloaded joins again.
    */
   async prepare(): Promise<void> {
-    this.readLink()
-    if (wasJoined() && this.source === 'link') return this.join()
+    await this.readLink()
+    const name = joinedAs()
+    if (name !== undefined && this.source === 'link') {
+      // Other tabs may have joined under other names since.
+      this.form.name = name
+      return this.join()
+    }
     if (this.source !== undefined) return
     const defaults = await relayDefaults(new URL(document.baseURI))
     if (defaults === undefined || this.phase !== 'form' || this.form.mesh !== '' || this.form.relays !== '') return
@@ -66,10 +75,10 @@ export class App {
   }
 
   /** Reads the link in the address bar. */
-  readLink(): void {
-    if (this.phase !== 'form') return
-    const reading = readLink(location.hash)
-    if (reading === undefined) return
+  async readLink(): Promise<void> {
+    const { hash } = location
+    const reading = await withCharter(readLink(hash))
+    if (reading === undefined || this.phase !== 'form' || location.hash !== hash) return
     if ('invitation' in reading) return this.#fill(reading.invitation, 'link')
     const next = 'Ask for a new link, or fill in the form.'
     this.trouble = { message: reading.error, next, text: `This is no working invitation: ${reading.error}. ${next}` }
@@ -78,8 +87,9 @@ export class App {
 
   async join(): Promise<void> {
     const { mesh, relays, name, capabilities } = this.form
-    const { stun } = this
-    const ticket: Ticket = { mesh, relays: wordsOf(relays), stun, name: name.trim(), capabilities: wordsOf(capabilities) }
+    const { stun, charter } = this
+    const where: Invitation = { mesh, relays: wordsOf(relays), stun, ...(charter && { charter }) }
+    const ticket: Ticket = { ...where, name: name.trim(), capabilities: wordsOf(capabilities) }
     const joining = (this.#joining = new AbortController())
     this.phase = 'joining'
     this.trouble = undefined
@@ -89,7 +99,7 @@ export class App {
       this.phase = 'joined'
       saveSettings({ name: ticket.name, capabilities })
       history.replaceState(undefined, '', writeLink(ticket))
-      rememberJoined(true)
+      rememberJoined(ticket.name)
     } catch (error) {
       this.phase = 'form'
       if (!joining.signal.aborted) this.trouble = this.#hinted(explain(error), ticket)
@@ -102,7 +112,7 @@ export class App {
   }
 
   async leave(): Promise<void> {
-    rememberJoined(false)
+    rememberJoined(undefined)
     await this.session?.close()
   }
 
@@ -153,6 +163,18 @@ export class App {
     this.#changed()
   }
 
+  /** Does something that has to do with decisions; what goes wrong is told. */
+  async decide(work: (decisions: Decisions) => Promise<void>): Promise<void> {
+    const decisions = this.session?.decisions
+    if (!decisions) return
+    try {
+      await work(decisions)
+    } catch (error) {
+      this.trouble = explain(error)
+    }
+    this.#changed()
+  }
+
   async copyLink(): Promise<void> {
     const link = this.link
     if (link === undefined) return
@@ -192,8 +214,9 @@ export class App {
     this.#changed()
   }
 
-  #fill({ mesh, relays, stun }: Invitation, source: 'link' | 'relay'): void {
+  #fill({ mesh, relays, stun, charter }: Invitation, source: 'link' | 'relay'): void {
     this.stun = stun
+    this.charter = charter
     Object.assign(this.form, { mesh, relays: relays.join(' ') })
     this.source = source
     this.trouble = undefined

@@ -1,4 +1,4 @@
-import { isMeshName, isRelay, stunServers, type Invitation } from './link.js'
+import { MAX_CHARTER, isMeshName, isRelay, stunServers, type Invitation } from './link.js'
 
 const PATIENCE_MS = 3000
 const MAX_BYTES = 64 * 1024
@@ -22,16 +22,24 @@ export async function relayDefaults(base: URL): Promise<Invitation | undefined> 
 /** Whether a page that came by https may connect there: by WebSocket only with TLS. */
 export const isForSecurePages = (address: string) => /\/(wss|tls|webrtc-direct)(\/|$)/.test(address)
 
-/** The mesh and the relay's addresses, those that this page can use, as reached the way the page was. */
+/** The mesh, its charter and the relay's addresses, those that this page can use, as reached the way the page was. */
 export function readDefaults(answer: unknown, base: URL): Invitation | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined
-  const { mesh, addresses, stun } = answer as { mesh?: unknown; addresses?: unknown; stun?: unknown }
+  const { mesh, addresses, stun, charter: hex } = answer as Record<string, unknown>
   if (typeof mesh !== 'string' || !isMeshName(mesh) || !Array.isArray(addresses)) return undefined
+  const charter = typeof hex === 'string' ? fromHex(hex) : undefined
+  if (hex !== undefined && hex !== null && !charter) return undefined
   const usable = addresses.filter((address): address is string => typeof address === 'string' && isRelay(address))
   const secure = base.protocol === 'https:' ? usable.filter(isForSecurePages) : usable
   const same = secure.filter(address => host(address) === base.hostname.replace(/^\[|\]$/g, ''))
   const relays = (same.length > 0 ? same : secure).slice(0, MAX_ADDRESSES)
-  return relays.length === 0 ? undefined : { mesh, relays, stun: stunServers(Array.isArray(stun) ? stun : []) }
+  if (relays.length === 0) return undefined
+  return { mesh, relays, stun: stunServers(Array.isArray(stun) ? stun : []), ...(charter && { charter }) }
+}
+
+function fromHex(hex: string): Uint8Array | undefined {
+  if (hex.length > 2 * MAX_CHARTER || !/^([0-9a-f]{2})+$/i.test(hex)) return undefined
+  return Uint8Array.from(hex.match(/../g)!, byte => Number.parseInt(byte, 16))
 }
 
 // /ip4/127.0.0.1/… and /dns/example.org/… begin alike.

@@ -1,6 +1,6 @@
 /**
- * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>&s=<STUN server>`, after the address of any copy of this page.
- * What stands behind `#` is not sent to the server that the page comes from.
+ * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>&s=<STUN server>&c=<charter>`, after the address of any copy of this
+ * page. What stands behind `#` is not sent to the server that the page comes from.
  *
  * Whoever makes a link decides which relay its reader connects to, so a link only fills in the form; the reader joins.
  */
@@ -11,12 +11,16 @@ export interface Invitation {
   readonly relays: readonly string[]
   /** Up to 4 STUN servers, as `stun:host:port`. Those of a link that cannot be one are passed over. */
   readonly stun: readonly string[]
+  /** The charter, in a mesh that has one; in the link as base64url. Whether these bytes are one is not looked at here. */
+  readonly charter?: Uint8Array
 }
 
 /** What a fragment says: an invitation, or why it is none; `undefined` when it does not try to be one. */
 export type Reading = { readonly invitation: Invitation } | { readonly error: string } | undefined
 
-const MAX_FRAGMENT = 8192
+const MAX_FRAGMENT = 32 * 1024
+/** Bytes of a charter, as the core has it. */
+export const MAX_CHARTER = 16 * 1024
 /** Bytes of a mesh's name, as the package has it. */
 export const MAX_MESH_NAME = 128
 const MAX_RELAYS = 8
@@ -24,8 +28,9 @@ const MAX_RELAY = 512
 const MAX_STUN = 4
 
 /** The fragment of a link, with its `#`. Slashes and colons stay readable. */
-export function writeLink({ mesh, relays, stun }: Invitation): string {
+export function writeLink({ mesh, relays, stun, charter }: Invitation): string {
   const fields = new URLSearchParams([['m', mesh], ...relays.map(relay => ['r', relay]), ...stun.map(url => ['s', url])])
+  if (charter) fields.set('c', toBase64Url(charter))
   return `#${fields.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')}`
 }
 
@@ -45,7 +50,10 @@ export function readLink(fragment: string): Reading {
   if (bad !== undefined) {
     return { error: `the link's relay is no WebSocket address that ends in /p2p/<peer id>: ${clip(bad)}` }
   }
-  return { invitation: { mesh, relays, stun: stunServers(fields.getAll('s')) } }
+  const charters = fields.getAll('c')
+  const charter = charters.length === 1 ? fromBase64Url(charters[0]!) : undefined
+  if (charters.length > 0 && !charter) return { error: 'the link has a part that is no charter' }
+  return { invitation: { mesh, relays, stun: stunServers(fields.getAll('s')), ...(charter && { charter }) } }
 }
 
 /** Whether a mesh can have that name. */
@@ -67,5 +75,16 @@ export function stunServers(list: readonly unknown[]): string[] {
 }
 
 const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
+
+function toBase64Url(bytes: Uint8Array): string {
+  const text = Array.from(bytes, byte => String.fromCharCode(byte)).join('')
+  return btoa(text).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+}
+
+// Undefined when these are not the bytes of a charter, by their number or their letters.
+function fromBase64Url(text: string): Uint8Array | undefined {
+  if (!/^[\w-]+$/.test(text) || text.length % 4 === 1 || text.length > Math.ceil((MAX_CHARTER * 4) / 3)) return undefined
+  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), letter => letter.charCodeAt(0))
+}
 
 const clip = (text: string) => (text.length > 60 ? `${text.slice(0, 60)}…` : text)

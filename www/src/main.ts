@@ -6,6 +6,7 @@ import './style/base.css'
 import './style/page.css'
 import './style/mesh.css'
 import './style/talk.css'
+import './style/decisions.css'
 
 // One state, one view of it: whatever happens, the page is drawn from the state at the next frame.
 const root = document.getElementById('app')!
@@ -21,7 +22,7 @@ function changed(): void {
 
 function draw(): void {
   drawing = false
-  const unread = app.session?.talk.unread ?? 0
+  const unread = (app.session?.talk.unread ?? 0) + (app.session?.decisions?.asked ?? 0)
   document.title = `${unread > 0 ? `(${unread}) ` : ''}${app.session ? `${app.session.ticket.mesh} · ` : ''}neural-mesh`
   const settle = keepAtEnd(root)
   render(page(app, changed), root)
@@ -34,7 +35,7 @@ function draw(): void {
 }
 
 const app = new App(changed)
-addEventListener('hashchange', () => app.readLink())
+addEventListener('hashchange', () => void app.readLink())
 // A file that misses its goal must not replace the page.
 for (const type of ['dragover', 'drop'] as const) addEventListener(type, event => event.preventDefault())
 draw()

@@ -18,6 +18,11 @@ export class Recent<T> implements Iterable<T> {
     if (this.#items.length > this.#limit) this.#onDrop(this.#items.shift()!)
   }
 
+  /** Gives up everything, without telling. */
+  clear(): void {
+    this.#items.length = 0
+  }
+
   at(index: number): T | undefined {
     return this.#items.at(index)
   }

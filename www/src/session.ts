@@ -1,4 +1,5 @@
 import { joinMesh, type JoinOptions, type Mesh, type MeshEvent, type NetworkTopology, type PeerAgent } from 'neural-mesh'
+import { Decisions } from './decisions.js'
 import { explain } from './explain.js'
 import type { Invitation } from './link.js'
 import { Recent } from './recent.js'
@@ -25,11 +26,13 @@ const MAX_PULSES = 1000
 
 /** Joins, and follows what happens until the mesh is closed. `changed` is called after everything that can be seen. */
 export async function openSession(ticket: Ticket, changed: () => void, options: Omit<JoinOptions, 'relays'>): Promise<Session> {
-  const { mesh: name, relays, stun, capabilities } = ticket
+  const { mesh: name, relays, stun, capabilities, charter } = ticket
   const agent = { id: ticket.name, type: 'page', capabilities }
   // The same node after a reload, where the browser can keep it.
   const identity = navigator.locks && globalThis.indexedDB ? 'stored' : undefined
-  const mesh = await joinMesh(name, { ...options, relays, agent, identity, ...(stun.length > 0 && { webrtc: { iceServers: stun } }) })
+  // Where it cannot, it only listens: a vote that is forgotten might be given twice.
+  const store = charter && identity ? 'votes' : undefined
+  const mesh = await joinMesh(charter ?? name, { ...options, relays, agent, identity, store, ...(stun.length > 0 && { webrtc: { iceServers: stun } }) })
   const session = new Session(mesh, ticket, changed)
   await session.begin()
   return session
@@ -50,6 +53,8 @@ export class Session {
   readonly relays = new Set<string>()
   /** How often each node has said something: what changes is shown in the picture. */
   readonly pulses = new Map<string, number>()
+  /** What is decided, in a mesh with a charter. */
+  readonly decisions: Decisions | undefined
   /** Told to those who do not look. */
   news = ''
   /** Set when it is over; `error` when that was no wish of ours. */
@@ -66,6 +71,7 @@ export class Session {
     this.ticket = ticket
     this.#changed = changed
     this.#transfers = new Transfers(mesh, transfer => this.#arriving(transfer), changed)
+    this.decisions = ticket.charter && new Decisions(mesh, news => this.#decisions(news))
     mesh.on('relay-connected', ({ peerId }) => this.#relay(peerId, true))
     mesh.on('relay-disconnected', ({ peerId }) => this.#relay(peerId, false))
     for (const type of LINK_EVENTS) {
@@ -83,6 +89,7 @@ export class Session {
     for (const agent of await this.mesh.agents.list()) this.agents.set(agent.id, agent)
     this.#topology = await this.mesh.health.topology()
     for (const link of this.#topology.links) if (link.relay) this.relays.add(link.peerId)
+    await this.decisions?.begin()
     this.#lookSoon(REFRESH_MS)
   }
 
@@ -99,6 +106,12 @@ export class Session {
   /** This page's agent. */
   get self(): string {
     return `${this.ticket.name}@${this.mesh.peerId}`
+  }
+
+  /** What a node is called: its first agent, or the end of its peer id. */
+  whoIs(peerId: string): string {
+    if (peerId === this.mesh.peerId) return this.ticket.name
+    return this.members.find(member => member.peerId === peerId)?.name ?? nameOf(peerId)
   }
 
   /** Where a conversation with this agent is kept: with the agent if it is known, else with its node. */
@@ -190,8 +203,7 @@ export class Session {
   }
 
   #broadcast({ from, topic, payload, sentAt }: MeshEvent<'broadcast'>): void {
-    const who = this.members.find(({ peerId }) => peerId === from)?.name ?? nameOf(from)
-    const said: Said = { kind: 'said', key: nextKey(), mine: false, who, peerId: from, text: payloadText(payload), at: sentAt }
+    const said: Said = { kind: 'said', key: nextKey(), mine: false, who: this.whoIs(from), peerId: from, text: payloadText(payload), at: sentAt }
     this.broadcasts.push(topic === '' ? said : { ...said, topic })
     this.#pulse(from)
     this.#changed()
@@ -206,6 +218,11 @@ export class Session {
     this.#changed()
   }
 
+  #decisions(news?: string): void {
+    if (news !== undefined) this.news = news
+    this.#changed()
+  }
+
   #pulse(peerId: string): void {
     if (this.pulses.size >= MAX_PULSES) this.pulses.clear()
     this.pulses.set(peerId, (this.pulses.get(peerId) ?? 0) + 1)
@@ -214,6 +231,7 @@ export class Session {
   #closed(error: unknown): void {
     clearTimeout(this.#timer)
     this.#transfers.close()
+    this.decisions?.close()
     this.over = error === undefined ? {} : { error: explain(error).text }
     this.#changed()
   }

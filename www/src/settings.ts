@@ -28,20 +28,21 @@ export function saveSettings(settings: Settings): void {
   }
 }
 
-/** Remembers for this tab, over reloads, whether it is joined. Its address tells where. */
-export function rememberJoined(joined: boolean): void {
+/** Remembers for this tab, over reloads, as whom it is joined; nothing when it is not. Its address tells where. */
+export function rememberJoined(name: string | undefined): void {
   try {
-    if (joined) sessionStorage.setItem(KEY, 'joined')
+    if (name !== undefined) sessionStorage.setItem(KEY, name)
     else sessionStorage.removeItem(KEY)
   } catch {
     // Then it asks again.
   }
 }
 
-export function wasJoined(): boolean {
+/** As whom this tab was joined when it was reloaded. */
+export function joinedAs(): string | undefined {
   try {
-    return sessionStorage.getItem(KEY) === 'joined'
+    return sessionStorage.getItem(KEY) ?? undefined
   } catch {
-    return false
+    return undefined
   }
 }

@@ -61,3 +61,11 @@ export function toneOf(id: string, tones = 8): number {
   for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 16777619)
   return (hash >>> 8) % tones
 }
+
+/** Time that is left: seconds up to two minutes, then minutes, then hours. */
+export function timeLeft(ms: number): string {
+  const seconds = Math.ceil(ms / 1000)
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.round(seconds / 60)
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isMeshName, isRelay, readLink, writeLink } from '../src/link.js'
+import { MAX_CHARTER, isMeshName, isRelay, readLink, writeLink } from '../src/link.js'
 
 const PEER = '12D3KooWNot9rMBqLzL8N2AMFtMVqg4MjXFmWT698kcNm24xehMQ'
 const RELAY = `/ip4/127.0.0.1/tcp/4002/ws/p2p/${PEER}`
@@ -12,6 +12,16 @@ test('a link is read as it was written', () => {
     assert.deepEqual(readLink(writeLink({ mesh, relays, stun })), { invitation: { mesh, relays, stun } })
   }
   assert.equal(writeLink({ mesh: 'lab', relays: [RELAY], stun: [] }), `#m=lab&r=${RELAY}`, 'and can be read by people')
+})
+
+test('a link carries a charter, up to the largest there can be', () => {
+  for (const charter of [[0], [255, 254], [251, 239, 190], Array(MAX_CHARTER).fill(255)].map(bytes => Uint8Array.from(bytes))) {
+    const relays = Array.from({ length: 8 }, (_, i) => `/dns/${'a'.repeat(400)}/tcp/${i}/ws/p2p/${PEER}`)
+    const invitation = { mesh: 'lab', relays, stun: [], charter }
+    const link = writeLink(invitation)
+    assert.match(link, /&c=[\w-]+$/)
+    assert.deepEqual(readLink(link), { invitation })
+  }
 })
 
 test('fields of later versions are passed over, and the order does not matter', () => {
@@ -43,7 +53,13 @@ test('hostile links are refused, with a reason', () => {
     [`#m=lab&r=${RELAY}%3Cscript%3E`, /no WebSocket address/],
     [`#m=lab&r=/dns/${'a'.repeat(600)}/ws/p2p/${PEER}`, /no WebSocket address/],
     [`#m=lab&${Array.from({ length: 9 }, (_, i) => `r=/ip4/127.0.0.${i}/tcp/1/ws/p2p/${PEER}`).join('&')}`, /more than 8/],
-    [`#m=lab&r=${RELAY}&x=${'y'.repeat(9000)}`, /too long/],
+    [`#m=lab&r=${RELAY}&x=${'y'.repeat(33_000)}`, /too long/],
+    [`#m=lab&r=${RELAY}&c=`, /no charter/],
+    [`#m=lab&r=${RELAY}&c=ab+d`, /no charter/],
+    [`#m=lab&r=${RELAY}&c=abcd%3D`, /no charter/],
+    [`#m=lab&r=${RELAY}&c=abcde`, /no charter/],
+    [`#m=lab&r=${RELAY}&c=abcd&c=abcd`, /no charter/],
+    [`#m=lab&r=${RELAY}&c=${'A'.repeat(Math.ceil((MAX_CHARTER * 4) / 3) + 1)}`, /no charter/],
   ]
   for (const [fragment, why] of refused) {
     const reading = readLink(fragment)

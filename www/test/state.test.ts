@@ -19,6 +19,8 @@ test('relay.json: addresses that this page can use, those on its own way first',
   assert.equal(read('https://relay.local/'), undefined, 'a page by https needs /wss')
   const secure = { ...answer, addresses: [address('dns/relay.local', 'wss')] }
   assert.deepEqual(read('https://relay.local/', secure)?.relays, secure.addresses)
+  assert.deepEqual(read('http://relay.local/', { ...answer, charter: '00Ff' })?.charter, Uint8Array.of(0, 255))
+  for (const charter of ['', '0', 'xy', 7, '00'.repeat(16 * 1024 + 1)]) assert.equal(read('http://relay.local/', { ...answer, charter }), undefined)
   for (const broken of [null, 7, [], {}, { mesh: 'lab' }, { mesh: '', addresses: [] }, { mesh: 'lab', addresses: [{}, 7, 'x'] }]) {
     assert.equal(read('http://127.0.0.1/', broken), undefined)
   }

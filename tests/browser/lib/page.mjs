@@ -35,6 +35,23 @@ export class MeshPage {
     return this.tab.getByRole('log', { name: 'Broadcasts' })
   }
 
+  get decisions() {
+    return this.tab.getByRole('region', { name: 'Decisions' })
+  }
+
+  // Proposals of this title, open or decided.
+  proposal(title) {
+    return this.decisions.getByRole('article', { name: title, exact: true })
+  }
+
+  // Votes as a user does: by a button of the open proposal. The last vote also ends it.
+  async vote(title, button, reason = '') {
+    const proposal = this.proposal(title)
+    await proposal.getByRole('textbox', { name: 'Reason' }).fill(reason)
+    await proposal.getByRole('button', { name: button }).click()
+    await proposal.getByRole('textbox', { name: 'Reason' }).waitFor({ state: 'detached' })
+  }
+
   // Fills in what is given and joins.
   async join({ name, capabilities, mesh, relay } = {}) {
     const fill = (label, text) => (text === undefined ? undefined : this.tab.getByLabel(label, { exact: true }).fill(text))

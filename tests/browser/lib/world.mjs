@@ -15,9 +15,9 @@ export { until } from '../../e2e/lib/until.mjs'
 export const withoutWebRtc = () => delete globalThis.RTCPeerConnection
 
 // Starts everything for test `t`. What else is given is for `launch`.
-export async function startWorld(t, { mesh = 'browser', listen, ...browser } = {}) {
+export async function startWorld(t, { mesh = 'browser', listen, charter, ui, ...browser } = {}) {
   const ends = []
-  const e2e = await startMesh({ after: end => ends.push(end) }, { mesh, listen })
+  const e2e = await startMesh({ after: end => ends.push(end) }, { mesh, listen, charter, ui })
   const server = await serve()
   ends.push(() => server.close())
   const world = new World(e2e, server)
@@ -49,7 +49,8 @@ class World {
 
   // The fragment that invites into this mesh.
   get invitation() {
-    return `#m=${this.mesh}&r=${this.relay.address}`
+    const { charter } = this.e2e
+    return `#m=${this.mesh}&r=${this.relay.address}${charter ? `&c=${Buffer.from(charter).toString('base64url')}` : ''}`
   }
 
   // What tabs complained of so far and was not expected.
@@ -62,9 +63,10 @@ class World {
     return this.#watches.flatMap(watch => watch.requests)
   }
 
-  // A tab of its own context at a path of the server. `expect`: patterns of complaints that belong to the test.
-  async tab(path, { expect = [], init, ...context } = {}) {
-    const opened = await this.browser.newContext({ locale: 'en-GB', ...context })
+  // A tab at a path of the server, of its own context or `within` a given one. `expect`: patterns of complaints that belong
+  // to the test.
+  async tab(path, { expect = [], init, within, ...context } = {}) {
+    const opened = within ?? (await this.browser.newContext({ locale: 'en-GB', ...context }))
     if (init) await opened.addInitScript(init)
     const tab = await opened.newPage()
     const watch = new Watch(tab, expect)

@@ -1,9 +1,10 @@
 // What one test has at hand: a relay, proxies, and agents in processes of their own. All of it ends with the test.
 
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { createCharter, generateIdentity, peerIdOf } from 'neural-mesh'
 import { Program } from './program.mjs'
 import { Proxy } from './proxy.mjs'
 import { Relay } from './relay.mjs'
@@ -12,10 +13,12 @@ export { until } from './until.mjs'
 
 const PROGRAM = fileURLToPath(new URL('agent.mjs', import.meta.url))
 
-// Starts a relay for test `t`. `listen`: its further listeners.
-export async function startMesh(t, { mesh = 'e2e', listen = [] } = {}) {
-  const world = new World(mesh, listen)
+// Starts a relay for test `t`. `listen`: its further listeners. With `charter: true` the mesh has one, and the first agent
+// that joins is its founder; with bytes it is that one. `ui: true` serves the page too.
+export async function startMesh(t, { mesh = 'e2e', listen = [], charter = false, ui = false } = {}) {
+  const world = new World(mesh, { listen, ui })
   t.after(() => world.end())
+  if (charter) await world.found(charter)
   await world.startRelay()
   return world
 }
@@ -23,22 +26,42 @@ export async function startMesh(t, { mesh = 'e2e', listen = [] } = {}) {
 class World {
   dir = realpathSync(mkdtempSync(join(tmpdir(), 'neural-mesh-e2e-')))
   #ends = []
+  // The bytes of the charter, when the mesh has one.
+  charter
+  #founder
+  #stores = 0
 
-  constructor(mesh, listen) {
+  constructor(mesh, { listen, ui }) {
     this.mesh = mesh
-    this.listen = listen
+    this.options = { listen, ui }
+  }
+
+  // Gives the mesh a charter, before the relay is started: these bytes, or one of a founder who is yet to join.
+  async found(charter) {
+    if (charter === true) this.#founder = generateIdentity()
+    this.charter = charter === true ? await createCharter({ name: this.mesh, founders: await peerIdOf(this.#founder) }) : charter
+    this.options.charter = join(this.dir, 'mesh.charter')
+    writeFileSync(this.options.charter, this.charter)
+  }
+
+  // Who an agent is in a mesh with a charter, and where it keeps its votes: options of joinMesh. The first is the founder.
+  member() {
+    if (!this.charter) return {}
+    const identity = this.#founder ?? generateIdentity()
+    this.#founder = undefined
+    return { identity, store: join(this.dir, `store-${this.#stores++}`) }
   }
 
   // Starts the relay, or starts it again after it was killed: with the same key, on the same port.
   async startRelay() {
-    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, port: this.relay?.port, listen: this.listen })
+    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, port: this.relay?.port, ...this.options })
     this.#ends.push(() => relay.end())
     this.relay = relay
   }
 
   // Another relay, in touch with the first.
   async secondRelay() {
-    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, key: 'second.key', peers: [this.relay.address] })
+    const relay = await Relay.start({ dir: this.dir, mesh: this.mesh, key: 'second.key', peers: [this.relay.address], charter: this.options.charter })
     this.#ends.push(() => relay.end())
     return relay
   }
@@ -60,8 +83,9 @@ class World {
 
   // A process that has joined, with one agent of this name or with several descriptions of agents.
   async agent(names, options) {
+    const member = this.member()
     const agent = await this.process()
-    await agent.join(this, names, options)
+    await agent.join(this, names, { ...member, ...options })
     return agent
   }
 
@@ -109,11 +133,16 @@ export class Agent extends Program {
 
   // Joins. `via` a proxy, it is the only way out. `listen: false` takes no messages, broadcasts and weights. It listens for
   // others `listenOn` some address. Without
-  // `webrtc: true` everything goes through the relay, which is what most tests are about.
+  // `webrtc: true` everything goes through the relay, which is what most tests are about. In a mesh with a charter it is
+  // somebody new, unless it gets what `member` of another was.
   async join(world, names, { via, listen, listenOn = [], webrtc = false, ...options } = {}) {
     const agents = [names].flat().map(agent => (typeof agent === 'string' ? { id: agent } : agent))
     const relays = via ? world.relay.addressBy(via.port) : world.relay.address
-    const join = { mesh: world.mesh, agents, options: { relays, webrtc, listen: listenOn, ...options }, onlyPort: via?.port, listen }
+    this.member = options.identity ? { identity: options.identity, store: options.store } : (world.member?.() ?? {})
+    const join = {
+      ...{ mesh: world.charter ?? world.mesh, agents, onlyPort: via?.port, listen },
+      options: { relays, webrtc, listen: listenOn, ...options, ...this.member },
+    }
     const { peerId, meshId } = await this.#call({ join })
     this.peerId = peerId
     this.meshId = meshId

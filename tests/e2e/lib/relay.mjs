@@ -1,17 +1,21 @@
 // A relay process.
 
 import { join } from 'node:path'
+import { at } from '../../../scripts/lib/paths.mjs'
 import { relayBinary } from '../../../scripts/lib/relay.mjs'
 import { Program } from './program.mjs'
 
 export class Relay {
   // Resolves when it listens. With the `port` and `key` of an earlier one it is the same relay again. With `mdns` it looks
-  // for peers on the local network. `listen`: further listeners. `peers`: relays to stay in touch with.
-  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false, listen = [], peers = [] }) {
+  // for peers on the local network. `listen`: further listeners. `peers`: relays to stay in touch with. `charter`: the file
+  // of the mesh's. With `ui` it serves the page.
+  static async start({ dir, mesh, key = 'relay.key', port = 0, mdns = false, listen = [], peers = [], charter, ui = false }) {
     const listeners = [`/ip4/127.0.0.1/tcp/${port}/ws`, ...listen]
     const addresses = [...listeners.flatMap(address => ['--listen', address]), '--http', '127.0.0.1:0']
     const others = peers.flatMap(address => ['--peer', address])
     const args = ['--mesh', mesh, '--key', join(dir, key), ...addresses, ...(mdns ? [] : ['--no-mdns']), '--stun', 'off', ...others]
+    if (charter) args.push('--charter', charter)
+    if (ui) args.push('--ui', '127.0.0.1:0', '--ui-directory', at('www/dist'))
     return Relay.run(args, { dir })
   }
 
@@ -46,6 +50,7 @@ export class Relay {
       const { event, address, peerId } = JSON.parse(value)
       if (event === 'listening') this.addresses.push(address)
       if (event === 'http') this.http = address
+      if (event === 'ui') this.ui = address
       if (event === 'ready') {
         this.peerId = peerId
         this.address = this.addresses.find(address => address.includes('/ws/'))

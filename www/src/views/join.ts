@@ -23,10 +23,11 @@ export function joinForm(app: App): TemplateResult {
           placeholder: 'digits, translation',
           maxlength: 1000,
         })}
-        ${field(form, 'mesh', 'Mesh', 'Everybody who gives the same name on the same relay is in it.', {
+        ${field(form, 'mesh', 'Mesh', app.charter ? CHARTERED : 'Everybody who gives the same name on the same relay is in it.', {
           placeholder: 'lab',
           maxlength: MAX_MESH_NAME,
           required: true,
+          readonly: app.charter !== undefined,
         })}
         ${field(form, 'relays', 'Relay', HINTS[source ?? 'none'], {
           placeholder: '/ip4/127.0.0.1/tcp/4002/ws/p2p/12D3KooW…',
@@ -42,6 +43,7 @@ export function joinForm(app: App): TemplateResult {
   </section>`
 }
 
+const CHARTERED = 'It has a charter: some of those who are in it vote on what others propose.'
 const HINTS = {
   none: 'The address that mesh-relay prints when it starts.',
   link: 'From the link: this page will connect there.',
@@ -53,10 +55,11 @@ interface Limits {
   pattern?: string
   placeholder?: string
   required?: boolean
+  readonly?: boolean
 }
 
 function field(form: Form, key: keyof Form, label: string, hint: string, limits: Limits): TemplateResult {
-  const { maxlength, pattern, placeholder = '', required = false } = limits
+  const { maxlength, pattern, placeholder = '', required = false, readonly = false } = limits
   const input = (event: Event) => (form[key] = (event.target as HTMLInputElement).value)
   return html`<div class="field">
     <label for=${`join-${key}`}>${label}</label>
@@ -69,6 +72,7 @@ function field(form: Form, key: keyof Form, label: string, hint: string, limits:
       maxlength=${maxlength}
       pattern=${pattern ?? nothing}
       ?required=${required}
+      ?readonly=${readonly}
       .value=${form[key]}
       @input=${input}
     />

@@ -5,6 +5,7 @@ import { count } from '../words.js'
 import { agentList } from './agents.js'
 import { broadcasts } from './broadcasts.js'
 import { conversation } from './conversation.js'
+import { decisionsView } from './decisions.js'
 import { icon } from './icons.js'
 import { joinForm } from './join.js'
 import { meshView } from './mesh.js'
@@ -16,8 +17,9 @@ export function page(app: App, changed: () => void): TemplateResult {
     ${header(app)}
     <div class="notices">${trouble(app)} ${webrtcNotice(app)}</div>
     ${session
-      ? html`<main class="joined">
-          ${agentList(app, session)} ${meshView(app, session, changed)} ${broadcasts(app, session)}
+      ? html`<main class="joined" ?data-charter=${session.decisions !== undefined}>
+          ${agentList(app, session)} ${meshView(app, session, changed)}
+          ${session.decisions ? decisionsView(app, session, session.decisions) : nothing} ${broadcasts(app, session)}
           ${conversation(app, session)}
         </main>`
       : html`<main class="outside">${joinForm(app)}</main>`}
