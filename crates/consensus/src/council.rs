@@ -147,6 +147,8 @@ pub struct Decision {
     pub certificate: Certificate,
     /// The ballots that were heard by then.
     pub tally: Tally,
+    /// What was proposed, if that was heard.
+    pub proposal: Option<Proposal>,
 }
 
 /// Why something cannot be begun.
@@ -520,7 +522,11 @@ impl<A: Agreement> Council<A> {
                     return Ok(());
                 }
                 verify(&self.chain, certificate, &*self.verifier)?;
-                self.end(slot, certificate.clone(), Tally::default(), now);
+                self.end(
+                    slot,
+                    Decision { certificate: certificate.clone(), tally: Tally::default(), proposal: None },
+                    now,
+                );
                 Ok(())
             }
             Message::Release(release) => self.on_release(release, now),

@@ -557,9 +557,11 @@ impl Proposals {
             }
             council::Output::Guilty(voter, evidence) => Event::Guilty { voter, evidence },
             council::Output::Decided(slot, decision) => {
-                let Decision { certificate, tally } = *decision;
+                let Decision { certificate, tally, proposal } = *decision;
                 let watched = self.watched.remove(&slot);
-                let (proposal, ballots) = watched.map(|of| (of.proposal, of.ballots)).unwrap_or_default();
+                let (seen, ballots) = watched.map(|of| (of.proposal, of.ballots)).unwrap_or_default();
+                // One that ended before a restart was not seen by this run.
+                let proposal = seen.or(proposal);
                 let ended = Ended { certificate, proposal, ballots, tally };
                 if self.ended.len() == MAX_ENDED {
                     self.ended.pop_front();

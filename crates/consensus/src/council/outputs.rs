@@ -1,12 +1,12 @@
 //! What slots ask for, and what becomes of those that have ended.
 
-use mesh_proto::decision::{Certificate, Message, Subject, Value};
+use mesh_proto::decision::{Message, Subject, Value};
 use mesh_proto::{NodeId, SlotId};
 use rand_core::Rng as _;
 
 use super::{Council, Decision, Output, Resource};
 use crate::agreement::Agreement;
-use crate::instance::{self, Instance, Mono, Tally};
+use crate::instance::{self, Instance, Mono};
 use crate::lease::{Lease, Token};
 
 /// One question in so many goes to somebody who is not near.
@@ -41,8 +41,14 @@ impl<A: Agreement> Council<A> {
                     self.outputs.extend(of.map(|node| Output::Guilty(node, evidence)));
                 }
                 instance::Output::Decided(certificate) => {
-                    let tally = self.open.get(&slot).map(Instance::tally).unwrap_or_default();
-                    self.end(slot, *certificate, tally, now);
+                    let of = self.open.get(&slot);
+                    let tally = of.map(Instance::tally).unwrap_or_default();
+                    let value = of.and_then(|instance| instance.value(&instance.first_value()?));
+                    let proposal = match value {
+                        Some(Value::Proposal(proposal)) => Some(proposal.clone()),
+                        Some(Value::Claim(_) | Value::Rejected(_) | Value::Lapsed) | None => None,
+                    };
+                    self.end(slot, Decision { certificate: *certificate, tally, proposal }, now);
                 }
             }
         }
@@ -88,7 +94,8 @@ impl<A: Agreement> Council<A> {
     }
 
     /// Remembers how a slot has ended.
-    pub(super) fn end(&mut self, slot: SlotId, certificate: Certificate, tally: Tally, now: Mono) {
+    pub(super) fn end(&mut self, slot: SlotId, decision: Decision, now: Mono) {
+        let certificate = &decision.certificate;
         if self.ended.contains_key(&slot) {
             return;
         }
@@ -96,19 +103,19 @@ impl<A: Agreement> Council<A> {
         if let Subject::Resource { name, seq } = &certificate.slot.subject {
             let began = self.claimed.remove(&slot);
             let us = self.identity.node();
-            let lease = Lease::of(&certificate, now).map(|(_, lease)| match began {
+            let lease = Lease::of(certificate, now).map(|(_, lease)| match began {
                 // Our own time runs from when we claimed it.
-                Some(began) if lease.holder == us => Lease::of(&certificate, began).map_or(lease, |(_, lease)| lease),
+                Some(began) if lease.holder == us => Lease::of(certificate, began).map_or(lease, |(_, lease)| lease),
                 // We have forgotten when that was, and what we did with it.
                 None if lease.holder == us => Lease { stop_at: now, ..lease },
                 Some(_) | None => lease,
             });
             self.passed(slot, name, Token { epoch: certificate.slot.epoch, seq: *seq }, lease, now);
         }
-        self.ended.insert(slot, certificate.clone());
+        self.ended.insert(slot, decision.certificate.clone());
         self.ended_order.push_back(slot);
         self.forget_oldest();
-        self.outputs.push_back(Output::Decided(slot, Box::new(Decision { certificate, tally })));
+        self.outputs.push_back(Output::Decided(slot, Box::new(decision)));
     }
 
     /// Forgets how the oldest slots have ended, but for the last one of each resource.

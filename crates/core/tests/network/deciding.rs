@@ -144,6 +144,12 @@ fn one_who_votes_is_told_of_votes_and_proofs() {
         assert_eq!(chain.mesh(), world.mesh());
         assert_eq!(record.proposal.map(|proposal| proposal.title), Some("a proof".to_owned()));
     }
+    // The proof outlives the process.
+    world.kill(4);
+    world.restart(4);
+    let record = world.member(4).node.record(&slot).unwrap();
+    assert_eq!(record.proposal.map(|proposal| proposal.title), Some("a proof".to_owned()));
+
     let twice = world.call(2, |node, now| node.vote(&slot, ballot(Choice::Reject), now));
     assert!(matches!(twice, Err(Error::Ended(Outcome::Approved(_)))));
     let unknown = world.call(2, |node, now| node.vote(&SlotId([9; 32]), ballot(Choice::Reject), now));
