@@ -36,9 +36,9 @@ test('tabs vote on what an agent proposes, through a closed tab and a reload, an
   await ada.proposal(TITLE).getByText('You have said: for').waitFor()
   assert.equal(await ada.proposal(TITLE).getByRole('button').count(), 0, 'no second vote')
 
-  // Who comes back hears of what is open with the next word about it.
-  await eve.vote(TITLE, 'Approve', 'we need one')
+  // Who comes back hears of what is open without anybody's saying a word.
   await bobAgain.vote(TITLE, 'Approve')
+  await eve.vote(TITLE, 'Approve', 'we need one')
   const result = await otto.run(({ state }) => state.result)
   assert.deepEqual([result.outcome, result.votes.reject], ['approved', 1])
   assert.equal(await nora.run(({ mesh }, id) => mesh.consensus.result(id).then(({ outcome }) => outcome), id), 'approved')
