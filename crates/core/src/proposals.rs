@@ -1,6 +1,6 @@
 //! Proposals: what this node wants decided together with others, and what it is asked.
 //!
-//! The deciding itself is the [council](mesh_consensus::council)'s. Here it becomes part of a node:
+//! The deciding itself is the [council]'s. Here it becomes part of a node:
 //!
 //! * **The store goes first.** What the council wants kept leaves as [`Output::Keep`], and whatever it says after that waits
 //!   until [`Proposals::kept`] tells that it is safe; what gathers meanwhile is kept together. When the store fails, this

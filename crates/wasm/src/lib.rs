@@ -24,6 +24,10 @@ use tsify::{Ts, Tsify as _};
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::AbortSignal;
 
+pub use deciding::{
+    CharterInfo, VerifiedDecision, decode_charter, encode_charter, peer_id_of, verify_decision, verify_record_bytes,
+};
+
 use crate::abort::unless_aborted;
 use crate::convert::millis;
 use crate::error::{ErrorCode, MeshFault};
