@@ -179,7 +179,7 @@ export class Consensus {
   }
 
   /**
-   * Votes on a proposal that is open, once. Resolves when the vote is kept and on its way.
+   * Votes on a proposal that is open, once. Resolves when this node has taken the vote, which leaves when the store has it.
    *
    * @param id the proposal's id
    * @throws MeshError `not-a-voter`, `already-voted`, `lapsed`, `already-decided`, `unknown-proposal`, `store-failed`

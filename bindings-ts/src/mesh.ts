@@ -282,6 +282,7 @@ async function open({ iceServers, identity, mdns: _, store: where, ...config }: 
     loadWasm(),
   ])
   let store: MeshStore | undefined
+  let failure: unknown
   const release = () => {
     void store?.close()
     kept.release()
@@ -293,10 +294,11 @@ async function open({ iceServers, identity, mdns: _, store: where, ...config }: 
       ...(kept.identity && { identity: kept.identity }),
       ...(iceServers && traits && { webrtc: { iceServers, ...traits } }),
     }
-    return { node: await MeshNode.open(nodeConfig, store && nodeStore(store)), release }
+    return { node: await MeshNode.open(nodeConfig, store && nodeStore(store, error => (failure = error))), release }
   } catch (error) {
     release()
-    throw error
+    // The core knows no more of it than that the store failed.
+    throw failure ?? error
   }
 }
 
@@ -307,10 +309,14 @@ async function storeOf(where: string | MeshStore, identity: Uint8Array): Promise
   return fileStore ? fileStore(where) : indexedDbStore(`${where}/${await peerIdOf(identity)}`)
 }
 
-// As the core calls it.
-function nodeStore(store: MeshStore) {
+// As the core calls it; `failed` is told why it could not be loaded.
+function nodeStore(store: MeshStore, failed: (why: unknown) => void) {
   return {
-    load: () => store.load(),
+    load: () =>
+      store.load().catch(error => {
+        failed(error)
+        throw error
+      }),
     write: (changes: [string, Uint8Array | undefined][]) => store.write(changes.map(([key, value]) => ({ key, value }))),
   }
 }

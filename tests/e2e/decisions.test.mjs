@@ -23,7 +23,8 @@ const same = ({ id, outcome, epoch, proposal }) => ({ id, outcome, epoch, propos
 
 test('five voters: all are told the same, and the certificate holds for anybody', LIMIT, async t => {
   const world = await startChartered(t, 5)
-  const { voters, meshId } = world
+  const { voters } = world
+  const { meshId } = voters[0].agent
   const result = await voters[1].propose({ action: 'spawn-agent', vote: 'approve' }, { simple: true })
   assert.deepEqual([result.approved, result.outcome, result.epoch], [true, 'approved', 1])
   assert.deepEqual([result.proposal.author, result.proposal.kind], [voters[1].peerId, 'spawn-agent'])
@@ -34,12 +35,12 @@ test('five voters: all are told the same, and the certificate holds for anybody'
   for (const voter of voters) {
     const told = await voter.decided(result.id)
     assert.deepEqual(same(told), same(result))
-    const { signers, ...rest } = await verifyDecision(told.certificate, world.mesh, chain)
+    const { signers, ...rest } = await verifyDecision(told.certificate, world.charter, chain)
     assert.deepEqual(rest, { meshId, mesh: 'e2e', id: result.id, outcome: 'approved', epoch: 1, voters: 5, author: voters[1].peerId })
     assert.ok(signers >= 4)
     assert.deepEqual(await mishaps(world, voter), [])
   }
-  await assert.rejects(verifyDecision(result.certificate, world.mesh), { code: 'integrity' })
+  await assert.rejects(verifyDecision(result.certificate, world.charter), { code: 'integrity' })
 
   const proof = await voters[3].run(({ mesh }, id) => mesh.consensus.proof(id), result.id)
   assert.deepEqual((await verifyRecord(proof)).proposal, result.proposal)
@@ -90,6 +91,9 @@ test('rejections have reasons; votes that come too late, twice, for nothing or f
   await joe.decided(id)
   assert.equal(await codeOf(joe.vote(id, 'reject')), 'already-decided')
   assert.equal((await follower.run(({ mesh }, id) => mesh.consensus.result(id, { timeoutMs: 10_000 }), id)).outcome, 'approved')
+
+  const twice = await world.process()
+  assert.equal(await codeOf(twice.join(world, 'twice', bob.member)), 'in-use', 'a store is one process’s at a time')
 
   const lapsed = await bob.propose({ title: 'nobody cares' }, { windowMs: 500 })
   assert.deepEqual([lapsed.approved, lapsed.outcome], [false, 'lapsed'])

@@ -9,7 +9,7 @@ use mesh_core::directory::{self, PeerAgent, SearchOptions};
 use mesh_core::lease::Lease;
 use mesh_core::metrics::Metrics;
 use mesh_core::node::{Electorate, Receipt, SendError, Target, Topology};
-use mesh_core::proposals::{Ended, Tally};
+use mesh_core::proposals::Ended;
 use mesh_core::{Node, Now, broadcast, proposals, weights};
 use mesh_proto::agent::{AgentRecord, Criteria};
 use mesh_proto::charter::SignedEpoch;
@@ -63,7 +63,7 @@ pub enum Ending {
     /// It has ended.
     Decided(Box<Ended>),
     /// Too few voters can be reached. It may end later.
-    NoQuorum(Tally),
+    NoQuorum,
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<T>;

@@ -234,7 +234,7 @@ impl MeshNode {
         let ending = unless_aborted(signal, self.handle.ending(slot)).await??;
         Ok(match ending {
             Ending::Decided(ended) => Some(decision(&slot, *ended).into_ts()?),
-            Ending::NoQuorum(_) => None,
+            Ending::NoQuorum => None,
         })
     }
 

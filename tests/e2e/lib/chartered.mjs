@@ -1,77 +1,36 @@
 // A mesh with a charter: a relay that serves it, and voters in processes of their own, each with an identity and a store that
 // outlive the process. All of it ends with the test.
 
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createCharter, generateIdentity, peerIdOf, readCharter } from 'neural-mesh'
-import { Agent, acquaint } from './mesh.mjs'
-import { Relay } from './relay.mjs'
+import { generateIdentity, peerIdOf } from 'neural-mesh'
+import { acquaint, startMesh } from './mesh.mjs'
 
 // With `count` voters that are elected; the first of them is the founder.
 export async function startChartered(t, count) {
-  const world = new Chartered()
-  t.after(() => world.end())
-  await world.start()
-  for (let n = 0; n < count; n++) world.voters.push(await Voter.make(world, `v${n}`))
-  await Promise.all(world.voters.map(voter => voter.start()))
-  await acquaint(...world.voters.map(({ agent }) => agent))
-  await elect(world.voters)
-  return world
-}
-
-class Chartered {
-  dir = realpathSync(mkdtempSync(join(tmpdir(), 'neural-mesh-e2e-')))
-  founder = generateIdentity()
-  voters = []
-  #ends = []
-
-  async start() {
-    const file = join(this.dir, 'mesh.charter')
-    // What `joinMesh` takes.
-    this.mesh = await createCharter({ name: 'e2e', founders: await peerIdOf(this.founder) })
-    this.meshId = (await readCharter(this.mesh)).meshId
-    writeFileSync(file, this.mesh)
-    const args = ['--charter', file, '--key', join(this.dir, 'relay.key'), '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', 'off']
-    const relay = await Relay.run([...args, '--stun', 'off', '--no-mdns'], { dir: this.dir })
-    this.#ends.push(() => relay.end())
-    this.relay = relay
-  }
-
+  const world = await startMesh(t, { charter: true })
+  const voters = []
+  for (let n = 0; n < count; n++) voters.push(await Voter.make(world, `v${n}`))
+  await Promise.all(voters.map(voter => voter.start()))
+  await acquaint(...voters.map(({ agent }) => agent))
+  await elect(voters)
   // One that has no store, and so no vote.
-  async follower(name) {
-    const agent = await this.process()
-    await agent.join(this, name)
-    return agent
-  }
-
-  async process() {
-    const agent = Agent.start()
-    this.#ends.push(() => agent.end())
-    await agent.run(() => {})
-    return agent
-  }
-
-  async end() {
-    await Promise.all(this.#ends.map(end => end()))
-    rmSync(this.dir, { recursive: true, force: true })
-  }
+  const follower = name => world.agent(name, { identity: generateIdentity(), store: undefined })
+  return Object.assign(world, { voters, follower })
 }
 
 class Voter {
   static async make(world, name) {
-    const identity = name === 'v0' ? world.founder : generateIdentity()
-    return new Voter(world, name, identity, await peerIdOf(identity))
+    const member = world.member()
+    return new Voter(world, name, member, await peerIdOf(member.identity))
   }
 
-  constructor(world, name, identity, peerId) {
-    Object.assign(this, { world, name, identity, peerId, store: join(world.dir, name) })
+  constructor(world, name, member, peerId) {
+    Object.assign(this, { world, name, member, peerId })
   }
 
   // Starts its process, or starts it again. Its policy votes what a proposal's `vote` says, if it says something.
   async start() {
     this.agent = await this.world.process()
-    await this.agent.join(this.world, this.name, { identity: this.identity, store: this.store })
+    await this.agent.join(this.world, this.name, this.member)
     await this.run(({ mesh, state }) => {
       state.told = []
       for (const type of ['proposal', 'decided', 'granted', 'no-quorum', 'electorate', 'double-vote', 'store-failed', 'offence', 'error']) {

@@ -158,3 +158,33 @@ fn damage_anywhere_is_seen() {
     strange.insert("other".into(), Bytes::new());
     assert_eq!(restore(&charter_of(1), &strange, 1).unwrap_err(), RestoreError::Damaged("other".into()));
 }
+
+#[test]
+fn what_one_node_tells_us_has_quotas() {
+    let mut proposals = open(&mut Disk::new(), 0);
+    let Config { told, questions, .. } = Config::default();
+    let (asker, other) = (key(8).node(), key(9).node());
+    let ask = |proposals: &mut Proposals, from| proposals.told(from, Message::EpochsAfter(7), at(1)).unwrap();
+    assert!((0..questions.burst).all(|_| ask(&mut proposals, asker)), "at the bound");
+    assert!(!ask(&mut proposals, asker), "past it");
+    assert!(ask(&mut proposals, other), "another one has its own");
+    let tell = |proposals: &mut Proposals| proposals.told(other, Message::Epochs(vec![]), at(1)).unwrap();
+    assert!((1..told.burst).all(|_| tell(&mut proposals)), "its question counts too");
+    assert!(!tell(&mut proposals));
+}
+
+#[test]
+fn of_what_ended_the_last_is_remembered_whole() {
+    let mut proposals = open(&mut Disk::new(), 0);
+    let mut slots = Vec::new();
+    for n in 0..=MAX_ENDED as u64 {
+        let now = at(n * 100);
+        slots.push(proposals.propose(proposal(now), now).unwrap());
+        while let (_, Some((ticket, _))) = drain(&mut proposals) {
+            proposals.kept(ticket, true, now);
+        }
+    }
+    let whole = |slot| proposals.record(slot).unwrap().proposal.is_some();
+    assert!(!whole(&slots[0]), "of the oldest only the certificate is left");
+    assert!(slots[1..].iter().all(whole));
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mesh_core::node::{Event, Input};
-use mesh_core::proposals::{self, Error, Event as Deciding};
+use mesh_core::proposals::{Error, Event as Deciding};
 use mesh_core::sealer::Sealer;
 use mesh_core::{Mono, Now, Offence};
 use mesh_proto::decision::{Ballot, Choice, Message, Outcome, Proposal, Step, Vote};
@@ -467,27 +467,4 @@ fn who_breaks_the_rules_is_named_and_who_passes_it_on_is_not() {
     pass_on(&mut world, (HUB, 2), &mut strange, &vote(slot, 0, &stranger, 1), 9);
     assert_eq!(offences(&world, 2).last(), Some(&(stranger.node(), Offence::OutOfPlace)));
     assert!(offences(&world, 2).iter().all(|(peer, _)| *peer != world.id(HUB)));
-}
-
-#[test]
-fn questions_have_a_quota() {
-    let mut world = World::chartered(11, 4);
-    let asked = proposals::Config::default().questions.burst;
-    let from = world.id(3);
-    let question = codec::encode(&Message::EpochsAfter(0), MAX_DECISION).unwrap();
-    let mut refused = 0;
-    world.call(2, |node, now| {
-        for number in 0..=u64::from(asked) {
-            let body = question.clone().into();
-            let message =
-                mesh_proto::direct::Message { number: 1 + number, from: None, to: None, body, decision: true };
-            let frame = mesh_proto::direct::Frame::Message(message);
-            node.handle(Input::Direct(mesh_core::messaging::Input::Frame { from, frame }), now);
-            while let Some(output) = node.poll_output() {
-                let of = Event::Offence { peer: from, offence: Offence::RateExceeded };
-                refused += usize::from(matches!(output, mesh_core::node::Output::Event(event) if event == of));
-            }
-        }
-    });
-    assert!(refused <= 1, "{refused}");
 }

@@ -220,7 +220,7 @@ impl<H: Host> Driver<H> {
     fn tell_of_slot(&mut self, event: &proposals::Event) {
         let (slot, ending) = match event {
             proposals::Event::Decided { slot, ended } => (slot, Ending::Decided(ended.clone())),
-            proposals::Event::NoQuorum { slot, tally } => (slot, Ending::NoQuorum(*tally)),
+            proposals::Event::NoQuorum { slot, tally: _ } => (slot, Ending::NoQuorum),
             proposals::Event::Opened { .. }
             | proposals::Event::Voted { .. }
             | proposals::Event::Guilty { .. }

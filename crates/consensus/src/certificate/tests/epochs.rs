@@ -1,6 +1,7 @@
 //! The electorates of a mesh, one after the other, and which of them a certificate is of.
 
 use mesh_proto::charter::FounderSignature;
+use mesh_proto::limits::MAX_RECORD_EPOCHS;
 use mesh_proto::protocol::VOTE_DOMAIN;
 
 use super::*;
@@ -151,4 +152,15 @@ fn a_certificate_is_of_the_voters_of_its_epoch() {
     for (what, certificate, expected) in others {
         assert_eq!(holds(&chain, &certificate), Err(expected), "{what}");
     }
+}
+
+#[test]
+fn a_chain_ends_at_its_bound() {
+    let mut chain = chain(4);
+    for _ in 0..MAX_RECORD_EPOCHS {
+        extend(&mut chain, 4);
+    }
+    let one_more = seal(next(&chain, 4), &founders());
+    assert!(matches!(chain.extend(&one_more, &Strict), Err(VerifyError::Malformed(DecodeError::OutOfBounds { .. }))));
+    assert_eq!(chain.last_epoch(), MAX_RECORD_EPOCHS as u64);
 }
