@@ -2,14 +2,17 @@
 //!
 //! Each side draws a number and says it ([`Frame::Greeting`]); each answers with its credentials and a signature over both
 //! names and numbers ([`Frame::Proof`]). Who has no credential is an observer in an open mesh, and stays outside of a private
-//! one. Who does not finish in [`Config::patience_ms`], or shows something that does not hold, is turned away, and for
-//! [`Config::away_ms`] is not asked again.
+//! one. Who does not finish in [`Config::patience_ms`], or shows something that does not hold, is turned away; after what
+//! does not hold, it is not asked again for [`Config::away_ms`].
+//!
+//! What others say comes from neighbours too. So members have their credentials in what they announce, and are remembered
+//! with those: [`Admission::learn`].
 //!
 //! A standing ends with the first of the credentials that it stands on, or when one of them is revoked: the links to its
 //! node are closed then, and it may come again with other ones. Revocations are kept until what they take back would have
 //! ended by itself; past [`Config::max_revocations`] those that end first are forgotten.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use mesh_proto::charter::Charter;
@@ -34,11 +37,14 @@ pub struct Config {
     pub max_away: usize,
     /// Revocations that are remembered, about 250 bytes each.
     pub max_revocations: usize,
+    /// Members that are remembered, about 250 bytes each. Past it those whose credentials end first are forgotten, until
+    /// they announce themselves again.
+    pub max_members: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { patience_ms: 5_000, away_ms: 60_000, max_away: 4_096, max_revocations: 4_096 }
+        Self { patience_ms: 5_000, away_ms: 60_000, max_away: 4_096, max_revocations: 4_096, max_members: 16_384 }
     }
 }
 
@@ -49,8 +55,19 @@ pub enum Output {
     Tell(NodeId, Frame),
     /// A neighbour is in.
     Admitted(NodeId, Standing),
-    /// Close all links to it.
-    TurnedAway(NodeId, Refusal),
+    /// Nothing more is said to it. Whoever was in has to lose its links.
+    TurnedAway {
+        /// To whom.
+        node: NodeId,
+        /// Why.
+        refusal: Refusal,
+        /// Whether it was in.
+        was_inside: bool,
+    },
+    /// Somebody is no member any more, wherever it is.
+    Expelled(NodeId),
+    /// This node itself is none any more.
+    Lost(CredentialError),
 }
 
 /// Why somebody is not let in, or not any longer.
@@ -59,7 +76,13 @@ pub enum Refusal {
     /// It has not shown anything in time.
     #[error("it did not say who it is in time")]
     Late,
-    /// It has said something out of place, or about another mesh.
+    /// It has not said anything about it: a relay of others, or a node that is on its way to get a credential.
+    #[error("it says nothing about who it is")]
+    Silent,
+    /// It is in another mesh.
+    #[error("it is in another mesh")]
+    OtherMesh,
+    /// It has said something out of place.
     #[error("it broke the rules of admission")]
     Offence,
     /// What it has shown does not hold.
@@ -84,9 +107,17 @@ pub struct Admission {
     /// Neighbours that are not in yet.
     waiting: BTreeMap<NodeId, Waiting>,
     inside: BTreeMap<NodeId, Inside>,
+    /// Neighbours that were turned away and are still linked, because they are of use as relays.
+    outside: BTreeSet<NodeId>,
     /// Until when who stays outside.
     away: BTreeMap<NodeId, Mono>,
-    revoked: BTreeMap<Serial, u64>,
+    /// By what they have announced.
+    members: BTreeMap<NodeId, Inside>,
+    revoked: BTreeMap<Serial, Revoked>,
+    /// Whether this node has been told that it is none any more.
+    lost: bool,
+    /// When the clocks were last looked at.
+    seen: Now,
     outputs: VecDeque<Output>,
 }
 
@@ -94,14 +125,33 @@ pub struct Admission {
 struct Waiting {
     nonce: [u8; 32],
     theirs: Option<[u8; 32]>,
+    /// Greetings that came, and that were said.
+    greetings: (u8, u8),
     until: Mono,
 }
 
 #[derive(Debug)]
 struct Inside {
     standing: Standing,
-    serials: Vec<Serial>,
+    /// As they were signed, so that what is shown again need not be checked again.
+    chain: Chain,
 }
+
+impl Inside {
+    fn stands_on(&self, serial: &Serial) -> bool {
+        self.chain.0.iter().any(|signed| signed.credential.serial == *serial)
+    }
+}
+
+#[derive(Debug)]
+struct Revoked {
+    signed: SignedRevocation,
+    /// What [`Admission::revocations_from`] is asked for.
+    place: u64,
+}
+
+/// Greetings of one meeting, on each side: a stream can break before what was said has come.
+const MAX_GREETINGS: u8 = 4;
 
 impl Admission {
     /// Of the node of `key`, which shows `chain`, to the mesh of a charter.
@@ -122,8 +172,12 @@ impl Admission {
             rng: ChaCha8Rng::from_seed(entropy),
             waiting: BTreeMap::new(),
             inside: BTreeMap::new(),
+            outside: BTreeSet::new(),
             away: BTreeMap::new(),
+            members: BTreeMap::new(),
             revoked: BTreeMap::new(),
+            lost: false,
+            seen: Now::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -133,39 +187,156 @@ impl Admission {
         self.inside.get(node).map(|inside| inside.standing)
     }
 
-    /// Whether a neighbour may say something.
-    pub fn may_speak(&self, node: &NodeId) -> bool {
-        self.standing(node).is_some_and(|standing| standing.role >= Role::Member)
+    /// Whether a neighbour has still to show who it is.
+    pub fn is_waiting(&self, node: &NodeId) -> bool {
+        self.waiting.contains_key(node)
+    }
+
+    /// What this node is.
+    ///
+    /// # Errors
+    /// [`CredentialError`]
+    pub fn own(&self, now: Now) -> Result<Standing, CredentialError> {
+        self.check(&self.chain, &self.key.node(), now)
+    }
+
+    /// What it shows.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Whether somebody may say something: a member, and no observer.
+    pub fn may_speak(&self, node: &NodeId, now: Now) -> bool {
+        let speaks = |inside: &Inside| inside.standing.role >= Role::Member && inside.standing.until > now.unix / 1_000;
+        self.inside.get(node).is_some_and(speaks) || self.members.get(node).is_some_and(speaks)
+    }
+
+    /// The credentials of a member.
+    pub fn chain_of(&self, node: &NodeId) -> Option<&Chain> {
+        self.members.get(node).or_else(|| self.inside.get(node)).map(|inside| &inside.chain)
+    }
+
+    /// What somebody with these credentials is.
+    ///
+    /// # Errors
+    /// [`CredentialError`]
+    pub fn check(&self, chain: &Chain, node: &NodeId, now: Now) -> Result<Standing, CredentialError> {
+        let revoked = |serial: &Serial| self.revoked.contains_key(serial);
+        chain.standing(&self.charter, &self.mesh, node, now.unix / 1_000, revoked, &*self.verifier)
     }
 
     /// Shows other credentials from now on.
     pub fn renew(&mut self, chain: Chain) {
         self.chain = chain;
+        self.lost = false;
     }
 
-    /// There is a first link to a node.
-    pub fn connected(&mut self, node: NodeId, now: Now) {
+    /// Takes in what somebody has announced. A neighbour's new credentials are as good as if it had shown them.
+    ///
+    /// # Errors
+    /// [`CredentialError`]
+    pub fn learn(&mut self, node: NodeId, chain: &Chain, now: Now) -> Result<Standing, CredentialError> {
+        self.seen = now;
+        let known = self.members.get(&node).filter(|known| known.chain == *chain);
+        if let Some(known) = known.filter(|known| known.standing.until > now.unix / 1_000) {
+            return Ok(known.standing);
+        }
+        let standing = self.check(chain, &node, now)?;
+        if let Some(inside) = self.inside.get_mut(&node).filter(|inside| inside.standing.until < standing.until) {
+            *inside = Inside { standing, chain: chain.clone() };
+        }
+        self.members.insert(node, Inside { standing, chain: chain.clone() });
+        if self.members.len() > self.config.max_members
+            && let Some(first) =
+                self.members.iter().min_by_key(|(_, member)| member.standing.until).map(|(node, _)| *node)
+        {
+            self.members.remove(&first);
+        }
+        Ok(standing)
+    }
+
+    /// Somebody is not here any more.
+    pub fn forget(&mut self, node: &NodeId) {
+        self.members.remove(node);
+    }
+
+    /// Somebody has got a credential: it need not wait to come in.
+    pub fn welcome(&mut self, node: &NodeId) {
+        self.away.remove(node);
+    }
+
+    /// There is a link to a node; whether it is the first.
+    pub fn connected(&mut self, node: NodeId, now: Now) -> bool {
+        self.seen = now;
+        if [self.waiting.contains_key(&node), self.inside.contains_key(&node), self.outside.contains(&node)]
+            .contains(&true)
+        {
+            return false;
+        }
         self.away.retain(|_, until| *until > now.mono);
         if self.away.contains_key(&node) {
-            return self.outputs.push_back(Output::TurnedAway(node, Refusal::Again));
+            self.turned_away(node, Refusal::Again);
+        } else {
+            self.greet(node, now);
         }
+        true
+    }
+
+    fn greet(&mut self, node: NodeId, now: Now) {
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
-        self.waiting.insert(node, Waiting { nonce, theirs: None, until: now.mono + self.config.patience_ms });
+        let until = now.mono + self.config.patience_ms;
+        self.waiting.insert(node, Waiting { nonce, theirs: None, greetings: (0, 1), until });
+        self.tell_greeting(node, nonce);
+    }
+
+    fn tell_greeting(&mut self, node: NodeId, nonce: [u8; 32]) {
         let greeting = Greeting { mesh: self.mesh, nonce: ByteArray::new(nonce) };
         self.outputs.push_back(Output::Tell(node, Frame::Greeting(greeting)));
     }
 
-    /// The last link to a node is gone.
-    pub fn disconnected(&mut self, node: &NodeId) {
+    /// What was said last to a neighbour may not have come: it is said again, a few times.
+    pub fn broken(&mut self, node: &NodeId) {
+        let Some(waiting) = self.waiting.get_mut(node).filter(|waiting| waiting.greetings.1 < MAX_GREETINGS) else {
+            return;
+        };
+        waiting.greetings.1 += 1;
+        let (nonce, theirs) = (waiting.nonce, waiting.theirs);
+        self.tell_greeting(*node, nonce);
+        if let Some(theirs) = theirs {
+            self.tell_proof(*node, nonce, theirs);
+        }
+    }
+
+    fn tell_proof(&mut self, node: NodeId, nonce: [u8; 32], theirs: [u8; 32]) {
+        let meeting = Meeting {
+            mesh: self.mesh,
+            shows: self.key.node(),
+            nonce: ByteArray::new(nonce),
+            to: node,
+            their_nonce: ByteArray::new(theirs),
+        };
+        let proof = meeting.prove(self.chain.clone(), &self.key);
+        debug_assert!(proof.is_ok(), "what was decoded or issued fits: {proof:?}");
+        self.outputs.extend(proof.ok().map(|proof| Output::Tell(node, Frame::Proof(proof))));
+    }
+
+    /// The last link to a node is gone; whether it was in.
+    pub fn disconnected(&mut self, node: &NodeId) -> bool {
         self.waiting.remove(node);
-        self.inside.remove(node);
+        self.outside.remove(node);
+        self.inside.remove(node).is_some()
     }
 
     /// A neighbour says something.
     pub fn handle(&mut self, node: NodeId, frame: Frame, now: Now) {
+        self.seen = now;
+        // It waits no more: what comes late is no offence.
+        if self.outside.contains(&node) {
+            return;
+        }
         let result = match frame {
-            Frame::Greeting(greeting) => self.greeted(node, greeting),
+            Frame::Greeting(greeting) => self.greeted(node, greeting, now),
             Frame::Proof(proof) => self.shown(node, &proof, now),
         };
         if let Err(refusal) = result {
@@ -173,24 +344,33 @@ impl Admission {
         }
     }
 
-    fn greeted(&mut self, node: NodeId, greeting: Greeting) -> Result<(), Refusal> {
-        let (mesh, shows) = (self.mesh, self.key.node());
+    fn greeted(&mut self, node: NodeId, greeting: Greeting, now: Now) -> Result<(), Refusal> {
+        // Its links have gone, and ours to it have not been missed yet.
+        if self.inside.contains_key(&node) && !self.waiting.contains_key(&node) {
+            self.greet(node, now);
+        }
+        let mesh = self.mesh;
         let waiting = self.waiting.get_mut(&node).ok_or(Refusal::Offence)?;
-        if greeting.mesh != mesh || waiting.theirs.is_some() {
+        if greeting.mesh != mesh {
+            return Err(Refusal::OtherMesh);
+        }
+        if waiting.greetings.0 == MAX_GREETINGS {
             return Err(Refusal::Offence);
         }
-        waiting.theirs = Some(greeting.nonce.into_array());
-        let nonce = ByteArray::new(waiting.nonce);
-        let meeting = Meeting { mesh, shows, nonce, to: node, their_nonce: greeting.nonce };
-        let proof = meeting.prove(self.chain.clone(), &self.key).map_err(|_| Refusal::Offence)?;
-        self.outputs.push_back(Output::Tell(node, Frame::Proof(proof)));
+        waiting.greetings.0 += 1;
+        let theirs = greeting.nonce.into_array();
+        waiting.theirs = Some(theirs);
+        let nonce = waiting.nonce;
+        self.tell_proof(node, nonce, theirs);
         Ok(())
     }
 
     fn shown(&mut self, node: NodeId, proof: &Proof, now: Now) -> Result<(), Refusal> {
-        let Some(Waiting { nonce, theirs: Some(theirs), .. }) = self.waiting.get(&node) else {
-            return Err(Refusal::Offence);
+        let Some(waiting) = self.waiting.get(&node) else {
+            // Said once more, because the first one seemed lost.
+            return if self.inside.contains_key(&node) { Ok(()) } else { Err(Refusal::Offence) };
         };
+        let Waiting { nonce, theirs: Some(theirs), .. } = waiting else { return Err(Refusal::Offence) };
         let meeting = Meeting {
             mesh: self.mesh,
             shows: node,
@@ -201,75 +381,130 @@ impl Admission {
         if !meeting.verifies(proof, &*self.verifier) {
             return Err(Refusal::Offence);
         }
-        let revoked = |serial: &Serial| self.revoked.contains_key(serial);
-        let unix_s = now.unix / 1_000;
-        let standing = proof.chain.standing(&self.charter, &self.mesh, &node, unix_s, revoked, &*self.verifier)?;
-        let serials = proof.chain.0.iter().map(|signed| signed.credential.serial).collect();
+        let standing = self.check(&proof.chain, &node, now)?;
         self.waiting.remove(&node);
-        self.inside.insert(node, Inside { standing, serials });
-        self.outputs.push_back(Output::Admitted(node, standing));
+        let before = self.inside.insert(node, Inside { standing, chain: proof.chain.clone() });
+        if before.is_none() {
+            self.outputs.push_back(Output::Admitted(node, standing));
+        }
         Ok(())
     }
 
     fn turn_away(&mut self, node: NodeId, refusal: Refusal, now: Now) {
-        self.disconnected(&node);
-        if self.away.len() >= self.config.max_away
-            && let Some(first) = self.away.iter().min_by_key(|(_, until)| **until).map(|(node, _)| *node)
-        {
-            self.away.remove(&first);
+        let may_come_back = [Refusal::Silent, Refusal::OtherMesh, CredentialError::Expired.into()];
+        if !may_come_back.contains(&refusal) {
+            if self.away.len() >= self.config.max_away
+                && let Some(first) = self.away.iter().min_by_key(|(_, until)| **until).map(|(node, _)| *node)
+            {
+                self.away.remove(&first);
+            }
+            self.away.insert(node, now.mono + self.config.away_ms);
         }
-        self.away.insert(node, now.mono + self.config.away_ms);
-        self.outputs.push_back(Output::TurnedAway(node, refusal));
+        self.turned_away(node, refusal);
     }
 
-    /// Takes a revocation; whether it is news, to be handed on.
-    pub fn revoke(&mut self, signed: &SignedRevocation, now: Now) -> bool {
+    fn turned_away(&mut self, node: NodeId, refusal: Refusal) {
+        let was_inside = self.disconnected(&node);
+        self.outside.insert(node);
+        self.outputs.push_back(Output::TurnedAway { node, refusal, was_inside });
+    }
+
+    /// Takes a revocation, to be remembered at `place`; whether it is news, to be handed on.
+    pub fn revoke(&mut self, signed: &SignedRevocation, place: u64, now: Now) -> bool {
         let revocation = signed.revocation;
         let known = self.revoked.contains_key(&revocation.serial);
-        let over = revocation.until <= now.unix / 1_000;
+        let over = revocation.until <= now.unix / 1_000 || revocation.until > revocation.serial.over();
         let ours = revocation.mesh == self.mesh;
         if known || over || !ours || !signed.verifies(&self.charter, &*self.verifier) {
             return false;
         }
-        self.revoked.insert(revocation.serial, revocation.until);
+        self.revoked.insert(revocation.serial, Revoked { signed: signed.clone(), place });
         if self.revoked.len() > self.config.max_revocations
-            && let Some(first) = self.revoked.iter().min_by_key(|(_, until)| **until).map(|(serial, _)| *serial)
+            && let Some(first) = self
+                .revoked
+                .iter()
+                .min_by_key(|(_, revoked)| revoked.signed.revocation.until)
+                .map(|(serial, _)| *serial)
         {
             self.revoked.remove(&first);
         }
-        let stands_on = |inside: &Inside| inside.serials.contains(&revocation.serial);
+        let stands_on = |inside: &Inside| inside.stands_on(&revocation.serial);
         let gone: Vec<_> = self.inside.iter().filter(|(_, inside)| stands_on(inside)).map(|(node, _)| *node).collect();
         for node in gone {
             self.turn_away(node, CredentialError::Revoked.into(), now);
         }
+        let expelled: Vec<_> =
+            self.members.extract_if(.., |_, member| stands_on(member)).map(|(node, _)| node).collect();
+        self.outputs.extend(expelled.into_iter().map(Output::Expelled));
+        if self.chain.0.iter().any(|signed| signed.credential.serial == revocation.serial) {
+            self.lose(CredentialError::Revoked);
+        }
         true
     }
 
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Now) {
-        let late: Vec<_> =
-            self.waiting.iter().filter(|(_, waiting)| waiting.until <= now.mono).map(|(node, _)| *node).collect();
-        for node in late {
-            self.turn_away(node, Refusal::Late, now);
+    fn lose(&mut self, error: CredentialError) {
+        if !std::mem::replace(&mut self.lost, true) {
+            self.outputs.push_back(Output::Lost(error));
+        }
+    }
+
+    /// Whether what has this number was taken back.
+    pub fn is_revoked(&self, serial: &Serial) -> bool {
+        self.revoked.contains_key(serial)
+    }
+
+    /// Revocations that came at `place` or later.
+    pub fn revocations_from(&self, place: u64) -> impl Iterator<Item = &SignedRevocation> {
+        self.revoked.values().filter(move |revoked| revoked.place >= place).map(|revoked| &revoked.signed)
+    }
+
+    /// Does what is due. What was taken back and is over is forgotten; its numbers.
+    pub fn handle_timeout(&mut self, now: Now) -> Vec<Serial> {
+        self.seen = now;
+        let late = self.waiting.iter().filter(|(_, waiting)| waiting.until <= now.mono);
+        let late: Vec<_> = late.map(|(node, waiting)| (*node, waiting.theirs.is_none())).collect();
+        for (node, silent) in late {
+            self.turn_away(node, if silent { Refusal::Silent } else { Refusal::Late }, now);
         }
         let unix_s = now.unix / 1_000;
-        self.revoked.retain(|_, until| *until > unix_s);
         let over: Vec<_> =
             self.inside.iter().filter(|(_, inside)| inside.standing.until <= unix_s).map(|(node, _)| *node).collect();
         for node in over {
             // With a new credential it may come back at once.
-            self.inside.remove(&node);
-            self.outputs.push_back(Output::TurnedAway(node, CredentialError::Expired.into()));
+            self.turn_away(node, CredentialError::Expired.into(), now);
         }
+        if !self.lost
+            && let Err(error) = self.chain_ends(unix_s)
+        {
+            self.lose(error);
+        }
+        self.revoked
+            .extract_if(.., |_, revoked| revoked.signed.revocation.until <= unix_s)
+            .map(|(serial, _)| serial)
+            .collect()
+    }
+
+    fn chain_ends(&self, unix_s: u64) -> Result<u64, CredentialError> {
+        let until = self.chain.0.iter().map(|signed| signed.credential.not_after).min().unwrap_or(u64::MAX);
+        if until > unix_s { Ok(until) } else { Err(CredentialError::Expired) }
     }
 
     /// When something is due. The wall clock is looked at now and then, for it can jump.
-    pub fn poll_timeout(&self, now: Now) -> Option<Mono> {
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        let now = self.seen;
         let late = self.waiting.values().map(|waiting| waiting.until);
         let unix_s = now.unix / 1_000;
-        let ends = self.inside.values().map(|inside| inside.standing.until).filter(|until| *until < u64::MAX);
+        let own = self.chain_ends(unix_s).ok().filter(|_| !self.lost);
+        let ends =
+            self.inside.values().map(|inside| inside.standing.until).chain(own).filter(|until| *until < u64::MAX);
         let over = ends.map(|until| now.mono + until.saturating_sub(unix_s).clamp(1, LOOK_S).saturating_mul(1_000));
         late.chain(over).min()
+    }
+
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        let Self { waiting, inside, outside, away, members, revoked, .. } = self;
+        waiting.len() + inside.len() + outside.len() + away.len() + members.len() + revoked.len()
     }
 
     /// What has to be done next.

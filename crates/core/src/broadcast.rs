@@ -11,6 +11,7 @@ use bytes::Bytes;
 use mesh_proto::gossip::{Batch, Item};
 use mesh_proto::limits::{MAX_BATCH, MAX_BODY, MAX_LABEL};
 
+use crate::access::OnlyListens;
 use crate::limits::{Limiter, Quota};
 use crate::time::{Mono, Now};
 
@@ -46,6 +47,9 @@ pub enum Error {
     /// Too much waits to be sent already.
     #[error("too many broadcasts wait to be sent; wait for earlier ones to resolve")]
     OverQuota,
+    /// This node is no member.
+    #[error(transparent)]
+    OnlyListens(#[from] OnlyListens),
 }
 
 /// What waits to be sent.

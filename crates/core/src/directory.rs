@@ -13,10 +13,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use mesh_proto::agent::{AgentRecord, Criteria};
 use mesh_proto::codec::Bounded;
+use mesh_proto::credential::Chain;
 use mesh_proto::gossip::{Announcement, Known, Query};
 use mesh_proto::limits::{MAX_ADDRESS, MAX_ADDRESSES, MAX_AGENTS_PER_NODE, MAX_BODY, MAX_KNOWN};
 use mesh_proto::{AgentId, AgentName, Envelope, MessageId, NodeId, Verified, codec};
 
+use crate::access::OnlyListens;
 use crate::limits::{Limiter, Quota};
 use crate::time::{Mono, Now};
 
@@ -137,6 +139,9 @@ pub enum Error {
     /// Agents on several nodes have that name.
     #[error("agents on {} nodes have that name", .0.len())]
     Ambiguous(Vec<NodeId>),
+    /// This node is no member.
+    #[error(transparent)]
+    OnlyListens(#[from] OnlyListens),
 }
 
 /// What came of an announcement of another node.
@@ -177,6 +182,8 @@ pub struct Directory {
     addresses: Vec<String>,
     /// The key that would sign this node's votes.
     voting: Option<NodeId>,
+    /// What shows that this node is a member.
+    credentials: Chain,
     /// Our current announcement, once signed.
     current: Option<Current>,
     quota: Limiter<()>,
@@ -205,6 +212,7 @@ impl Directory {
             own: BTreeMap::new(),
             addresses: Vec::new(),
             voting: None,
+            credentials: Chain::default(),
             current: None,
             due: Some(now.mono),
             left: false,
@@ -267,6 +275,25 @@ impl Directory {
     /// What key would sign this node's votes. To be called before the first announcement.
     pub fn set_voting(&mut self, key: NodeId) {
         self.voting = Some(key);
+    }
+
+    /// What shows that this node is a member, from now on.
+    pub fn set_credentials(&mut self, credentials: Chain, now: Now) {
+        self.credentials = credentials;
+        self.changed(now);
+    }
+
+    /// Whether this node is a relay.
+    pub fn is_relay(&self) -> bool {
+        self.config.relay
+    }
+
+    /// Forgets another node, at once.
+    pub fn remove(&mut self, node: &NodeId) {
+        if let Some(entry) = self.nodes.get(node) {
+            self.expiries.remove(&(entry.expires, *node));
+            self.expire(*node);
+        }
     }
 
     /// The key that would sign the votes of another node, if it has announced one.
@@ -513,6 +540,7 @@ impl Directory {
             leaving: false,
             relay: self.config.relay,
             voting: self.voting,
+            credentials: self.credentials.clone(),
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Config {
     pub proposals: Quota,
     /// Votes, polkas and certificates of one author: some six for each slot, and a hundred voters may have four open each.
     pub votes: Quota,
+    /// Revocations of one author.
+    pub revocations: Quota,
     /// Authors not heard before that one neighbour may bring. Each is remembered for six minutes: at this rate one
     /// neighbour cannot fill what there is room for, and whoever is refused is found in a member list.
     pub newcomers: Quota,
@@ -66,6 +68,7 @@ impl Default for Config {
             heartbeats: per_second(20, 20_000),
             proposals: per_second(100, 5_000),
             votes: per_second(2_400, 4_000),
+            revocations: per_second(100, 10_000),
             newcomers: per_second(1000, 30_000),
             joins: per_second(20, 20_000),
             max_senders: 16_384,
@@ -118,6 +121,7 @@ struct Authors {
     heartbeats: Limiter<NodeId>,
     proposals: Limiter<NodeId>,
     votes: Limiter<NodeId>,
+    revocations: Limiter<NodeId>,
 }
 
 impl Authors {
@@ -129,6 +133,7 @@ impl Authors {
             Kind::MeshHeartbeat => &mut self.heartbeats,
             Kind::CoordinationProposal => &mut self.proposals,
             Kind::ConsensusVote => &mut self.votes,
+            Kind::MembershipRevocation => &mut self.revocations,
         }
     }
 }
@@ -145,6 +150,7 @@ impl Intake {
             heartbeats,
             proposals,
             votes,
+            revocations,
             newcomers,
             joins,
             max_senders,
@@ -166,6 +172,7 @@ impl Intake {
                 heartbeats: limiter(heartbeats),
                 proposals: limiter(proposals),
                 votes: limiter(votes),
+                revocations: limiter(revocations),
             },
         }
     }
@@ -261,10 +268,10 @@ impl Intake {
     /// Entries that are remembered of others.
     pub fn retained(&self) -> usize {
         let Self { mesh: _, verifier: _, replay, peers, reserve, newcomers, joins, authors } = self;
-        let Authors { broadcasts, announcements, queries, heartbeats, proposals, votes } = authors;
-        let limiters =
-            [peers, reserve, newcomers, joins, broadcasts, announcements, queries, heartbeats, proposals, votes];
-        replay.retained() + limiters.iter().map(|limiter| limiter.retained()).sum::<usize>()
+        let Authors { broadcasts, announcements, queries, heartbeats, proposals, votes, revocations } = authors;
+        let of_authors = [broadcasts, announcements, queries, heartbeats, proposals, votes, revocations];
+        let limiters = [peers, reserve, newcomers, joins].into_iter().chain(of_authors);
+        replay.retained() + limiters.map(|limiter| limiter.retained()).sum::<usize>()
     }
 
     /// Forgets what need not be remembered any more. To be called every minute or so.

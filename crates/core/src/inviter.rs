@@ -4,26 +4,35 @@
 //! ([`mesh_proto::credential`]). Each invite is for one node: the first one that redeems it. The same node may redeem it
 //! again, for the answer may have been lost, and gets the same credential; anybody else is told that it was used.
 //!
-//! [`Inviter::ledger`] must be on the disk before an invite or credential is given away: an inviter that forgets its numbers
-//! gives them twice, and one that forgets who came gives two nodes one place.
+//! What [`Inviter::poll_change`] gives must be in the store before an invite or credential is given away: an inviter that forgets
+//! its numbers gives them twice, and one that forgets who came gives two nodes one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
+use mesh_proto::codec::{Bounded, DecodeError};
 use mesh_proto::credential::{
-    Credential, DAY_S, Invitation, Invite, Redemption, Role, Serial, SignedCredential, Standing,
+    Credential, DAY_S, Invitation, Invite, NotAdmitted, Redemption, Role, Serial, SignedCredential, Standing,
 };
-use mesh_proto::limits::{MAX_CREDENTIAL_S, MAX_INVITATION_S};
+use mesh_proto::limits::{MAX_ADMISSION, MAX_CREDENTIAL_S, MAX_INVITATION_S, MAX_INVITES_PER_DAY};
 use mesh_proto::{EncodeError, Keypair, MeshId, NodeId, Verifier};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
+use crate::records::{Change, Damaged, read, write};
+
 /// Seconds that a credential begins before it is issued: clocks of others may be late.
 const EARLY_S: u64 = 300;
-/// Invites that were redeemed and are remembered, about 80 bytes each: as many as one inviter issues in a week at the most
-/// that may be asked for. They are forgotten when they could not be redeemed any more.
-const MAX_REDEEMED: usize = 80_000;
+/// Invites that were redeemed and are remembered, about 400 bytes each: as many as one inviter lets in within two weeks. They
+/// are forgotten when they could not be redeemed any more.
+const MAX_REDEEMED: usize = 10_000;
+
+/// The record of the numbers.
+const NUMBERS: &str = "numbers";
+/// Those of what was redeemed: `redeemed/DAY/NUMBER`.
+const REDEEMED: &str = "redeemed/";
 
 /// Whether a node may issue, and what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,24 +55,9 @@ pub enum Error {
     /// Longer than may be, or none.
     #[error("an invite lasts from 1 s to {MAX_INVITATION_S} s")]
     Lifetime,
-    /// It was issued by somebody else, or for another mesh.
-    #[error("the invite is not one of ours")]
-    NotOurs,
-    /// It is forged, or who redeems it does not have it.
-    #[error("the invite is forged")]
-    Forged,
-    /// Its time is over.
-    #[error("the invite is not valid any more: ask for a new one")]
-    Expired,
-    /// Another node has redeemed it.
-    #[error("the invite was used by another node: ask for a new one")]
-    Used,
-    /// It was revoked.
-    #[error("the invite was revoked")]
-    Revoked,
-    /// Too many are remembered.
-    #[error("too many invites are being redeemed: try again tomorrow")]
-    Full,
+    /// Whoever asks for a credential gets none.
+    #[error("no credential: {0}")]
+    NotAdmitted(#[from] NotAdmitted),
     /// Past a bound of the format.
     #[error("the invite is too long: name fewer relays")]
     TooLong,
@@ -75,16 +69,47 @@ impl From<EncodeError> for Error {
     }
 }
 
-/// What an inviter must not forget.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The numbers that were given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ledger {
+struct Numbers {
     /// The last day on which something was issued.
     day: u64,
     /// The next number of that day.
     next: u32,
+}
+
+impl Bounded for Numbers {
+    fn check(&self) -> Result<(), DecodeError> {
+        Ok(())
+    }
+}
+
+/// What an inviter must not forget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    numbers: Numbers,
     /// Who has redeemed what, and what it got.
     redeemed: BTreeMap<(u64, u32), SignedCredential>,
+}
+
+impl Ledger {
+    /// Takes in a record. Others are not its own.
+    ///
+    /// # Errors
+    /// [`Damaged`]
+    pub fn restore(&mut self, prefix: &str, key: &str, value: &Bytes) -> Result<bool, Damaged> {
+        let Some(own) = key.strip_prefix(prefix) else { return Ok(false) };
+        if own == NUMBERS {
+            self.numbers = read(key, value, MAX_ADMISSION)?;
+            return Ok(true);
+        }
+        let Some(place) = own.strip_prefix(REDEEMED) else { return Ok(false) };
+        let place = place.split_once('/').and_then(|(day, number)| Some((day.parse().ok()?, number.parse().ok()?)));
+        let place = place.ok_or_else(|| Damaged(key.to_owned()))?;
+        self.redeemed.insert(place, read(key, value, MAX_ADMISSION)?);
+        Ok(true)
+    }
 }
 
 /// See the [module](self).
@@ -92,19 +117,27 @@ pub struct Ledger {
 pub struct Inviter {
     mesh: MeshId,
     key: Keypair,
+    /// Before the keys of its records.
+    prefix: &'static str,
     ledger: Ledger,
     rng: ChaCha8Rng,
+    changes: VecDeque<Change>,
 }
 
 impl Inviter {
-    /// Of the node of `key`, which goes on with what was kept.
-    pub fn new(mesh: MeshId, key: Keypair, ledger: Ledger, entropy: [u8; 32]) -> Self {
-        Self { mesh, key, ledger, rng: ChaCha8Rng::from_seed(entropy) }
+    /// Of the node of `key`, which goes on with what was kept under `prefix`.
+    pub fn new(mesh: MeshId, key: Keypair, (prefix, ledger): (&'static str, Ledger), entropy: [u8; 32]) -> Self {
+        Self { mesh, key, prefix, ledger, rng: ChaCha8Rng::from_seed(entropy), changes: VecDeque::new() }
     }
 
-    /// What has to be kept before what was issued last is given away.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    /// What has to be kept before what was issued is given away.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// Entries that are remembered.
+    pub fn retained(&self) -> usize {
+        self.ledger.redeemed.len()
     }
 
     /// Issues an invite for one node, which may be redeemed for `lifetime_s` seconds.
@@ -115,19 +148,19 @@ impl Inviter {
         &mut self,
         license: License,
         (name, relays): (String, Vec<String>),
-        role: Role,
+        (role, invites): (Role, u32),
         lifetime_s: u64,
         unix_s: u64,
     ) -> Result<Invite, Error> {
         if lifetime_s == 0 || lifetime_s > MAX_INVITATION_S {
             return Err(Error::Lifetime);
         }
-        let serial = self.number(license, role, unix_s)?;
+        let serial = self.number(license, (role, invites), unix_s)?;
         let mut secret = [0; 32];
         self.rng.fill_bytes(&mut secret);
         let key = Keypair::from_seed(&secret).node();
         let not_after = unix_s.saturating_add(lifetime_s);
-        let invitation = Invitation { mesh: self.mesh, key, role, not_after, serial }.sign(&self.key)?;
+        let invitation = Invitation { mesh: self.mesh, key, role, invites, not_after, serial }.sign(&self.key)?;
         let invite = Invite { name, invitation, secret: ByteArray::new(secret), relays };
         // Refused here, and not when somebody opens the link.
         invite.encode()?;
@@ -145,10 +178,7 @@ impl Inviter {
         (role, invites): (Role, u32),
         unix_s: u64,
     ) -> Result<SignedCredential, Error> {
-        if invites > 0 && license != License::Founder {
-            return Err(Error::Role(role));
-        }
-        let serial = self.number(license, role, unix_s)?;
+        let serial = self.number(license, (role, invites), unix_s)?;
         self.sign(subject, (role, invites), serial, unix_s)
     }
 
@@ -163,32 +193,36 @@ impl Inviter {
         revoked: impl Fn(&Serial) -> bool,
         verifier: &dyn Verifier,
         unix_s: u64,
-    ) -> Result<SignedCredential, Error> {
-        let Invitation { mesh, role, not_after, serial, .. } = redemption.invitation.invitation;
+    ) -> Result<SignedCredential, NotAdmitted> {
+        let Invitation { mesh, role, invites, not_after, serial, .. } = redemption.invitation.invitation;
         if mesh != self.mesh || serial.issuer != self.key.node() {
-            return Err(Error::NotOurs);
+            return Err(NotAdmitted::NotOurs);
         }
         if redemption.node != from || !redemption.verifies(verifier) {
-            return Err(Error::Forged);
+            return Err(NotAdmitted::Forged);
         }
         if not_after <= unix_s {
-            return Err(Error::Expired);
+            return Err(NotAdmitted::Expired);
         }
         if revoked(&serial) {
-            return Err(Error::Revoked);
+            return Err(NotAdmitted::Revoked);
         }
         let place = (serial.day, serial.number);
         if let Some(given) = self.ledger.redeemed.get(&place) {
-            return if given.credential.subject == from { Ok(given.clone()) } else { Err(Error::Used) };
+            return if given.credential.subject == from { Ok(given.clone()) } else { Err(NotAdmitted::Used) };
         }
         // An invitation lives for a week at most, and is of the day on which it was issued.
         let oldest = unix_s.saturating_sub(MAX_INVITATION_S.saturating_add(DAY_S)) / DAY_S;
-        self.ledger.redeemed = self.ledger.redeemed.split_off(&(oldest, 0));
+        let kept = self.ledger.redeemed.split_off(&(oldest, 0));
+        let over = std::mem::replace(&mut self.ledger.redeemed, kept);
+        let forgotten = over.into_keys().map(|place| Change { key: redeemed_key(self.prefix, place), value: None });
+        self.changes.extend(forgotten);
         if self.ledger.redeemed.len() >= MAX_REDEEMED {
-            return Err(Error::Full);
+            return Err(NotAdmitted::Unable);
         }
-        let credential = self.sign(from, (role, 0), serial, unix_s)?;
+        let credential = self.sign(from, (role, invites), serial, unix_s).map_err(|_| NotAdmitted::Unable)?;
         self.ledger.redeemed.insert(place, credential.clone());
+        self.changes.push_back(write(redeemed_key(self.prefix, place), &credential, MAX_ADMISSION));
         Ok(credential)
     }
 
@@ -206,27 +240,35 @@ impl Inviter {
     }
 
     /// The next number. It is used up even if what it is for is never given away.
-    fn number(&mut self, license: License, role: Role, unix_s: u64) -> Result<Serial, Error> {
+    fn number(&mut self, license: License, (role, invites): (Role, u32), unix_s: u64) -> Result<Serial, Error> {
         let quota = match license {
-            License::Founder => u32::MAX,
-            License::Inviter(standing) if standing.invites > 0 && role < Role::Voter && standing.until > unix_s => {
-                standing.invites
+            License::Founder => MAX_INVITES_PER_DAY,
+            License::Inviter(Standing { invites: quota, until, .. }) => {
+                if quota == 0 || role == Role::Voter || invites > 0 || until <= unix_s {
+                    return Err(Error::Role(role));
+                }
+                quota
             }
-            License::Inviter(_) => return Err(Error::Role(role)),
         };
-        let quota = quota.min(mesh_proto::limits::MAX_INVITES_PER_DAY);
         let today = unix_s / DAY_S;
+        let numbers = &mut self.ledger.numbers;
         // A clock that was set back does not give numbers twice.
-        if today > self.ledger.day {
-            (self.ledger.day, self.ledger.next) = (today, 0);
+        if today > numbers.day {
+            *numbers = Numbers { day: today, next: 0 };
         }
-        if self.ledger.next >= quota {
+        if numbers.next >= quota {
             return Err(Error::Quota(quota));
         }
-        let serial = Serial { issuer: self.key.node(), day: self.ledger.day, number: self.ledger.next };
-        self.ledger.next += 1;
+        let serial = Serial { issuer: self.key.node(), day: numbers.day, number: numbers.next };
+        numbers.next += 1;
+        let change = write(format!("{}{NUMBERS}", self.prefix), numbers, MAX_ADMISSION);
+        self.changes.push_back(change);
         Ok(serial)
     }
+}
+
+fn redeemed_key(prefix: &str, (day, number): (u64, u32)) -> String {
+    format!("{prefix}{REDEEMED}{day}/{number}")
 }
 
 #[cfg(test)]

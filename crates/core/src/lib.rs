@@ -2,12 +2,13 @@
 //!
 //! [`node::Node`] composes the components, one module each: [`membership`] and [`directory`] (who is here),
 //! [`messaging`], [`loopback`], [`broadcast`], [`unheard`] and [`weights`] (what they say), [`intake`], [`limits`] and
-//! [`replay`] (what is let in), [`proposals`] (what is decided together), [`health`], [`condition`] and [`metrics`] (how it goes); [`admission`] and
-//! [`inviter`] (who is let in) are not part of it yet. Each is told what happened, by `handle` or a
+//! [`replay`] (what is let in), [`proposals`] (what is decided together), [`access`] with [`admission`] and [`inviter`] (who is let in), [`health`],
+//! [`condition`] and [`metrics`] (how it goes). [`records`] is what of it stands in a store. Each is told what happened, by `handle` or a
 //! method named after it, does what is due in `handle_timeout`, says when that is in `poll_timeout` and what it wants in
 //! `poll_output`; time and randomness are arguments. Whoever gives equal inputs at equal times gets equal outputs.
 //! [`gossip`] is how gossipsub, which carries what they say, is tuned.
 
+pub mod access;
 pub mod admission;
 pub mod broadcast;
 pub mod condition;
@@ -26,6 +27,7 @@ pub mod node;
 pub mod offence;
 pub mod paths;
 pub mod proposals;
+pub mod records;
 pub mod replay;
 pub mod sealer;
 pub mod time;

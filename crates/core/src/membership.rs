@@ -78,6 +78,8 @@ pub enum Output {
 #[derive(Debug, Default)]
 struct Seed {
     connected: bool,
+    /// Whether it is in the mesh, as far as that is asked: a relay of others is of use too.
+    admitted: bool,
     /// Dials that failed after the eager while.
     failures: u32,
     /// When the last link went down, or the node started.
@@ -131,6 +133,11 @@ impl Membership {
         self.seeds.contains_key(node)
     }
 
+    /// Whether `node` is a seed or stand-in.
+    pub fn wants(&self, node: &NodeId) -> bool {
+        self.is_seed(node) || self.stand_ins.contains_key(node)
+    }
+
     /// Seeds with a link.
     pub fn connected_seeds(&self) -> usize {
         self.seeds.values().filter(|seed| seed.connected).count()
@@ -155,6 +162,13 @@ impl Membership {
         if let Some(seed) = self.any(&node).filter(|seed| !seed.connected) {
             *seed = Seed { connected: true, ..Seed::default() };
             self.outputs.push_back(Output::Reserve(node));
+        }
+    }
+
+    /// `node`, which has a link, is in the mesh.
+    pub fn admitted(&mut self, node: NodeId) {
+        if let Some(seed) = self.any(&node).filter(|seed| seed.connected && !seed.admitted) {
+            seed.admitted = true;
             self.outputs.push_back(Output::Join(node));
         }
     }
@@ -163,7 +177,7 @@ impl Membership {
     pub fn disconnected(&mut self, node: NodeId, now: Now) {
         self.stand_ins.remove(&node);
         if let Some(seed) = self.seeds.get_mut(&node) {
-            seed.connected = false;
+            (seed.connected, seed.admitted) = (false, false);
             seed.lost = now.mono;
             seed.due = Some(now.mono);
         }
@@ -197,7 +211,7 @@ impl Membership {
     /// `node` has given its list.
     pub fn joined(&mut self, node: NodeId, now: Now) {
         let again_ms = self.config.again_ms;
-        if let Some(seed) = self.any(&node).filter(|seed| seed.connected) {
+        if let Some(seed) = self.any(&node).filter(|seed| seed.admitted) {
             seed.due = again_ms.get(seed.lists).map(|wait| now.mono + *wait);
             seed.lists += 1;
         }
@@ -206,7 +220,7 @@ impl Membership {
     /// A join over the link to `node` failed; a seed is asked again.
     pub fn join_failed(&mut self, node: NodeId, now: Now) {
         let retry = self.config.join_retry_ms;
-        if let Some(seed) = self.any(&node).filter(|seed| seed.connected) {
+        if let Some(seed) = self.any(&node).filter(|seed| seed.admitted) {
             seed.due = Some(now.mono + retry);
         }
     }
@@ -215,7 +229,7 @@ impl Membership {
     /// not too often.
     pub fn missed(&mut self, neighbour: NodeId, now: Now) {
         let both = self.seeds.iter().chain(&self.stand_ins);
-        let connected = both.filter(|(_, seed)| seed.connected).map(|(node, _)| *node);
+        let connected = both.filter(|(_, seed)| seed.admitted).map(|(node, _)| *node);
         let whom = connected.chain([neighbour]).find(|node| self.trusts(node, now));
         if let Some(node) = whom.filter(|_| self.resync_after <= now.mono) {
             self.resync_after = now.mono + self.config.resync_ms;
@@ -323,6 +337,7 @@ mod tests {
         let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
         drain(&mut membership, at(0));
         membership.connected(SEED);
+        membership.admitted(SEED);
         assert_eq!(drain(&mut membership, at(1)), [Output::Reserve(SEED), Output::Join(SEED)]);
         membership.join_failed(SEED, at(2));
         assert_eq!(drain(&mut membership, at(1002)), [Output::Join(SEED)]);
@@ -376,6 +391,7 @@ mod tests {
         let second = adopted(&mut membership, &relays, at(64_000));
         assert!(second.len() == 1 && !first.contains(&second[0]));
         membership.connected(second[0]);
+        membership.admitted(second[0]);
         let wanted: Vec<_> = std::iter::from_fn(|| membership.poll_output()).collect();
         assert_eq!(wanted, [Output::Reserve(second[0]), Output::Join(second[0])]);
 

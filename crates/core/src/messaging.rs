@@ -42,6 +42,7 @@ use mesh_proto::direct::{Frame, Message, Refusal};
 use mesh_proto::limits::MAX_BODY;
 use mesh_proto::{AgentName, MeshId, NodeId};
 
+use crate::access::OnlyListens;
 use crate::offence::Offence;
 use crate::time::{Mono, Now};
 
@@ -466,6 +467,9 @@ pub enum Error {
     /// Too much is waiting for this receiver, or for all: send again when some of it has been delivered or has failed.
     #[error("too many messages are waiting to be acknowledged")]
     OverQuota,
+    /// This node is no member.
+    #[error(transparent)]
+    OnlyListens(#[from] OnlyListens),
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ counters! {
     upgrades_tried,
     /// Times that none came of it, with the tries of others.
     upgrades_failed,
+    /// Announcements of nodes that are no members of this private mesh.
+    strangers_refused,
     /// Offences of others, of all kinds.
     offences,
     /// Nodes in the directory, this one included.

@@ -22,6 +22,7 @@ use rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
+use crate::access::{self, Access};
 use crate::broadcast::{self, Broadcast};
 use crate::condition::{Condition, Losses, Signs};
 use crate::directory::{self, Applied, Directory, PeerAgent, SearchId, SearchOptions};
@@ -63,7 +64,9 @@ pub struct Config {
     pub paths: paths::Config,
     /// Deciding together.
     pub proposals: proposals::Config,
-    /// What a chartered mesh begins with; nothing in an open one, where nobody votes.
+    /// Who is let in, in a private mesh.
+    pub access: access::Config,
+    /// What a chartered mesh begins with; nothing in one without a charter, where nobody votes.
     pub charter: Option<Founding>,
 }
 
@@ -80,6 +83,7 @@ impl Default for Config {
             health: health::Config::default(),
             paths: paths::Config::default(),
             proposals: proposals::Config::default(),
+            access: access::Config::default(),
             charter: None,
         }
     }
@@ -105,6 +109,9 @@ pub struct Node {
     paths: Paths,
     /// Where the mesh has a charter.
     proposals: Option<Proposals>,
+    /// Where the mesh is private.
+    access: Option<Access>,
+    strangers: Strangers,
     metrics: Metrics,
     losses: Losses,
     /// Messages whose receiver is being looked for.
@@ -153,6 +160,22 @@ impl Node {
         let run = now.unix.saturating_mul(1000);
         let mut rng = ChaCha8Rng::from_seed(entropy);
         let mut directory = Directory::new(config.directory, node, now);
+        let access = config.charter.as_ref().filter(|founding| !founding.charter().open).map(|founding| {
+            let mut entropy = [[0; 32]; 2];
+            entropy.iter_mut().for_each(|entropy| rng.fill_bytes(entropy));
+            let (charter, kept) = (founding.charter().clone(), founding.access.clone());
+            Access::new(
+                config.access,
+                (charter, mesh),
+                (key.clone(), kept),
+                config.intake.verifier.clone(),
+                entropy,
+                now,
+            )
+        });
+        if let Some(access) = &access {
+            directory.set_credentials(access.admission().chain().clone(), now);
+        }
         let proposals = config.charter.map(|founding| {
             let mut entropy = [0; 32];
             rng.fill_bytes(&mut entropy);
@@ -168,6 +191,8 @@ impl Node {
             run,
             rng,
             proposals,
+            access,
+            strangers: Strangers::default(),
             sealer: Sealer::new(key, mesh, now),
             intake: Intake::new(&config.intake, mesh),
             membership: Membership::new(config.membership, node, seeds, now),
@@ -206,6 +231,7 @@ impl Node {
     /// # Errors
     /// [`directory::Error`]
     pub fn announce(&mut self, agent: AgentRecord, now: Now) -> Result<(), directory::Error> {
+        self.check_speaks(now)?;
         self.directory.announce(agent, now)?;
         self.turn(now);
         Ok(())
@@ -270,6 +296,7 @@ impl Node {
         if body.len() > MAX_BODY {
             return Err(messaging::Error::TooLarge { len: body.len(), max: MAX_BODY }.into());
         }
+        self.check_speaks(now).map_err(messaging::Error::from)?;
         self.next_call += 1;
         let waiting = Waiting { call: CallId(self.next_call), target, from, body, deadline: now.mono + timeout_ms };
         let call = waiting.call;
@@ -319,6 +346,7 @@ impl Node {
     /// # Errors
     /// [`broadcast::Error`]
     pub fn publish(&mut self, topic: String, body: Bytes, now: Now) -> Result<(), broadcast::Error> {
+        self.check_speaks(now)?;
         self.broadcast.publish(topic, body, now)?;
         self.metrics.broadcasts_sent += 1;
         self.turn(now);
@@ -348,6 +376,7 @@ impl Node {
             | directory::Error::Invalid(_)
             | directory::Error::Unencodable(_)
             | directory::Error::Full
+            | directory::Error::OnlyListens(_)
             | directory::Error::Busy => Err(SendError::UnknownAgent),
         })
     }
@@ -358,6 +387,7 @@ impl Node {
     /// # Errors
     /// [`weights::Error`]
     pub fn share(&mut self, to: NodeId, manifest: &Manifest, timeout_ms: u64, now: Now) -> Result<(), weights::Error> {
+        self.check_speaks(now)?;
         self.weights.share(to, manifest, timeout_ms, now)?;
         self.turn(now);
         Ok(())
@@ -440,7 +470,8 @@ impl Node {
         let Self { intake, directory, messaging, health, paths, proposals, searching, sending, cursors, .. } = self;
         let components = intake.retained() + directory.retained() + messaging.retained() + health.retained();
         let proposals = proposals.as_ref().map_or(0, Proposals::retained);
-        components + proposals + paths.retained() + searching.len() + sending.len() + cursors.len()
+        let access = self.access.as_ref().map_or(0, Access::retained) + self.strangers.retained();
+        components + proposals + access + paths.retained() + searching.len() + sending.len() + cursors.len()
     }
 
     /// Whether `node` is one of the seeds.
@@ -482,8 +513,9 @@ impl Node {
             Input::RoundTrip { peer, millis } => self.health.measured(peer, millis, now),
             Input::Addresses(addresses) => self.directory.set_addresses(addresses, now),
             Input::Gossip { ticket, from, topic, wire } => {
-                let verdict = self.gossip(from, topic, wire, now);
-                self.outputs.push_back(Output::Verdict { ticket, verdict });
+                if let Some(verdict) = self.gossip(ticket, from, topic, wire, now) {
+                    self.outputs.push_back(Output::Verdict { ticket, verdict });
+                }
             }
             Input::Unpublished { topic: _, wire } => self.unheard.keep(wire, now),
             Input::Listener { peer, topic } => {
@@ -494,11 +526,36 @@ impl Node {
             Input::JoinRequest { ticket, from, request } => self.join_requested(ticket, from, request, now),
             Input::JoinReply { from, reply } => self.join_replied(from, reply, now),
             Input::JoinFailed { from } => self.membership.join_failed(from, now),
+            // The driver takes no streams of theirs, and closes those that were open.
+            Input::Direct(messaging::Input::Frame { from, .. })
+            | Input::Transfer(weights::Input::Offered { from, .. } | weights::Input::Receiving { from, .. })
+                if self.hearing(&from, now) != Hearing::Yes => {}
             Input::Direct(input) => self.messaging.handle(input, now),
             Input::Transfer(input) => self.weights.handle(input, now),
-            Input::Kept { ticket, durable } => {
+            Input::Auth { from, frame } => {
+                if let Some(access) = &mut self.access {
+                    access.handle(from, frame, now);
+                }
+            }
+            Input::AuthBroken { peer } => {
+                if let Some(access) = &mut self.access {
+                    access.broken(&peer);
+                }
+            }
+            Input::AdmitRequest { ticket, from, request } => self.admission_asked(ticket, from, &request, now),
+            Input::AdmitAnswer(answer) => {
+                if let Some(access) = &mut self.access {
+                    access.answered(*answer, now);
+                }
+            }
+            Input::Kept { ticket: Ticket::Proposals(ticket), durable } => {
                 if let Some(proposals) = &mut self.proposals {
                     proposals.kept(ticket, durable, now);
+                }
+            }
+            Input::Kept { ticket: Ticket::Access(write), durable } => {
+                if let Some(access) = &mut self.access {
+                    access.kept(write, durable);
                 }
             }
             Input::Offence { from, offence } => self.offence(from, offence),
@@ -519,6 +576,10 @@ impl Node {
         if let Some(proposals) = &mut self.proposals {
             proposals.handle_timeout(now);
         }
+        if let Some(access) = &mut self.access {
+            access.handle_timeout(now);
+        }
+        self.give_up_strangers(now);
         self.tend_paths(now);
         if self.next_prune <= now.mono {
             self.next_prune = now.mono + PRUNE_MS;
@@ -540,6 +601,8 @@ impl Node {
             (self.health.poll_timeout(), "health"),
             (self.paths.poll_timeout(), "paths"),
             (self.proposals.as_ref().and_then(Proposals::poll_timeout), "proposals"),
+            (self.access.as_ref().and_then(Access::poll_timeout), "access"),
+            (self.strangers.poll_timeout(), "strangers"),
             (Some(self.next_prune), "prune"),
         ]
         .into_iter()
@@ -553,10 +616,13 @@ impl Node {
     }
 }
 
+mod admitting;
 mod carry;
 mod deciding;
 mod io;
 mod members;
 
+use admitting::Strangers;
+
 pub use deciding::Electorate;
-pub use io::{CallId, Event, Incoming, Input, Output, Receipt, SendError, Target, Topology};
+pub use io::{CallId, Event, Hearing, Incoming, Input, Output, Receipt, SendError, Target, Ticket, Topology};

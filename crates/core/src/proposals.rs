@@ -21,14 +21,16 @@ use mesh_proto::charter::Voter;
 use mesh_proto::decision::{Ballot, Certificate, Choice, Evidence, Message, Outcome, Proposal, Record, Subject, Value};
 use mesh_proto::{Keypair, NodeId, SlotId, Verifier};
 
+use crate::access::OnlyListens;
 use crate::limits::{Limiter, Quota};
+use crate::records::Change;
 use crate::time::{Mono, Now};
 
 mod founding;
 
 pub use mesh_consensus::instance::Tally;
 
-pub use founding::{Change, Founding, RestoreError};
+pub use founding::{Founding, RestoreError, charter_in};
 
 /// Bounds and patience.
 #[derive(Clone, Debug)]
@@ -167,6 +169,9 @@ pub enum Error {
     /// A founder wants to give a vote to a node that cannot keep one.
     #[error("{0} has announced no voting key: it has to be in the mesh, with a store")]
     NoVotingKey(NodeId),
+    /// This node is no member.
+    #[error(transparent)]
+    OnlyListens(#[from] OnlyListens),
     /// The council refuses.
     #[error(transparent)]
     Council(#[from] council::Error),
@@ -211,7 +216,7 @@ impl Proposals {
         entropy: [u8; 32],
         now: Now,
     ) -> Self {
-        let Founding { chain, voting, saved, floors } = founding;
+        let Founding { chain, voting, saved, floors, access: _ } = founding;
         let node = identity.node();
         let voting_node = voting.as_ref().map(Keypair::node);
         let keys = Keys { identity, voting };

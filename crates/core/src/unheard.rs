@@ -56,7 +56,9 @@ impl Unheard {
                 now.mono + expires
             }
             Kind::AgentDiscovery => now.mono + expires.min(QUESTION_MS),
-            Kind::SwarmBroadcast | Kind::CoordinationProposal | Kind::ConsensusVote => now.mono + expires,
+            Kind::SwarmBroadcast | Kind::CoordinationProposal | Kind::ConsensusVote | Kind::MembershipRevocation => {
+                now.mono + expires
+            }
         };
         if self.kept.len() == MAX_UNHEARD {
             self.kept.pop_front();

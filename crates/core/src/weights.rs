@@ -21,6 +21,7 @@ use mesh_proto::codec::DecodeError;
 use mesh_proto::transfer::{Manifest, Refusal};
 use mesh_proto::{NodeId, TransferId};
 
+use crate::access::OnlyListens;
 use crate::offence::Offence;
 use crate::time::{Mono, Now};
 
@@ -366,6 +367,9 @@ pub enum Error {
     /// No receiver could read its manifest.
     #[error("not transferable: {0}")]
     Invalid(#[from] DecodeError),
+    /// This node is no member.
+    #[error(transparent)]
+    OnlyListens(#[from] OnlyListens),
 }
 
 /// Why a share failed.

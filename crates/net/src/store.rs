@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use mesh_core::node::Input;
-use mesh_core::proposals::{Change, Founding, RestoreError};
+use mesh_core::proposals::{Founding, RestoreError};
+use mesh_core::records::Change;
 use mesh_proto::NodeId;
 use mesh_proto::charter::Charter;
 

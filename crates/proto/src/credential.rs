@@ -115,6 +115,13 @@ impl Bounded for SignedCredential {
 #[serde(transparent)]
 pub struct Chain(pub Vec<SignedCredential>);
 
+impl Chain {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Bounded for Chain {
     fn check(&self) -> Result<(), DecodeError> {
         codec::bound("credentials", self.0.len(), MAX_CREDENTIAL_CHAIN)?;
@@ -152,8 +159,13 @@ pub struct Standing {
     pub role: Role,
     /// How many it may let in a day.
     pub invites: u32,
-    /// When the first of its credentials ends, unix seconds; never in an open mesh without any.
+    /// When the first of its credentials ends, unix seconds; never for who needs none.
     pub until: u64,
+}
+
+impl Standing {
+    /// A founder's, who needs no credential: the charter names it.
+    pub const FOUNDER: Self = Self { role: Role::Voter, invites: MAX_INVITES_PER_DAY, until: u64::MAX };
 }
 
 impl Chain {
@@ -171,8 +183,11 @@ impl Chain {
         verifier: &dyn Verifier,
     ) -> Result<Standing, CredentialError> {
         let Some(first) = self.0.first() else {
-            let open = Standing { role: Role::Observer, invites: 0, until: u64::MAX };
-            return if charter.open { Ok(open) } else { Err(CredentialError::Missing) };
+            return match (charter.founders.contains(node), charter.open) {
+                (true, _) => Ok(Standing::FOUNDER),
+                (false, true) => Ok(Standing { role: Role::Observer, invites: 0, until: u64::MAX }),
+                (false, false) => Err(CredentialError::Missing),
+            };
         };
         let Credential { role, invites, .. } = first.credential;
         let mut standing = Standing { role, invites, until: u64::MAX };
@@ -224,6 +239,9 @@ pub struct Invitation {
     pub key: NodeId,
     /// The role that it is redeemed for.
     pub role: Role,
+    /// How many others whoever redeems it may let in a day. Only a founder's may say more than none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub invites: u32,
     /// Until when, unix seconds.
     pub not_after: u64,
     /// Which of its issuer's it is. The credential that it is redeemed for has the same one.
@@ -262,8 +280,9 @@ impl SignedInvitation {
 
 impl Bounded for SignedInvitation {
     fn check(&self) -> Result<(), DecodeError> {
-        let Invitation { not_after, serial, .. } = &self.invitation;
+        let Invitation { invites, not_after, serial, .. } = &self.invitation;
         serial.check()?;
+        codec::bound("invites", *invites as usize, MAX_INVITES_PER_DAY as usize)?;
         lives("invitation", serial.day.saturating_mul(DAY_S), *not_after, DAY_S + MAX_INVITATION_S)
     }
 }
@@ -359,6 +378,89 @@ impl Invite {
     }
 }
 
+/// What a node needs to come in: the charter, and its credentials. It is no secret, for credentials are of use to their own
+/// node alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pass {
+    /// Of the mesh.
+    pub charter: Charter,
+    /// Of the node.
+    pub chain: Chain,
+}
+
+impl Bounded for Pass {
+    fn check(&self) -> Result<(), DecodeError> {
+        self.charter.check()?;
+        self.chain.check()
+    }
+}
+
+/// Asked on a stream of [`crate::protocol::ADMIT`], by a node that wants a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// With an invite, of who has issued it.
+    Redeem(Redemption),
+    /// With credentials that are still valid, of who has issued them, or of a founder.
+    Renew(Chain),
+}
+
+impl Bounded for Request {
+    fn check(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Redeem(redemption) => redemption.check(),
+            Self::Renew(chain) => chain.check(),
+        }
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Answer {
+    /// Here it is.
+    Admitted(Box<Pass>),
+    /// No.
+    Refused(NotAdmitted),
+}
+
+impl Bounded for Answer {
+    fn check(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Admitted(pass) => pass.check(),
+            Self::Refused(_) => Ok(()),
+        }
+    }
+}
+
+/// Why somebody gets no credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotAdmitted {
+    /// It was issued by somebody else, or for another mesh.
+    #[error("whoever was asked has not issued it")]
+    NotOurs,
+    /// It is forged, or who redeems it does not have it.
+    #[error("it is forged")]
+    Forged,
+    /// Its time is over.
+    #[error("it is not valid any more: ask for a new invite")]
+    Expired,
+    /// Another node has redeemed it.
+    #[error("another node has used it: ask for a new invite")]
+    Used,
+    /// It was taken back.
+    #[error("it was revoked")]
+    Revoked,
+    /// Whoever was asked cannot issue anything now: all of today's are issued, or its own credential ends, or its store fails.
+    #[error("whoever has issued it cannot let anybody in now: try again later")]
+    Unable,
+    /// Asked too often.
+    #[error("asked too often: try again in a minute")]
+    Busy,
+}
+
 /// Takes a credential or invitation back before its time, and with it all that was issued by who held it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -407,6 +509,14 @@ impl SignedRevocation {
 impl Bounded for SignedRevocation {
     fn check(&self) -> Result<(), DecodeError> {
         self.revocation.serial.check()
+    }
+}
+
+impl Serial {
+    /// When nothing with this number can be valid any more, unix seconds: an invitation of its last second was redeemed in
+    /// the last second of its own.
+    pub fn over(&self) -> u64 {
+        self.day.saturating_add(1).saturating_mul(DAY_S).saturating_add(MAX_INVITATION_S + MAX_CREDENTIAL_S)
     }
 }
 

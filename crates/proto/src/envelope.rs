@@ -20,7 +20,7 @@ use crate::protocol::{ENVELOPE_DOMAIN, Topic};
 /// The version of the format that this crate speaks.
 pub const VERSION: u8 = 1;
 
-/// What an envelope carries. All but the fourth keep the roadmap's names.
+/// What an envelope carries, by the roadmap's names as far as it has any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -36,17 +36,20 @@ pub enum Kind {
     CoordinationProposal,
     /// [`crate::decision::Message`] of voters, and what came out.
     ConsensusVote,
+    /// [`crate::credential::SignedRevocation`]
+    MembershipRevocation,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AgentAnnounce,
         Self::AgentDiscovery,
         Self::MeshHeartbeat,
         Self::SwarmBroadcast,
         Self::CoordinationProposal,
         Self::ConsensusVote,
+        Self::MembershipRevocation,
     ];
 
     /// The topic that this kind belongs to; on any other it is an offence.
@@ -56,7 +59,8 @@ impl Kind {
             | Self::AgentDiscovery
             | Self::MeshHeartbeat
             | Self::CoordinationProposal
-            | Self::ConsensusVote => Topic::Agents,
+            | Self::ConsensusVote
+            | Self::MembershipRevocation => Topic::Agents,
             Self::SwarmBroadcast => Topic::Swarm,
         }
     }

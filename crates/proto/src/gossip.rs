@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentRecord, Criteria};
 use crate::codec::{Bounded, DecodeError, bound};
+use crate::credential::Chain;
 use crate::envelope::payload;
 use crate::id::{MessageId, NodeId};
 use crate::limits::{MAX_ADDRESS, MAX_ADDRESSES, MAX_AGENTS_PER_NODE, MAX_BATCH, MAX_BODY, MAX_KNOWN, MAX_LABEL};
@@ -28,6 +29,9 @@ pub struct Announcement {
     /// The key that would sign its votes, if it can keep them: founders take it from here when they make it a voter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voting: Option<NodeId>,
+    /// In a private mesh, what shows that it is a member; nothing for founders.
+    #[serde(default, skip_serializing_if = "Chain::is_empty")]
+    pub credentials: Chain,
 }
 
 impl Bounded for Announcement {
@@ -35,7 +39,8 @@ impl Bounded for Announcement {
         bound("addresses", self.addresses.len(), MAX_ADDRESSES)?;
         self.addresses.iter().try_for_each(|address| bound("address", address.len(), MAX_ADDRESS))?;
         bound("agents", self.agents.len(), MAX_AGENTS_PER_NODE)?;
-        self.agents.iter().try_for_each(Bounded::check)
+        self.agents.iter().try_for_each(Bounded::check)?;
+        self.credentials.check()
     }
 }
 

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::codec::{Bounded, DecodeError, bound};
+use crate::credential::SignedRevocation;
 use crate::id::MeshId;
-use crate::limits::{MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS};
+use crate::limits::{MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS, MAX_JOIN_REVOCATIONS};
 
 /// First frame, by whoever opened the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,11 @@ pub enum Reply {
         /// Where the list ends; `None` while another frame follows.
         end: Option<Cursor>,
     },
+    /// Credentials that were taken back in a private mesh, before the members.
+    Revoked {
+        /// As they were signed.
+        revocations: Vec<SignedRevocation>,
+    },
     /// The node is a member of another mesh.
     WrongMesh {
         /// The mesh it is a member of.
@@ -63,6 +69,10 @@ impl Bounded for Reply {
     fn check(&self) -> Result<(), DecodeError> {
         match self {
             Self::Members { announcements, .. } => bound("announcements", announcements.len(), MAX_JOIN_ANNOUNCEMENTS),
+            Self::Revoked { revocations } => {
+                bound("revocations", revocations.len(), MAX_JOIN_REVOCATIONS)?;
+                revocations.iter().try_for_each(Bounded::check)
+            }
             Self::WrongMesh { .. } => Ok(()),
         }
     }

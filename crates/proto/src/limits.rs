@@ -18,6 +18,9 @@ pub const MAX_JOIN_FRAME: usize = MAX_ENVELOPE + 1024;
 /// Most announcements that one join may hand over: ten times the thousand members the mesh is built for.
 pub const MAX_JOIN_ANNOUNCEMENTS: usize = 10_000;
 
+/// Most revocations in one frame of a join reply, some 300 bytes each.
+pub const MAX_JOIN_REVOCATIONS: usize = 128;
+
 /// Largest transfer frame: one chunk of the largest size and its header, or a manifest.
 pub const MAX_TRANSFER_FRAME: usize = MAX_CHUNK + 1024;
 
@@ -103,6 +106,8 @@ pub const MAX_INVITES_PER_DAY: u32 = 10_000;
 pub const MAX_CREDENTIAL_CHAIN: usize = 2;
 /// Largest message of an admission, and largest revocation: a chain of two with room to spare.
 pub const MAX_ADMISSION: usize = 2 * 1024;
+/// Largest pass: a charter, and a chain of credentials.
+pub const MAX_PASS: usize = MAX_CHARTER + MAX_ADMISSION;
 /// Most relays that an invite names.
 pub const MAX_INVITE_RELAYS: usize = 8;
 /// Largest invite: with the addresses of its relays. As a link it is a third longer.

@@ -285,6 +285,11 @@ impl World {
             Output::Transfer(command) => self.transfer(id, command),
             // The disks of simulated hosts are perfect.
             Output::Keep { ticket, changes: _ } => self.input(id, Input::Kept { ticket, durable: true }),
+            Output::Auth { .. }
+            | Output::Admit { .. }
+            | Output::AskAdmission { .. }
+            | Output::AdmitReply { .. }
+            | Output::Settled { .. } => debug_assert!(false, "simulated meshes are open: nobody is let in"),
             Output::Event(event) => self.told(id, event),
         }
     }

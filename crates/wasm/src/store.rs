@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use js_sys::{Array, JsString, Promise, Uint8Array};
-use mesh_core::proposals::Change;
+use mesh_core::records::Change;
 use mesh_net::{Store, StoreError};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::prelude::{JsCast as _, JsValue, wasm_bindgen};

@@ -36,6 +36,10 @@ fn drain(admission: &mut Admission) -> Vec<Output> {
     std::iter::from_fn(|| admission.poll_output()).collect()
 }
 
+fn turned_away(node: NodeId, refusal: impl Into<Refusal>, was_inside: bool) -> Output {
+    Output::TurnedAway { node, refusal: refusal.into(), was_inside }
+}
+
 /// Two neighbours meet: what came of it on each side, but for what they said.
 fn meet(one: &mut Admission, other: &mut Admission, now: Now) -> [Vec<Output>; 2] {
     let (a, b) = (one.key.node(), other.key.node());
@@ -52,7 +56,8 @@ fn meet(one: &mut Admission, other: &mut Admission, now: Now) -> [Vec<Output>; 2
                 match output {
                     Output::Tell(_, frame) if side == 0 => other.handle(a, frame, now),
                     Output::Tell(_, frame) => one.handle(b, frame, now),
-                    Output::Admitted(..) | Output::TurnedAway(..) => ends[side].push(output),
+                    Output::Admitted(..) | Output::TurnedAway { .. } => ends[side].push(output),
+                    Output::Expelled(_) | Output::Lost(_) => panic!("nobody expels: {output:?}"),
                 }
             }
         }
@@ -67,9 +72,9 @@ fn two_members_let_each_other_in() {
     let ends = meet(&mut one, &mut other, at(0));
     assert_eq!(ends[0], [Output::Admitted(key(3).node(), standing(Role::Voter, 2_000))]);
     assert_eq!(ends[1], [Output::Admitted(key(2).node(), standing(Role::Member, 1_000))]);
-    assert!(one.may_speak(&key(3).node()));
+    assert!(one.may_speak(&key(3).node(), at(0)));
     one.disconnected(&key(3).node());
-    assert!(!one.may_speak(&key(3).node()), "it has to show it again");
+    assert!(!one.may_speak(&key(3).node(), at(0)), "it has to show it again");
 }
 
 #[test]
@@ -77,10 +82,12 @@ fn strangers_stay_outside_of_a_private_mesh() {
     let mut member = node(2, credential(&key(2), Role::Member, 1_000));
     let mut stranger = node(3, Chain::default());
     let [of_member, of_stranger] = meet(&mut member, &mut stranger, at(0));
-    assert_eq!(of_member, [Output::TurnedAway(key(3).node(), CredentialError::Missing.into())]);
+    assert_eq!(of_member, [turned_away(key(3).node(), CredentialError::Missing, false)]);
+    member.disconnected(&key(3).node());
     assert!(matches!(of_stranger[..], [Output::Admitted(..)]), "it knows that the other one is in");
     member.connected(key(3).node(), at(1_000));
-    assert_eq!(drain(&mut member), [Output::TurnedAway(key(3).node(), Refusal::Again)]);
+    assert_eq!(drain(&mut member), [turned_away(key(3).node(), Refusal::Again, false)]);
+    member.disconnected(&key(3).node());
     member.connected(key(3).node(), at(60_000));
     assert!(matches!(drain(&mut member)[..], [Output::Tell(_, Frame::Greeting(_))]), "after a while it may try again");
 }
@@ -96,7 +103,7 @@ fn anybody_listens_in_an_open_mesh() {
     let (mut one, mut other) = (open(2), open(3));
     meet(&mut one, &mut other, at(0));
     assert_eq!(one.standing(&key(3).node()).unwrap().role, Role::Observer);
-    assert!(!one.may_speak(&key(3).node()));
+    assert!(!one.may_speak(&key(3).node(), at(0)));
 }
 
 #[test]
@@ -114,16 +121,21 @@ fn who_is_late_or_breaks_the_rules_is_turned_away() {
         || Frame::Proof(Proof { chain: credential(&key(3), Role::Member, 1_000), signature: ByteArray::new([0; 64]) });
 
     let mut member = fresh();
-    assert_eq!(member.poll_timeout(at(0)), Some(Mono(5_000)));
+    assert_eq!(member.poll_timeout(), Some(Mono(5_000)));
     member.handle_timeout(at(4_999));
     assert_eq!(drain(&mut member), []);
     member.handle_timeout(at(5_000));
-    assert_eq!(drain(&mut member), [Output::TurnedAway(other, Refusal::Late)]);
+    assert_eq!(drain(&mut member), [turned_away(other, Refusal::Silent, false)]);
+    member.disconnected(&other);
+    assert!(member.connected(other, at(5_001)), "it may have been on its way to get a credential");
+    member.handle(other, greeting(mesh), at(5_002));
+    drain(&mut member);
+    member.handle_timeout(at(10_001));
+    assert_eq!(drain(&mut member), [turned_away(other, Refusal::Late, false)]);
 
     let cases = [
-        ("another mesh", vec![greeting(MeshId([9; 32]))]),
         ("a proof before a greeting", vec![proof()]),
-        ("two greetings", vec![greeting(mesh), greeting(mesh)]),
+        ("five greetings", vec![greeting(mesh); 5]),
         ("a forged proof", vec![greeting(mesh), proof()]),
     ];
     for (what, frames) in cases {
@@ -131,11 +143,16 @@ fn who_is_late_or_breaks_the_rules_is_turned_away() {
         for frame in frames {
             member.handle(other, frame, at(1));
         }
-        assert_eq!(drain(&mut member).last(), Some(&Output::TurnedAway(other, Refusal::Offence)), "{what}");
+        assert_eq!(drain(&mut member).last(), Some(&turned_away(other, Refusal::Offence, false)), "{what}");
     }
     let mut member = fresh();
+    member.handle(other, greeting(MeshId([9; 32])), at(1));
+    assert_eq!(drain(&mut member), [turned_away(other, Refusal::OtherMesh, false)]);
+    member.handle(other, greeting(mesh), at(2));
+    assert_eq!(drain(&mut member), [], "it is outside, whatever it says");
+    let mut member = fresh();
     member.handle(key(4).node(), greeting(mesh), at(1));
-    let nobody = Output::TurnedAway(key(4).node(), Refusal::Offence);
+    let nobody = turned_away(key(4).node(), Refusal::Offence, false);
     assert_eq!(drain(&mut member), [nobody], "somebody who is not there");
 }
 
@@ -144,11 +161,12 @@ fn a_standing_ends_with_its_credential() {
     let mut one = node(2, credential(&key(2), Role::Member, 1_000));
     let mut other = node(3, credential(&key(3), Role::Member, 20));
     meet(&mut one, &mut other, at(0));
-    assert_eq!(one.poll_timeout(at(0)), Some(Mono(20_000)));
+    assert_eq!(one.poll_timeout(), Some(Mono(20_000)));
     one.handle_timeout(at(19_999));
     assert_eq!(drain(&mut one), []);
     one.handle_timeout(at(20_000));
-    assert_eq!(drain(&mut one), [Output::TurnedAway(key(3).node(), CredentialError::Expired.into())]);
+    assert_eq!(drain(&mut one), [turned_away(key(3).node(), CredentialError::Expired, true)]);
+    one.disconnected(&key(3).node());
     other.disconnected(&key(2).node());
     other.renew(credential(&key(3), Role::Member, 500));
     let [of_one, _] = meet(&mut one, &mut other, at(20_100));
@@ -163,16 +181,28 @@ fn who_is_revoked_goes_at_once_and_stays_outside() {
     let mesh = charter(false).mesh().unwrap();
     let serial = Serial { issuer: key(1).node(), day: UNIX_S / 86_400, number: 3 };
     let revocation = |by: &Keypair, until| Revocation { mesh, serial, until, by: by.node() }.sign(by).unwrap();
-    assert!(!one.revoke(&revocation(&key(3), UNIX_S + 1_000), at(1)), "by somebody who may not");
-    assert!(!one.revoke(&revocation(&key(1), UNIX_S), at(1)), "it is over");
+    assert!(!one.revoke(&revocation(&key(3), UNIX_S + 1_000), 0, at(1)), "by somebody who may not");
+    assert!(!one.revoke(&revocation(&key(1), UNIX_S), 0, at(1)), "it is over");
+    assert!(!one.revoke(&revocation(&key(1), serial.over() + 1), 0, at(1)), "for longer than it has to be remembered");
+    let announced = credential(&key(4), Role::Member, 1_000);
+    assert!(one.learn(key(4).node(), &announced, at(1)).is_ok(), "somebody elsewhere, with the same number");
     assert_eq!(drain(&mut one), []);
     let good = revocation(&key(1), UNIX_S + 1_000);
-    assert!(one.revoke(&good, at(1)), "handed on");
-    assert!(!one.revoke(&good, at(1)), "once");
-    assert_eq!(drain(&mut one), [Output::TurnedAway(key(3).node(), CredentialError::Revoked.into())]);
+    assert!(one.revoke(&good, 7, at(1)), "handed on");
+    assert!(!one.revoke(&good, 7, at(1)), "once");
+    let gone = turned_away(key(3).node(), CredentialError::Revoked, true);
+    // All of them have the same number here, this one too.
+    let lost = Output::Lost(CredentialError::Revoked);
+    assert_eq!(drain(&mut one), [gone, Output::Expelled(key(4).node()), lost.clone()]);
+    assert!(!one.may_speak(&key(4).node(), at(2)) && one.learn(key(4).node(), &announced, at(2)).is_err());
+    assert_eq!(one.revocations_from(7).collect::<Vec<_>>(), [&good]);
+    assert_eq!(one.revocations_from(8).count(), 0);
+    one.disconnected(&key(3).node());
     other.disconnected(&key(2).node());
     let [of_one, _] = meet(&mut one, &mut other, at(61_000));
-    assert_eq!(of_one, [Output::TurnedAway(key(3).node(), CredentialError::Revoked.into())]);
+    assert_eq!(of_one, [turned_away(key(3).node(), CredentialError::Revoked, false)]);
+    other.revoke(&good, 0, at(61_000));
+    assert!(drain(&mut other).contains(&lost), "whoever it is about is told");
 }
 
 #[test]
@@ -180,21 +210,86 @@ fn bounds_hold() {
     let mut one = node(2, credential(&key(2), Role::Member, 1_000));
     one.config.max_away = 3;
     one.config.max_revocations = 3;
+    one.config.max_members = 3;
     for n in 10..20 {
         one.connected(key(n).node(), at(n.into()));
-        one.handle_timeout(at(10_000 + u64::from(n)));
+        one.handle(
+            key(n).node(),
+            Frame::Proof(Proof { chain: Chain::default(), signature: ByteArray::new([0; 64]) }),
+            at(n.into()),
+        );
         assert_eq!(one.away.len(), 3.min(usize::from(n) - 9));
+        one.learn(key(n).node(), &credential(&key(n), Role::Member, n.into()), at(0)).unwrap();
+        assert_eq!(one.members.len(), 3.min(usize::from(n) - 9));
     }
+    assert!(one.members.contains_key(&key(19).node()), "those that last longest");
     assert!(one.away.contains_key(&key(19).node()), "the last ones");
     let mesh = charter(false).mesh().unwrap();
     for number in 0..5 {
         let serial = Serial { issuer: key(1).node(), day: UNIX_S / 86_400, number };
         let until = UNIX_S + 100 + u64::from(number);
         let signed = Revocation { mesh, serial, until, by: key(1).node() }.sign(&key(1)).unwrap();
-        assert!(one.revoke(&signed, at(0)));
+        assert!(one.revoke(&signed, 0, at(0)));
         assert_eq!(one.revoked.len(), 3.min(number as usize + 1));
     }
     assert!(one.revoked.keys().all(|serial| serial.number >= 2), "those that last longest");
     one.handle_timeout(at(200_000));
     assert_eq!(one.revoked.len(), 0, "and nothing for ever");
+}
+
+#[test]
+fn a_meeting_outlives_a_stream_that_breaks() {
+    let mut one = node(2, credential(&key(2), Role::Member, 1_000));
+    let mut other = node(3, credential(&key(3), Role::Member, 1_000));
+    let (a, b) = (key(2).node(), key(3).node());
+    one.connected(b, at(0));
+    other.connected(a, at(0));
+    // What the first one said is lost, both greeting and proof.
+    drain(&mut one);
+    for output in drain(&mut other) {
+        let Output::Tell(_, frame) = output else { panic!("{output:?}") };
+        one.handle(b, frame, at(1));
+    }
+    drain(&mut one);
+    one.broken(&b);
+    let again = drain(&mut one);
+    assert_eq!(again.len(), 2, "a greeting and a proof");
+    for output in again {
+        let Output::Tell(_, frame) = output else { panic!("{output:?}") };
+        other.handle(a, frame, at(2));
+    }
+    for output in drain(&mut other) {
+        if let Output::Tell(_, frame) = output {
+            one.handle(b, frame, at(3));
+        }
+    }
+    assert!(one.standing(&b).is_some() && other.standing(&a).is_some());
+    for _ in 0..10 {
+        one.broken(&b);
+    }
+    assert_eq!(drain(&mut one).iter().filter(|output| matches!(output, Output::Tell(..))).count(), 0, "it is in");
+}
+
+#[test]
+fn who_comes_back_before_it_was_missed_is_let_in_again() {
+    let mut one = node(2, credential(&key(2), Role::Member, 1_000));
+    let mut other = node(3, credential(&key(3), Role::Member, 1_000));
+    meet(&mut one, &mut other, at(0));
+    // The other one's links are gone, and it makes a new one; ours is still there.
+    other.disconnected(&key(2).node());
+    let [of_one, of_other] = meet(&mut one, &mut other, at(100));
+    assert_eq!(of_one, [], "it has been in all the time");
+    assert!(matches!(of_other[..], [Output::Admitted(..)]));
+    assert!(one.standing(&key(3).node()).is_some());
+    one.handle_timeout(at(5_200));
+    assert_eq!(drain(&mut one), [], "nobody is late");
+}
+
+#[test]
+fn founders_need_no_credential() {
+    let mut founder = node(1, Chain::default());
+    let mut member = node(2, credential(&key(2), Role::Member, 1_000));
+    let [_, of_member] = meet(&mut founder, &mut member, at(0));
+    assert_eq!(of_member, [Output::Admitted(key(1).node(), Standing::FOUNDER)]);
+    assert!(member.may_speak(&key(1).node(), at(1_000_000)));
 }

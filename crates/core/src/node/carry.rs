@@ -48,6 +48,10 @@ impl Node {
                 quiet = false;
                 self.proposals_want(output, now);
             }
+            while let Some(output) = self.access.as_mut().and_then(Access::poll_output) {
+                quiet = false;
+                self.access_wants(output, now);
+            }
             if quiet && self.outputs.len() == before {
                 return;
             }
@@ -58,7 +62,8 @@ impl Node {
         match output {
             // A relay may have been a neighbour before it stood in.
             membership::Output::Dial(peer) if self.health.links().contains_key(&peer) => {
-                self.membership.connected(peer)
+                self.membership.connected(peer);
+                self.membership.admitted(peer);
             }
             membership::Output::Dial(peer) => self.dial(peer),
             membership::Output::Reserve(peer) => self.outputs.push_back(Output::Reserve { peer }),
@@ -99,6 +104,9 @@ impl Node {
             directory::Event::NodeLeft(node) => {
                 self.health.forget(node);
                 self.paths.left(node, now);
+                if let Some(access) = &mut self.access {
+                    access.forget(node);
+                }
             }
             directory::Event::Found { id, .. } => {
                 if let Some(waiting) = self.searching.remove(id) {
@@ -228,7 +236,7 @@ impl Node {
         Some(envelope)
     }
 
-    fn dial(&mut self, peer: NodeId) {
+    pub(super) fn dial(&mut self, peer: NodeId) {
         let addresses = self.directory.addresses(&peer).to_vec();
         self.outputs.push_back(Output::Dial { peer, addresses });
     }

@@ -112,6 +112,7 @@ impl Node {
         now: Now,
         verb: impl FnOnce(&mut Proposals) -> Result<T, proposals::Error>,
     ) -> Result<T, proposals::Error> {
+        self.check_speaks(now)?;
         let done = verb(self.proposals.as_mut().ok_or(proposals::Error::NoCharter)?)?;
         self.turn(now);
         Ok(done)
@@ -164,7 +165,9 @@ impl Node {
 
     pub(super) fn proposals_want(&mut self, output: proposals::Output, now: Now) {
         match output {
-            proposals::Output::Keep { ticket, changes } => self.outputs.push_back(Output::Keep { ticket, changes }),
+            proposals::Output::Keep { ticket, changes } => {
+                self.outputs.push_back(Output::Keep { ticket: Ticket::Proposals(ticket), changes });
+            }
             proposals::Output::Say(message) => {
                 if let Some(kind) = message.kind() {
                     self.seal(kind, &*message, now);

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mesh_proto::protocol::Topic;
-use mesh_proto::{AgentName, Hlc, NodeId, direct, join};
+use mesh_proto::{AgentName, Hlc, NodeId, credential, direct, join};
 
 use crate::condition::Condition;
 use crate::intake::Verdict;
 use crate::offence::Offence;
 use crate::paths::{Failure, Why};
-use crate::proposals::Change;
-use crate::{directory, health, messaging, proposals, weights};
+use crate::records::Change;
+use crate::{access, directory, health, messaging, proposals, weights};
 
 /// Something happened.
 #[derive(Debug)]
@@ -101,10 +101,33 @@ pub enum Input {
     Direct(messaging::Input),
     /// On the transfer streams.
     Transfer(weights::Input),
+    /// A neighbour shows who it is.
+    Auth {
+        /// The neighbour.
+        from: NodeId,
+        /// What it says.
+        frame: credential::Frame,
+    },
+    /// The stream broke on which [`Output::Auth`] was said.
+    AuthBroken {
+        /// To whom.
+        peer: NodeId,
+    },
+    /// A node asks for a credential. It is answered with an [`Output::AdmitReply`] for `ticket`.
+    AdmitRequest {
+        /// Names the request in the answer.
+        ticket: u64,
+        /// Who asks.
+        from: NodeId,
+        /// For what.
+        request: Box<credential::Request>,
+    },
+    /// What came of an [`Output::AskAdmission`]. No answer is none: it is asked again.
+    AdmitAnswer(Box<credential::Answer>),
     /// The store has made the changes of an [`Output::Keep`], or cannot.
     Kept {
         /// From the output.
-        ticket: u64,
+        ticket: Ticket,
         /// Whether they are safe from a crash now.
         durable: bool,
     },
@@ -143,6 +166,10 @@ impl Input {
             | Self::Unpublished { .. }
             | Self::Listener { .. }
             | Self::JoinFailed { .. }
+            | Self::Auth { .. }
+            | Self::AuthBroken { .. }
+            | Self::AdmitRequest { .. }
+            | Self::AdmitAnswer(_)
             | Self::Kept { .. }
             | Self::Direct(
                 messaging::Input::Connected { .. }
@@ -243,12 +270,67 @@ pub enum Output {
     /// Make these changes in the store, and tell by [`Input::Kept`] when they are safe from a crash.
     Keep {
         /// Names them in the answer.
-        ticket: u64,
+        ticket: Ticket,
         /// All of them, in order.
         changes: Vec<Change>,
     },
+    /// Say this on a stream to `to`: who we are. [`Input::AuthBroken`] tells if the stream broke before it was written.
+    Auth {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        frame: credential::Frame,
+    },
+    /// `peer` is in: gossip with it, and take its streams, from now on.
+    Admit {
+        /// Who.
+        peer: NodeId,
+    },
+    /// Ask `to`, a neighbour, for a credential.
+    AskAdmission {
+        /// Whom.
+        to: NodeId,
+        /// What for.
+        request: Box<credential::Request>,
+    },
+    /// Answer a node that asked for a credential.
+    AdmitReply {
+        /// From the input.
+        ticket: u64,
+        /// What.
+        answer: Box<credential::Answer>,
+    },
+    /// What this node has issued up to this number ([`access::Issued`](crate::access::Issued)) may be given away, or not.
+    Settled {
+        /// The number.
+        write: u64,
+        /// Whether the store has it.
+        durable: bool,
+    },
     /// Tell the application.
     Event(Event),
+}
+
+/// Whose changes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ticket {
+    /// What was said in slots.
+    Proposals(u64),
+    /// Who was let in.
+    Access(u64),
+}
+
+/// Whether a neighbour is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// It may say everything.
+    Yes,
+    /// It may ask for the member list, and no more.
+    Joins,
+    /// It has not shown yet who it is.
+    Later,
+    /// It is outside.
+    No,
 }
 
 /// What the application is told.
@@ -341,6 +423,8 @@ pub enum Event {
     Weights(weights::Event),
     /// Deciding together.
     Decision(proposals::Event),
+    /// Who is let in.
+    Access(access::Event),
     /// A peer did what an honest one would not.
     Offence {
         /// Who.

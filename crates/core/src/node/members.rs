@@ -1,9 +1,12 @@
 //! What comes from other members: links, gossip, member lists.
 
+use mesh_proto::limits::MAX_JOIN_REVOCATIONS;
+
 use super::*;
 
 impl Node {
-    pub(super) fn connected(&mut self, peer: NodeId, relayed: bool, address: String, now: Now) {
+    /// There is a link to a member.
+    pub(super) fn linked(&mut self, peer: NodeId, relayed: bool, address: String, now: Now) {
         let before = self.health.links().get(&peer).map(|link| link.relayed);
         self.health.connected(peer, relayed, address, now);
         if !self.membership.is_seed(&peer) {
@@ -16,10 +19,10 @@ impl Node {
             return;
         }
         self.event(Event::PeerConnected { peer, relayed });
-        if self.membership.is_seed(&peer) {
-            self.event(Event::Seed { peer, connected: true });
+        if self.access.is_none() {
+            self.reached(peer);
         }
-        self.membership.connected(peer);
+        self.membership.admitted(peer);
         if let Some(proposals) = &mut self.proposals {
             proposals.linked(peer);
         }
@@ -27,7 +30,16 @@ impl Node {
         self.weights.handle(weights::Input::Connected(peer), now);
     }
 
-    pub(super) fn disconnected(&mut self, peer: NodeId, now: Now) {
+    /// There is a link, whoever is at its other end.
+    pub(super) fn reached(&mut self, peer: NodeId) {
+        if self.membership.is_seed(&peer) {
+            self.event(Event::Seed { peer, connected: true });
+        }
+        self.membership.connected(peer);
+    }
+
+    /// There is no link to a member any more.
+    pub(super) fn unlinked(&mut self, peer: NodeId, now: Now) {
         self.health.disconnected(&peer);
         if !self.directory.lists(&peer) {
             self.health.forget(&peer);
@@ -47,7 +59,8 @@ impl Node {
         }
     }
 
-    pub(super) fn gossip(&mut self, from: NodeId, topic: Topic, wire: Bytes, now: Now) -> Verdict {
+    /// What is to become of a gossiped message; nothing yet while it is not known whether its author is a member.
+    pub(super) fn gossip(&mut self, ticket: u64, from: NodeId, topic: Topic, wire: Bytes, now: Now) -> Option<Verdict> {
         self.heard(from, now);
         let envelope = match self.intake.admit(from, topic, wire, now) {
             Ok(envelope) => envelope,
@@ -58,11 +71,18 @@ impl Node {
                 } else {
                     self.metrics.count(refused.offence);
                 }
-                return refused.verdict;
+                return Some(refused.verdict);
             }
         };
         self.metrics.envelopes_accepted += 1;
-        match self.read(from, &envelope, now) {
+        if !self.is_known(&envelope, now) {
+            return self.strange(ticket, from, envelope, now);
+        }
+        Some(self.judge(from, &envelope, now))
+    }
+
+    pub(super) fn judge(&mut self, from: NodeId, envelope: &Verified<Envelope>, now: Now) -> Verdict {
+        match self.read(from, envelope, now) {
             Ok(verdict) => {
                 self.heard(envelope.from, now);
                 verdict
@@ -80,7 +100,9 @@ impl Node {
         match envelope.kind {
             Kind::AgentAnnounce => {
                 let announcement: Announcement = codec::decode(&envelope.payload, MAX_ENVELOPE)?;
-                self.directory.apply(envelope, announcement, now);
+                if self.announced(envelope, announcement, now).is_none() {
+                    return Ok(Verdict::Ignore);
+                }
             }
             Kind::AgentDiscovery => {
                 let query: Query = codec::decode(&envelope.payload, MAX_ENVELOPE)?;
@@ -106,6 +128,7 @@ impl Node {
                 }
             }
             Kind::CoordinationProposal | Kind::ConsensusVote => return self.decision_said(envelope, now),
+            Kind::MembershipRevocation => return self.revocation_said(envelope, now),
         }
         Ok(Verdict::Accept)
     }
@@ -114,6 +137,10 @@ impl Node {
         if !self.intake.admit_join(from, now) {
             // Unanswered: an answer costs more than the question.
             self.offence(from, Offence::RateExceeded);
+            return self.outputs.push_back(Output::JoinReply { ticket, replies: Vec::new() });
+        }
+        if matches!(self.hearing(&from, now), Hearing::Later | Hearing::No) {
+            self.offence(from, Offence::OutOfPlace);
             return self.outputs.push_back(Output::JoinReply { ticket, replies: Vec::new() });
         }
         if request.mesh != self.mesh {
@@ -156,6 +183,11 @@ impl Node {
                     self.listed(from, end, now);
                 }
             }
+            join::Reply::Revoked { revocations } => {
+                for revocation in &revocations {
+                    self.taken_back(revocation, now);
+                }
+            }
             join::Reply::WrongMesh { .. } => {
                 self.offence(from, Offence::WrongMesh);
                 self.membership.join_failed(from, now);
@@ -195,7 +227,8 @@ impl Node {
         };
         match self.intake.admit_announcement(wire, now).and_then(read) {
             Ok((envelope, announcement)) => {
-                let applied = self.directory.apply(&envelope, announcement, now);
+                // Who is no member is none to those who hand the list over soon, too.
+                let applied = self.announced(&envelope, announcement, now).unwrap_or(Applied::Known);
                 // One that is known is no sign of life: lists are full of them.
                 if applied == Applied::Current {
                     self.heard(envelope.from, now);
@@ -211,7 +244,7 @@ impl Node {
         }
     }
 
-    /// All announcements but the newcomer's own, or those that came after a list that it has, in frames.
+    /// What was taken back, and all announcements but the newcomer's own, or those that came after a list that it has, in frames.
     fn member_list(&self, newcomer: &NodeId, after: Option<join::Cursor>) -> Vec<join::Reply> {
         let after = after.filter(|cursor| cursor.run == self.run).map_or(0, |cursor| cursor.place);
         let own = self.directory.wire_of(newcomer);
@@ -233,6 +266,11 @@ impl Node {
         let end = join::Cursor { run: self.run, place: self.directory.place() };
         let last = frames.len() - 1;
         let reply = |(n, announcements)| join::Reply::Members { announcements, end: (n == last).then_some(end) };
-        frames.into_iter().enumerate().map(reply).collect()
+        let members = frames.into_iter().enumerate().map(reply);
+        let revoked: Vec<_> =
+            self.access.iter().flat_map(|access| access.admission().revocations_from(after)).cloned().collect();
+        let revoked =
+            revoked.chunks(MAX_JOIN_REVOCATIONS).map(|some| join::Reply::Revoked { revocations: some.to_vec() });
+        revoked.chain(members).collect()
     }
 }

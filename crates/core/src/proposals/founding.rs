@@ -1,8 +1,7 @@
 //! What a chartered mesh begins with at a node, and what of it stands in the store.
 //!
-//! The store holds records by key, each with a checksum before it: `mesh` and `node`, whose it all is; `voting-key`;
-//! `epoch/7`, records of electorates; `slot/…`, what was said in a slot; `floors`. A record that was damaged is no reason to
-//! go on without it, for it may be the one that says what we have voted.
+//! The records are `charter`, `mesh` and `node`, whose it all is; `voting-key`; `epoch/7`, records of electorates; `slot/…`, what
+//! was said in a slot; `floors`; and those of [`access`](crate::access).
 
 use std::collections::BTreeMap;
 
@@ -11,27 +10,19 @@ use mesh_consensus::certificate::{Chain, VerifyError};
 use mesh_consensus::council::{Floors, Output};
 use mesh_consensus::instance::{MAX_SAVED, Saved};
 use mesh_proto::charter::{Charter, SignedEpoch};
-use mesh_proto::codec::{self, Bounded};
+use mesh_proto::credential;
 use mesh_proto::limits::MAX_CHARTER;
-use mesh_proto::{Keypair, MeshId, NodeId, Strict, transfer};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use mesh_proto::{Keypair, MeshId, NodeId, Strict};
 
-/// One change of what is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Which record.
-    pub key: String,
-    /// What it is now; nothing if it is gone.
-    pub value: Option<Bytes>,
-}
+use crate::access;
+use crate::records::{Change, Damaged, bytes32, put, read, write};
 
 /// Why what was kept is of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// A record is not what was kept.
-    #[error("the record '{0}' in the store is damaged, so nobody knows what this node has voted. Give it a new store")]
-    Damaged(String),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
     /// The store is another mesh's.
     #[error("the store is that of another mesh, {0}. Give this one a store of its own")]
     OtherMesh(MeshId),
@@ -43,14 +34,13 @@ pub enum RestoreError {
     Verify(#[from] VerifyError),
 }
 
+const CHARTER: &str = "charter";
 const MESH: &str = "mesh";
 const NODE: &str = "node";
 const VOTING_KEY: &str = "voting-key";
 const FLOORS: &str = "floors";
 const EPOCH: &str = "epoch/";
 const SLOT: &str = "slot/";
-/// Bytes of the checksum.
-const SUM: usize = 32;
 /// Largest encoding of floors: a hundred of them.
 const MAX_FLOORS: usize = 4 * 1024;
 
@@ -61,6 +51,16 @@ pub struct Founding {
     pub(super) voting: Option<Keypair>,
     pub(super) saved: Vec<Saved>,
     pub(super) floors: Floors,
+    pub(crate) access: access::Kept,
+}
+
+/// The charter that a store was made for, if it says.
+///
+/// # Errors
+/// [`Damaged`]
+pub fn charter_in(entries: &[(String, Bytes)]) -> Result<Option<Charter>, Damaged> {
+    let entry = entries.iter().find(|(key, _)| key == CHARTER);
+    entry.map(|(key, value)| read(key, value, MAX_CHARTER)).transpose()
 }
 
 impl Founding {
@@ -69,7 +69,29 @@ impl Founding {
     /// # Errors
     /// [`VerifyError`] when it is no charter.
     pub fn new(charter: &Charter) -> Result<Self, VerifyError> {
-        Ok(Self { chain: Chain::new(charter)?, voting: None, saved: Vec::new(), floors: Floors::default() })
+        Ok(Self {
+            chain: Chain::new(charter)?,
+            voting: None,
+            saved: Vec::new(),
+            floors: Floors::default(),
+            access: access::Kept::default(),
+        })
+    }
+
+    /// With these credentials to show, unless better ones were kept. The change has to be made before anything else.
+    pub fn admit(&mut self, credentials: credential::Chain) -> Option<Change> {
+        self.access.admit(credentials)
+    }
+
+    /// A node that never votes, such as a relay.
+    #[must_use]
+    pub fn without_vote(self) -> Self {
+        Self { voting: None, ..self }
+    }
+
+    /// What the mesh is founded on.
+    pub fn charter(&self) -> &Charter {
+        self.chain.charter()
     }
 
     /// The mesh that it is.
@@ -92,25 +114,30 @@ impl Founding {
         let mesh = founding.chain.mesh();
         let mut entries: BTreeMap<_, _> = entries.into_iter().collect();
         let mut changes = Vec::new();
-        match entries.remove(MESH).map(|value| seal_of(MESH, &value).map(MeshId)).transpose()? {
+        match entries.remove(MESH).map(|value| bytes32(MESH, &value).map(MeshId)).transpose()? {
             Some(of) if of != mesh => return Err(RestoreError::OtherMesh(of)),
             Some(_) => {}
             None => changes.push(put(MESH.to_owned(), &mesh.0)),
         }
-        match entries.remove(NODE).map(|value| seal_of(NODE, &value).map(NodeId)).transpose()? {
+        match entries.remove(NODE).map(|value| bytes32(NODE, &value).map(NodeId)).transpose()? {
             Some(of) if of != node => return Err(RestoreError::OtherNode(of)),
             Some(_) => {}
             None => changes.push(put(NODE.to_owned(), &node.0)),
         }
+        let kept = entries.remove(CHARTER).map(|value| read::<Charter>(CHARTER, &value, MAX_CHARTER)).transpose()?;
+        founding.access = access::Kept::restore(&mut entries)?;
         let seed = match entries.remove(VOTING_KEY) {
-            Some(value) => seal_of(VOTING_KEY, &value)?,
+            Some(value) => bytes32(VOTING_KEY, &value)?,
             None if entries.is_empty() => {
                 changes.push(put(VOTING_KEY.to_owned(), &seed));
                 seed
             }
-            None => return Err(RestoreError::Damaged(VOTING_KEY.to_owned())),
+            None => return Err(Damaged(VOTING_KEY.to_owned()).into()),
         };
         founding.voting = Some(Keypair::from_seed(&seed));
+        if kept.is_none() {
+            changes.push(write(CHARTER.to_owned(), charter, MAX_CHARTER));
+        }
         if let Some(value) = entries.remove(FLOORS) {
             founding.floors = read(FLOORS, &value, MAX_FLOORS)?;
         }
@@ -121,7 +148,7 @@ impl Founding {
             } else if key.starts_with(SLOT) {
                 founding.saved.push(read(key, value, MAX_SAVED)?);
             } else {
-                return Err(RestoreError::Damaged(key.clone()));
+                return Err(Damaged(key.clone()).into());
             }
         }
         epochs.sort_by_key(|epoch| epoch.record.epoch);
@@ -152,37 +179,4 @@ pub(super) fn change(output: &Output) -> Option<Vec<Change>> {
         | Output::Guilty(..)
         | Output::Decided(..) => None,
     }
-}
-
-fn write<T: Serialize>(key: String, value: &T, max: usize) -> Change {
-    let bytes = codec::encode(value, max);
-    // Everything in it is within its own bounds.
-    debug_assert!(bytes.is_ok(), "{key} does not fit: {bytes:?}");
-    put(key, &bytes.unwrap_or_default())
-}
-
-fn put(key: String, value: &[u8]) -> Change {
-    let mut sealed = sum(&key, value).to_vec();
-    sealed.extend_from_slice(value);
-    Change { key, value: Some(sealed.into()) }
-}
-
-fn read<T: DeserializeOwned + Bounded>(key: &str, sealed: &[u8], max: usize) -> Result<T, RestoreError> {
-    codec::decode(open(key, sealed)?, max).map_err(|_| RestoreError::Damaged(key.to_owned()))
-}
-
-fn seal_of(key: &str, sealed: &[u8]) -> Result<[u8; 32], RestoreError> {
-    open(key, sealed)?.try_into().map_err(|_| RestoreError::Damaged(key.to_owned()))
-}
-
-fn open<'a>(key: &str, sealed: &'a [u8]) -> Result<&'a [u8], RestoreError> {
-    match sealed.split_at_checked(SUM) {
-        Some((checksum, value)) if checksum == sum(key, value) => Ok(value),
-        Some(_) | None => Err(RestoreError::Damaged(key.to_owned())),
-    }
-}
-
-/// Over the key as well: a record in another's place is damage too.
-fn sum(key: &str, value: &[u8]) -> [u8; SUM] {
-    transfer::hash(&[key.as_bytes(), &[0], value].concat()).0
 }

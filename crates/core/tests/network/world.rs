@@ -6,14 +6,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use mesh_core::intake::Verdict;
-use mesh_core::node::{Config, Event, Input, Node, Output};
+use mesh_core::node::{Config, Event, Input, Node, Output, Ticket};
 use mesh_core::paths::{Ability, Failure};
-use mesh_core::proposals::{Change, Founding};
+use mesh_core::proposals::Founding;
+use mesh_core::records::Change;
 use mesh_core::{Mono, Now, messaging, paths};
 use mesh_proto::agent::AgentRecord;
 use mesh_proto::charter::{self, Charter, Voter};
 use mesh_proto::codec::{self, Bounded};
-use mesh_proto::limits::{MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME};
+use mesh_proto::limits::{MAX_ADMISSION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME, MAX_PASS};
 use mesh_proto::protocol::Topic;
 use mesh_proto::{AgentName, Keypair, MeshId, NodeId, Unverified};
 use rand_chacha::ChaCha8Rng;
@@ -40,8 +41,10 @@ pub(crate) struct Member {
     online: bool,
     /// What its store holds. It outlives the process.
     pub(crate) disk: BTreeMap<String, Bytes>,
+    /// Up to which write what it has issued may be given away, and whether.
+    pub(crate) settled: (u64, bool),
     /// What is on its way to the store.
-    writing: Vec<Change>,
+    writing: Vec<(Ticket, Vec<Change>)>,
     /// Envelopes that it has seen, as gossipsub remembers them.
     seen: BTreeSet<Bytes>,
     tickets: BTreeMap<u64, (usize, Topic, Bytes)>,
@@ -174,6 +177,7 @@ impl World {
         self.members.push(Member {
             node,
             disk,
+            settled: (0, true),
             writing: Vec::new(),
             events: Vec::new(),
             trace: DefaultHasher::new(),
@@ -287,10 +291,10 @@ impl World {
         self.members[n].online = false;
         self.queue.retain(|_, (from, to, _)| (*from, *to) != (n, n));
         let writing = std::mem::take(&mut self.members[n].writing);
-        if !writing.is_empty() {
+        for (_, changes) in writing {
             // A process that dies leaves the first changes behind.
-            let made = self.rng.next_u64() as usize % (writing.len() + 1);
-            writing.into_iter().take(made).for_each(|change| make(&mut self.members[n].disk, change));
+            let made = self.rng.next_u64() as usize % (changes.len() + 1);
+            changes.into_iter().take(made).for_each(|change| make(&mut self.members[n].disk, change));
         }
         if let Some(timer) = self.members[n].timer.take() {
             self.timers.remove(&timer);
@@ -390,9 +394,10 @@ impl World {
         if lost || !member.online {
             return;
         }
-        if let Input::Kept { durable: true, .. } = &input {
-            let writing = std::mem::take(&mut member.writing);
-            writing.into_iter().for_each(|change| make(&mut member.disk, change));
+        if let Input::Kept { ticket, durable: true } = &input {
+            let written = member.writing.iter().position(|(of, _)| of == ticket).unwrap();
+            let (_, changes) = member.writing.remove(written);
+            changes.into_iter().for_each(|change| make(&mut member.disk, change));
         }
         self.departures += 1;
         if matches!(input, Input::Listener { .. }) {
@@ -406,6 +411,9 @@ impl World {
             member.tickets.insert(*ticket, (from, *topic, wire.clone()));
         } else if let Input::JoinRequest { ticket, request, .. } = &mut input {
             *request = over_the_wire(request, MAX_ENVELOPE + 256).0;
+            *ticket = self.departures;
+            member.tickets.insert(*ticket, (from, Topic::Agents, Bytes::new()));
+        } else if let Input::AdmitRequest { ticket, .. } = &mut input {
             *ticket = self.departures;
             member.tickets.insert(*ticket, (from, Topic::Agents, Bytes::new()));
         }
@@ -493,7 +501,7 @@ impl World {
                 }
             }
             Output::Keep { ticket, changes } => {
-                self.members[n].writing = changes;
+                self.members[n].writing.push((ticket, changes));
                 let at = self.now + self.rng.next_u64() % (self.disk_ms + 1);
                 self.depart(at, n, n, Input::Kept { ticket, durable: !self.disks_fail });
             }
@@ -518,6 +526,29 @@ impl World {
             }
             Output::Disconnect { peer } => self.unlink(n, self.places[&peer]),
             Output::Reserve { .. } | Output::CloseRelayed { .. } => {}
+            Output::Auth { to, frame } => {
+                let peer = self.places[&to];
+                if self.links.contains(&(n, peer)) {
+                    let frame = over_the_wire(&frame, MAX_ADMISSION).0;
+                    self.send(n, peer, Input::Auth { from: id, frame });
+                }
+            }
+            Output::Admit { peer } => {
+                let peer = self.places[&peer];
+                for topic in Topic::ALL {
+                    self.send_after(self.subscribe, peer, n, Input::Listener { peer: self.id(peer), topic });
+                }
+            }
+            Output::AskAdmission { to, request } => {
+                let request = Box::new(over_the_wire(&*request, MAX_ADMISSION).0);
+                self.send(n, self.places[&to], Input::AdmitRequest { ticket: 0, from: id, request });
+            }
+            Output::AdmitReply { ticket, answer } => {
+                let (to, _, _) = self.members[n].tickets.remove(&ticket).unwrap();
+                let answer = Box::new(over_the_wire(&*answer, MAX_PASS).0);
+                self.send(n, to, Input::AdmitAnswer(answer));
+            }
+            Output::Settled { write, durable } => self.members[n].settled = (write, durable),
             Output::Transfer(command) => panic!("nobody shares weights here: {command:?}"),
         }
     }

@@ -148,6 +148,7 @@ fn what_is_taken_back_takes_what_it_let_in_with_it() {
 fn invite() -> Invite {
     let secret = key(7);
     let invitation = Invitation {
+        invites: 0,
         mesh: mesh(),
         key: secret.node(),
         role: Role::Member,

@@ -38,6 +38,7 @@ pub(crate) fn of_voter() -> SignedCredential {
 pub(crate) fn invite() -> Invite {
     let secret = Keypair::from_seed(&[0x77; 32]);
     let invitation = Invitation {
+        invites: 3,
         mesh: charter().mesh().unwrap(),
         key: secret.node(),
         role: Role::Member,

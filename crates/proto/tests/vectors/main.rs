@@ -364,6 +364,7 @@ fn read_payload(kind: Kind, payload: &[u8]) -> Result<(), codec::DecodeError> {
         Kind::AgentDiscovery => codec::decode::<gossip::Query>(payload, MAX_ENVELOPE).map(drop),
         Kind::MeshHeartbeat => codec::decode::<gossip::Heartbeat>(payload, MAX_ENVELOPE).map(drop),
         Kind::SwarmBroadcast => codec::decode::<gossip::Batch>(payload, MAX_ENVELOPE).map(drop),
+        Kind::MembershipRevocation => codec::decode::<SignedRevocation>(payload, MAX_ENVELOPE).map(drop),
         Kind::CoordinationProposal | Kind::ConsensusVote => codec::decode::<Message>(payload, MAX_DECISION).map(drop),
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mesh_proto::agent::{AgentRecord, Criteria, Resources};
+use mesh_proto::credential::Chain;
 use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query};
 use mesh_proto::id::Checksum;
 use mesh_proto::limits::{MAX_DECISION, MAX_ENVELOPE, TTL_MS};
@@ -67,6 +68,7 @@ fn announcement() -> Announcement {
         leaving: false,
         relay: false,
         voting: None,
+        credentials: Chain::default(),
     }
 }
 
