@@ -618,4 +618,4 @@ fn is_zero(number: &u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -115,7 +115,8 @@ mod tests {
     use super::*;
     use crate::codec::tests::{assert_bound, read_back};
     use crate::codec::{self, encode};
-    use crate::limits::MAX_ENVELOPE;
+    use crate::credential::tests::largest_chain;
+    use crate::limits::{MAX_ADMISSION, MAX_CREDENTIAL_CHAIN, MAX_ENVELOPE};
 
     fn agents(count: usize) -> Vec<AgentRecord> {
         (0..count).map(|n| AgentRecord::new(n.to_string().parse().unwrap(), [])).collect()
@@ -127,6 +128,10 @@ mod tests {
         assert_bound("addresses", 8, |count| Announcement { addresses: vec!["/a".into(); count], ..empty() });
         assert_bound("address", 256, |len| Announcement { addresses: vec!["x".repeat(len)], ..empty() });
         assert_bound("agents", 256, |count| Announcement { agents: agents(count), ..empty() });
+        assert_bound("credentials", MAX_CREDENTIAL_CHAIN, |count| {
+            let credentials = Chain(vec![largest_chain().0[0].clone(); count]);
+            Announcement { credentials, ..empty() }
+        });
         assert_bound("capabilities", 32, |count| {
             let mut agents = agents(2);
             agents[1].capabilities = (10..10 + count).map(|n| n.to_string()).collect();
@@ -181,6 +186,7 @@ mod tests {
             known: vec![Known(NodeId([2; 32]), u64::MAX); 128],
         };
         encode(&query, ROOM).unwrap();
+        encode(&Announcement { credentials: largest_chain(), ..Announcement::default() }, MAX_ADMISSION).unwrap();
         encode(&Batch { items: vec![Item { topic: "x".repeat(64), body: vec![0; MAX_BODY].into() }] }, ROOM).unwrap();
         encode(&Heartbeat { announced: u64::MAX }, ROOM).unwrap();
     }

@@ -83,15 +83,24 @@ mod tests {
     use super::*;
     use crate::codec::encode;
     use crate::codec::tests::{assert_bound, read_back};
-    use crate::limits::MAX_JOIN_FRAME;
+    use crate::credential::{Revocation, Serial};
+    use crate::id::Keypair;
+    use crate::limits::{MAX_INVITES_PER_DAY, MAX_JOIN_FRAME};
 
     const END: Cursor = Cursor { run: u64::MAX, place: u64::MAX };
+
+    fn largest_revocation() -> SignedRevocation {
+        let by = Keypair::from_seed(&[1; 32]);
+        let serial = Serial { issuer: by.node(), day: u64::MAX, number: MAX_INVITES_PER_DAY - 1 };
+        Revocation { mesh: MeshId([1; 32]), serial, until: u64::MAX, by: by.node() }.sign(&by).unwrap()
+    }
 
     #[test]
     fn frames_are_read_as_they_were_written() {
         let some = Reply::Members { announcements: vec![ByteBuf::from([1, 2])], end: None };
         let none = Reply::Members { announcements: vec![], end: Some(END) };
-        for reply in [some, none, Reply::WrongMesh { mesh: MeshId([1; 32]) }] {
+        let revoked = Reply::Revoked { revocations: vec![largest_revocation(); 2] };
+        for reply in [some, none, revoked, Reply::WrongMesh { mesh: MeshId([1; 32]) }] {
             assert_eq!(read_back(&reply), Ok(reply.clone()));
         }
         for after in [None, Some(END)] {
@@ -109,11 +118,24 @@ mod tests {
         assert_bound("announcement", 64 * 1024, request);
         let members = |count: usize| Reply::Members { announcements: vec![ByteBuf::new(); count], end: None };
         assert_bound("announcements", 10_000, members);
+        let revoked = |count: usize| Reply::Revoked { revocations: vec![largest_revocation(); count] };
+        assert_bound("revocations", 128, revoked);
+        assert_bound("number", MAX_INVITES_PER_DAY as usize - 1, |number| {
+            let mut revocation = largest_revocation();
+            revocation.revocation.serial.number = number as u32;
+            Reply::Revoked { revocations: vec![largest_revocation(), revocation] }
+        });
     }
 
     #[test]
     fn a_frame_holds_the_largest_announcement() {
         let announcements = vec![ByteBuf::from(vec![0; MAX_ENVELOPE])];
         encode(&Reply::Members { announcements, end: Some(END) }, MAX_JOIN_FRAME).unwrap();
+    }
+
+    #[test]
+    fn a_frame_holds_as_many_of_the_largest_revocations_as_it_may() {
+        let revocations = vec![largest_revocation(); MAX_JOIN_REVOCATIONS];
+        encode(&Reply::Revoked { revocations }, MAX_JOIN_FRAME).unwrap();
     }
 }

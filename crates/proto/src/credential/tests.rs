@@ -1,6 +1,8 @@
 use super::*;
+use crate::charter::Voter;
 use crate::codec::tests::{assert_bound, read_back};
 use crate::envelope::Strict;
+use crate::limits::{MAX_FOUNDERS, MAX_PASS, MAX_VOTERS};
 
 const NOW: u64 = 1_700_000_000;
 const TODAY: u64 = NOW / DAY_S;
@@ -217,6 +219,17 @@ fn bounds_hold_at_the_limit_and_one_past() {
     assert_bound("credentials", MAX_CREDENTIAL_CHAIN, |n| Chain(vec![signed(&|_| {}); n]));
     assert_bound("relays", MAX_INVITE_RELAYS, |n| Invite { relays: vec!["r".into(); n], ..invite() });
     assert_bound("relay", MAX_ADDRESS, |n| Invite { relays: vec!["r".repeat(n)], ..invite() });
+    assert_bound("invites", MAX_INVITES_PER_DAY as usize, |n| {
+        let mut invite = invite();
+        invite.invitation.invitation.invites = n as u32;
+        invite
+    });
+    let chain = |n: usize| Chain(vec![signed(&|_| {}); n]);
+    assert_bound("credentials", MAX_CREDENTIAL_CHAIN, |n| Request::Renew(chain(n)));
+    assert_bound("credentials", MAX_CREDENTIAL_CHAIN, |n| admitted(charter(false), chain(n)));
+    assert_bound("name", MAX_MESH_NAME, |n| {
+        admitted(Charter { name: "x".repeat(n), ..charter(false) }, Chain::default())
+    });
     assert_bound("name", MAX_MESH_NAME, |n| Invite { name: "x".repeat(n), ..invite() });
     let lives = |s: u64| read_back(&signed(&|of| (of.not_before, of.not_after) = (NOW, NOW + s))).is_ok();
     assert!(lives(1) && lives(MAX_CREDENTIAL_S));
@@ -231,17 +244,65 @@ fn bounds_hold_at_the_limit_and_one_past() {
     assert!(!redeemable((TODAY + 1) * DAY_S + MAX_INVITATION_S + 1) && !redeemable(TODAY * DAY_S));
 }
 
+fn admitted(charter: Charter, chain: Chain) -> Answer {
+    Answer::Admitted(Box::new(Pass { charter, chain }))
+}
+
 #[test]
-fn the_largest_of_each_has_room() {
+fn requests_and_answers_are_read_as_they_were_written() {
+    let own = credential(&founder(), &key(2), Role::Member).sign(&founder()).unwrap();
+    let chain = Chain(vec![own]);
+    let redeem = Request::Redeem(Redemption::new(&invite(), key(2).node()));
+    for request in [redeem, Request::Renew(chain.clone()), Request::Renew(Chain::default())] {
+        assert_eq!(read_back(&request), Ok(request.clone()));
+    }
+    let passes = [admitted(charter(true), chain), admitted(charter(false), Chain::default())];
+    let refusals = [
+        NotAdmitted::NotOurs,
+        NotAdmitted::Forged,
+        NotAdmitted::Expired,
+        NotAdmitted::Used,
+        NotAdmitted::Revoked,
+        NotAdmitted::Unable,
+        NotAdmitted::Busy,
+    ];
+    for answer in passes.into_iter().chain(refusals.map(Answer::Refused)) {
+        assert_eq!(read_back(&answer), Ok(answer.clone()));
+    }
+}
+
+/// Two credentials of which nothing can be longer.
+pub(crate) fn largest_chain() -> Chain {
     let largest = Credential {
         role: Role::Observer,
         invites: MAX_INVITES_PER_DAY,
         not_before: u64::MAX - MAX_CREDENTIAL_S,
         not_after: u64::MAX,
-        serial: Serial { issuer: founder().node(), day: u64::MAX / DAY_S, number: MAX_INVITES_PER_DAY - 1 },
+        serial: Serial { issuer: founder().node(), day: u64::MAX, number: MAX_INVITES_PER_DAY - 1 },
         ..credential(&founder(), &key(2), Role::Member)
     };
-    let proof = Proof { chain: Chain(vec![largest.sign(&founder()).unwrap(); 2]), signature: ByteArray::new([0; 64]) };
+    Chain(vec![largest.sign(&founder()).unwrap(); MAX_CREDENTIAL_CHAIN])
+}
+
+#[test]
+fn the_largest_pass_fits() {
+    let node = |n: usize| NodeId(std::array::from_fn(|place| if place == 0 { n as u8 } else { 0xff }));
+    let charter = Charter {
+        name: "x".repeat(MAX_MESH_NAME),
+        founders: (0..MAX_FOUNDERS).map(node).collect(),
+        threshold: MAX_FOUNDERS as u8,
+        voters: (0..MAX_VOTERS).map(|n| Voter { node: node(n), key: node(n + MAX_VOTERS) }).collect(),
+        ..charter(false)
+    };
+    let answer = admitted(charter, largest_chain());
+    assert_eq!(read_back(&answer), Ok(answer.clone()));
+    assert!(codec::encode(&answer, MAX_PASS).is_ok());
+    assert!(codec::encode(&Request::Renew(largest_chain()), MAX_ADMISSION).is_ok());
+}
+
+#[test]
+fn the_largest_of_each_has_room() {
+    let proof = Proof { chain: largest_chain(), signature: ByteArray::new([0; 64]) };
     assert!(codec::encode(&proof, MAX_ADMISSION).is_ok());
     let relays = vec!["r".repeat(MAX_ADDRESS); MAX_INVITE_RELAYS];
     let largest = Invite { name: "x".repeat(MAX_MESH_NAME), relays, ..invite() };

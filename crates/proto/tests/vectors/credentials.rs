@@ -1,8 +1,8 @@
 //! The values that `credentials.json` encodes: who is let in by a founder, and by somebody whom that one has let in.
 
 use mesh_proto::credential::{
-    Chain, Credential, Frame, Greeting, Invitation, Invite, Meeting, Redemption, Revocation, Role, Serial,
-    SignedCredential, SignedRevocation,
+    Answer, Chain, Credential, Frame, Greeting, Invitation, Invite, Meeting, NotAdmitted, Pass, Redemption, Request,
+    Revocation, Role, Serial, SignedCredential, SignedRevocation,
 };
 use mesh_proto::{Keypair, NodeId};
 use serde_bytes::ByteArray;
@@ -86,5 +86,23 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("greeting", Frame::Greeting(Greeting { mesh, nonce })),
         ("proof", proof(chain())),
         ("proof of nobody", proof(Chain::default())),
+    ]
+}
+
+pub(crate) fn requests() -> Vec<(&'static str, Request)> {
+    vec![("request to redeem", Request::Redeem(redemption())), ("request to renew", Request::Renew(chain()))]
+}
+
+pub(crate) fn answers() -> Vec<(&'static str, Answer)> {
+    let pass = Pass { charter: charter(), chain: chain() };
+    vec![
+        ("answer: a pass", Answer::Admitted(Box::new(pass))),
+        ("answer: not ours", Answer::Refused(NotAdmitted::NotOurs)),
+        ("answer: forged", Answer::Refused(NotAdmitted::Forged)),
+        ("answer: expired", Answer::Refused(NotAdmitted::Expired)),
+        ("answer: used", Answer::Refused(NotAdmitted::Used)),
+        ("answer: revoked", Answer::Refused(NotAdmitted::Revoked)),
+        ("answer: unable", Answer::Refused(NotAdmitted::Unable)),
+        ("answer: busy", Answer::Refused(NotAdmitted::Busy)),
     ]
 }

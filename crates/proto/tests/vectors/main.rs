@@ -9,10 +9,11 @@ use std::path::Path;
 
 use mesh_proto::charter::{FounderSignature, SignedEpoch};
 use mesh_proto::codec::{self, Bounded};
+use mesh_proto::credential::SignedRevocation;
 use mesh_proto::decision::{Message, SignedVote};
 use mesh_proto::limits::{
-    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME, MAX_RECORD,
-    MAX_TRANSFER_FRAME,
+    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME, MAX_PASS,
+    MAX_RECORD, MAX_TRANSFER_FRAME,
 };
 use mesh_proto::{
     EnvelopeError, Keypair, Kind, MeshId, NodeId, Strict, Unverified, charter, credential, direct, gossip, join,
@@ -241,6 +242,8 @@ fn credentials() {
         vector("revocation", &revocation, MAX_ADMISSION),
     ];
     messages.extend(frames.iter().map(|(name, frame)| vector(name, frame, MAX_ADMISSION)));
+    messages.extend(credentials::requests().iter().map(|(name, request)| vector(name, request, MAX_ADMISSION)));
+    messages.extend(credentials::answers().iter().map(|(name, answer)| vector(name, answer, MAX_PASS)));
     pinned(
         "credentials.json",
         &json!({

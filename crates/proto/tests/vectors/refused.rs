@@ -18,7 +18,7 @@ use mesh_proto::{Envelope, Keypair, Kind, MessageId, NodeId, SlotId, codec, dire
 use serde::Serialize;
 use serde_bytes::{ByteBuf, Bytes as ByteStr};
 
-use crate::{decisions, samples};
+use crate::{credentials, decisions, samples};
 
 pub(crate) struct Refused {
     pub(crate) name: &'static str,
@@ -199,11 +199,15 @@ fn out_of_bounds() -> Vec<Case> {
         criteria: mesh_proto::agent::Criteria::default(),
         known: vec![Known(NodeId([0; 32]), 0); 129],
     };
+    let mut credentials = credentials::chain();
+    credentials.0.push(credentials::of_voter());
+    let stranger = Announcement { credentials, ..Announcement::default() };
     let batch = Batch { items: vec![Item { topic: "x".repeat(65), body: Bytes::new() }] };
     vec![
         ("a TTL past 300 s", "bound", signed_value(&Envelope { ttl: TTL_MS + 1, ..heartbeat() })),
         ("nine addresses", "bound", announce(vec!["/a".into(); 9])),
         ("an address of 257 bytes", "bound", announce(vec!["a".repeat(257)])),
+        ("three credentials", "bound", of(Kind::AgentAnnounce, &|| cbor(&stranger))),
         ("129 known nodes", "bound", of(Kind::AgentDiscovery, &|| cbor(&query))),
         ("a topic of 65 bytes", "bound", of(Kind::SwarmBroadcast, &|| cbor(&batch))),
     ]
@@ -229,9 +233,11 @@ fn direct() -> Vec<Case> {
 
 fn joins() -> Vec<Case> {
     let members = join::Reply::Members { announcements: vec![ByteBuf::new(); 10_001], end: None };
+    let revoked = join::Reply::Revoked { revocations: vec![credentials::revocation(); 129] };
     vec![
         ("members as text", "type", b"\xa1\x67members\xa2\x63end\xf6\x6dannouncements\x81\x61x".into()),
         ("10,001 announcements", "bound", cbor(&members)),
+        ("129 revocations", "bound", cbor(&revoked)),
     ]
 }
 

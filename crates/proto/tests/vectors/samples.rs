@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
 
+use crate::credentials;
+
 pub(crate) fn mesh() -> MeshId {
     MeshId::open("playground").unwrap()
 }
@@ -122,6 +124,10 @@ pub(crate) fn envelopes() -> Vec<(&'static str, [u8; 32], Envelope)> {
     all.push(("announcement of a relay", seeds()[0], envelope(Kind::AgentAnnounce, &relay)));
     let voter = Announcement { voting: Some(node(2)), ..Announcement::default() };
     all.push(("announcement of who can vote", seeds()[0], envelope(Kind::AgentAnnounce, &voter)));
+    let member = Announcement { credentials: credentials::chain(), ..Announcement::default() };
+    all.push(("announcement of a member", seeds()[0], envelope(Kind::AgentAnnounce, &member)));
+    let revocation = envelope(Kind::MembershipRevocation, &credentials::revocation());
+    all.push(("revocation", seeds()[0], revocation));
     for (name, message) in crate::decisions::messages() {
         if matches!(name, "electorates" | "precommit")
             && let Some(kind) = message.kind()
@@ -181,6 +187,7 @@ pub(crate) fn join_replies() -> Vec<(&'static str, join::Reply)> {
     vec![
         ("members, and more to come", Reply::Members { announcements: announcements(), end: None }),
         ("no more members", Reply::Members { announcements: vec![], end: Some(END) }),
+        ("revocations", Reply::Revoked { revocations: vec![credentials::revocation()] }),
         ("wrong mesh", Reply::WrongMesh { mesh: mesh() }),
     ]
 }
