@@ -80,7 +80,7 @@ struct Seed {
     connected: bool,
     /// Whether it is in the mesh, as far as that is asked: a relay of others is of use too.
     admitted: bool,
-    /// Dials that failed after the eager while.
+    /// Dials that failed after the eager while, or came to nothing.
     failures: u32,
     /// When the last link went down, or the node started.
     lost: Mono,
@@ -160,7 +160,8 @@ impl Membership {
             self.spurned.clear();
         }
         if let Some(seed) = self.any(&node).filter(|seed| !seed.connected) {
-            *seed = Seed { connected: true, ..Seed::default() };
+            let Seed { failures, lost, .. } = *seed;
+            *seed = Seed { connected: true, failures, lost, ..Seed::default() };
             self.outputs.push_back(Output::Reserve(node));
         }
     }
@@ -173,13 +174,18 @@ impl Membership {
         }
     }
 
-    /// The last link to `node` went down: a seed is dialled again at once.
+    /// The last link to `node` went down: a seed is dialled again at once. One that has not given its list may have turned us
+    /// away, and is dialled like one that cannot be.
     pub fn disconnected(&mut self, node: NodeId, now: Now) {
         self.stand_ins.remove(&node);
-        if let Some(seed) = self.seeds.get_mut(&node) {
+        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| seed.connected) {
             (seed.connected, seed.admitted) = (false, false);
-            seed.lost = now.mono;
-            seed.due = Some(now.mono);
+            if seed.lists > 0 {
+                (seed.lost, seed.failures) = (now.mono, 0);
+                seed.due = Some(now.mono);
+            } else {
+                self.dial_failed(node, now);
+            }
         }
         if self.connected_seeds() == 0 {
             self.orphan.get_or_insert(now.mono);
@@ -350,6 +356,34 @@ mod tests {
         assert_eq!(membership.poll_timeout(), None, "three lists are enough");
         membership.disconnected(SEED, at(2000));
         assert_eq!(drain(&mut membership, at(2000)), [Output::Dial(SEED)]);
+    }
+
+    #[test]
+    fn a_seed_that_turns_us_away_is_dialled_with_growing_patience() {
+        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
+        let (mut now, mut dials) = (0, Vec::new());
+        while now < 60_000 {
+            let due = membership.seeds[&SEED].due.unwrap();
+            now = due.0;
+            membership.handle_timeout(std::iter::empty, at(now));
+            dials.push(now);
+            membership.connected(SEED);
+            membership.admitted(SEED);
+            // It closes before it has given its list; both its link and its place go.
+            membership.disconnected(SEED, at(now + 20));
+            membership.disconnected(SEED, at(now + 20));
+        }
+        let waits: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(waits[0], 220);
+        assert_eq!(waits.last(), Some(&5_020));
+        // Once it has given its list it is dialled at once again.
+        membership.connected(SEED);
+        membership.admitted(SEED);
+        membership.joined(SEED, at(now));
+        membership.disconnected(SEED, at(now + 100));
+        assert_eq!(drain(&mut membership, at(now + 100)).last(), Some(&Output::Dial(SEED)));
+        membership.dial_failed(SEED, at(now + 100));
+        assert_eq!(membership.seeds[&SEED].due, Some(Mono(now + 300)));
     }
 
     #[test]
