@@ -247,9 +247,10 @@ impl Access {
         let shows = (key.clone(), credentials);
         let mut admission =
             Admission::new(config.admission.clone(), (charter.clone(), mesh), shows, verifier.clone(), of_admission);
-        for revocation in &revoked {
-            admission.revoke(revocation, 0, now);
-        }
+        // Those that have ended meanwhile are not kept for ever.
+        let over: Vec<_> = revoked.iter().filter(|revocation| !admission.revoke(revocation, 0, now)).collect();
+        let forgotten = |signed: &SignedRevocation| Change { key: revoked_key(&signed.revocation.serial), value: None };
+        let changes = over.into_iter().map(forgotten).collect();
         let mut access = Self {
             requests: Limiter::new(config.requests, MAX_ASKERS),
             inviter: Inviter::new(mesh, key.clone(), (PREFIX, ledger), of_inviter),
@@ -259,7 +260,7 @@ impl Access {
             key,
             verifier,
             admission,
-            changes: Vec::new(),
+            changes,
             next_write: 1,
             keeping: false,
             failed: false,
@@ -539,6 +540,9 @@ impl Access {
                     self.outputs.push_back(Output::Event(Event::TurnedAway { node, refusal }));
                 }
                 admission::Output::Expelled(node) => self.outputs.push_back(Output::Expelled(node)),
+                admission::Output::Forgotten(serial) => {
+                    self.changes.push(Change { key: revoked_key(&serial), value: None });
+                }
                 admission::Output::Lost(error) => self.outputs.push_back(Output::Event(Event::Lost(error))),
             }
         }

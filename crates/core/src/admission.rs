@@ -10,7 +10,8 @@
 //!
 //! A standing ends with the first of the credentials that it stands on, or when one of them is revoked: the links to its
 //! node are closed then, and it may come again with other ones. Revocations are kept until what they take back would have
-//! ended by itself; past [`Config::max_revocations`] those that end first are forgotten.
+//! ended by itself. Anybody can sign one for a number of its own, so past [`Config::max_revocations`] those of strangers are
+//! forgotten first, then those of inviters, and those of founders last; of each those that end first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub enum Output {
     },
     /// Somebody is no member any more, wherever it is.
     Expelled(NodeId),
+    /// There was no more room for the revocation of this.
+    Forgotten(Serial),
     /// This node itself is none any more.
     Lost(CredentialError),
 }
@@ -420,13 +423,13 @@ impl Admission {
         }
         self.revoked.insert(revocation.serial, Revoked { signed: signed.clone(), place });
         if self.revoked.len() > self.config.max_revocations
-            && let Some(first) = self
-                .revoked
-                .iter()
-                .min_by_key(|(_, revoked)| revoked.signed.revocation.until)
-                .map(|(serial, _)| *serial)
+            && let Some(least) = self.least_revocation()
         {
-            self.revoked.remove(&first);
+            self.revoked.remove(&least);
+            if least == revocation.serial {
+                return false;
+            }
+            self.outputs.push_back(Output::Forgotten(least));
         }
         let stands_on = |inside: &Inside| inside.stands_on(&revocation.serial);
         let gone: Vec<_> = self.inside.iter().filter(|(_, inside)| stands_on(inside)).map(|(node, _)| *node).collect();
@@ -440,6 +443,16 @@ impl Admission {
             self.lose(CredentialError::Revoked);
         }
         true
+    }
+
+    /// Which one is forgotten first.
+    fn least_revocation(&self) -> Option<Serial> {
+        let known = self.members.values().chain(self.inside.values()).map(|inside| &inside.chain).chain([&self.chain]);
+        let inviters = known.flat_map(|chain| &chain.0).filter(|signed| signed.credential.invites > 0);
+        let inviters: BTreeSet<_> = inviters.map(|signed| signed.credential.subject).collect();
+        let weight = |by: &NodeId| (self.charter.founders.contains(by), inviters.contains(by));
+        let worth = |revoked: &Revoked| (weight(&revoked.signed.revocation.by), revoked.signed.revocation.until);
+        self.revoked.iter().min_by_key(|(_, revoked)| worth(revoked)).map(|(serial, _)| *serial)
     }
 
     fn lose(&mut self, error: CredentialError) {

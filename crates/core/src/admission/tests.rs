@@ -57,7 +57,7 @@ fn meet(one: &mut Admission, other: &mut Admission, now: Now) -> [Vec<Output>; 2
                     Output::Tell(_, frame) if side == 0 => other.handle(a, frame, now),
                     Output::Tell(_, frame) => one.handle(b, frame, now),
                     Output::Admitted(..) | Output::TurnedAway { .. } => ends[side].push(output),
-                    Output::Expelled(_) | Output::Lost(_) => panic!("nobody expels: {output:?}"),
+                    Output::Expelled(_) | Output::Forgotten(_) | Output::Lost(_) => panic!("nobody expels: {output:?}"),
                 }
             }
         }
@@ -235,6 +235,31 @@ fn bounds_hold() {
     assert!(one.revoked.keys().all(|serial| serial.number >= 2), "those that last longest");
     one.handle_timeout(at(200_000));
     assert_eq!(one.revoked.len(), 0, "and nothing for ever");
+}
+
+#[test]
+fn strangers_take_nothing_back_for_which_others_have_to_make_room() {
+    let mut one = node(2, credential(&key(2), Role::Member, 1_000));
+    one.config.max_revocations = 3;
+    let mesh = charter(false).mesh().unwrap();
+    // Whoever lets others in is known by what it has announced.
+    let invites = Credential { invites: 9, ..credential(&key(4), Role::Member, 1_000).0[0].credential };
+    one.learn(key(4).node(), &Chain(vec![invites.sign(&key(1)).unwrap()]), at(0)).unwrap();
+    let revoke = |one: &mut Admission, by: u8, day: u64, number: u32| {
+        let serial = Serial { issuer: key(by).node(), day, number };
+        let signed = Revocation { mesh, serial, until: serial.over(), by: key(by).node() }.sign(&key(by)).unwrap();
+        one.revoke(&signed, 0, at(0))
+    };
+    let today = UNIX_S / 86_400;
+    assert!(revoke(&mut one, 9, today + 1_000, 50) && revoke(&mut one, 9, today + 1_000, 51));
+    assert!(revoke(&mut one, 1, today, 50) && revoke(&mut one, 4, today, 51), "a stranger's makes room");
+    assert!(revoke(&mut one, 1, today, 52));
+    assert!(!revoke(&mut one, 9, today + 1_000, 53), "there is no room for a stranger's");
+    assert!(revoke(&mut one, 1, today - 1, 54), "an inviter's makes room for a founder's");
+    assert!(one.revoked.keys().all(|serial| serial.issuer == key(1).node()));
+    assert!(!revoke(&mut one, 4, today + 1_000, 55));
+    let forgotten = drain(&mut one).iter().filter(|output| matches!(output, Output::Forgotten(_))).count();
+    assert_eq!(forgotten, 3, "what is forgotten is told, what is not taken is not");
 }
 
 #[test]
