@@ -80,9 +80,13 @@ impl Kept {
         Ok(kept)
     }
 
-    /// These credentials are to be shown, unless those that were kept last longer.
+    /// These credentials are to be shown, unless those that were kept last longer and were not taken back.
     pub fn admit(&mut self, credentials: Chain) -> Option<Change> {
-        let ends = |chain: &Chain| chain.0.iter().map(|signed| signed.credential.not_after).min();
+        let ends = |chain: &Chain| {
+            let serials = || chain.0.iter().map(|signed| signed.credential.serial);
+            let over = self.revoked.iter().any(|of| serials().any(|serial| serial == of.revocation.serial));
+            chain.0.iter().map(|signed| signed.credential.not_after).min().filter(|_| !over)
+        };
         if ends(&credentials) <= ends(&self.credentials) {
             return None;
         }
@@ -111,7 +115,7 @@ pub enum Output {
     Expelled(NodeId),
     /// Tell everybody that something was taken back.
     Say(Box<SignedRevocation>),
-    /// Ask one of these for the next credential, the first one rather than the others.
+    /// Ask one of these for the next credential, the first one rather than the others; each time it is another one.
     Ask(Vec<NodeId>, Box<Request>),
     /// Make these changes in the store, and say so with [`Access::kept`].
     Keep(u64, Vec<Change>),
@@ -223,12 +227,16 @@ pub struct Access {
     /// What is to be kept next, and the number of its write.
     changes: Vec<Change>,
     next_write: u64,
+    /// The last write that somebody was told to wait for.
+    promised: u64,
     keeping: bool,
     failed: bool,
     /// Answers that wait for a write.
     replies: VecDeque<(u64, u64, Answer)>,
     /// When to ask for the next credential.
     renew: Option<Mono>,
+    /// How often it was asked for: each time another one is asked first, for the issuer may be gone, or refuse.
+    tries: usize,
     outputs: VecDeque<Output>,
 }
 
@@ -262,10 +270,12 @@ impl Access {
             admission,
             changes,
             next_write: 1,
+            promised: 0,
             keeping: false,
             failed: false,
             replies: VecDeque::new(),
             renew: None,
+            tries: 0,
             outputs: VecDeque::new(),
         };
         access.plan_renewal(now);
@@ -458,6 +468,7 @@ impl Access {
 
     fn plan_renewal(&mut self, now: Now) {
         let standing = self.admission.own(now).ok().filter(|standing| standing.until < u64::MAX);
+        self.tries = 0;
         self.renew = standing.map(|standing| {
             let left_s = standing.until.saturating_sub(now.unix / 1_000);
             now.mono + left_s.saturating_mul(500)
@@ -517,6 +528,7 @@ impl Access {
     fn write(&mut self) -> u64 {
         self.changes.extend(std::iter::from_fn(|| self.inviter.poll_change()));
         let write = self.next_write;
+        self.promised = write;
         self.flush();
         write
     }
@@ -546,7 +558,8 @@ impl Access {
                 admission::Output::Lost(error) => self.outputs.push_back(Output::Event(Event::Lost(error))),
             }
         }
-        if !self.keeping && (!self.changes.is_empty() || !self.replies.is_empty()) {
+        // One that was promised is made even if there is nothing to keep: who waits for it is to be told.
+        if !self.keeping && (!self.changes.is_empty() || self.promised >= self.next_write) {
             self.flush();
         }
     }
@@ -556,14 +569,25 @@ impl Access {
         let over = self.admission.handle_timeout(now);
         self.changes.extend(over.iter().map(|serial| Change { key: revoked_key(serial), value: None }));
         if self.renew.is_some_and(|due| due <= now.mono) {
-            self.renew = Some(now.mono + self.config.renew_ms);
-            let chain = self.admission.chain().clone();
-            let issuer = chain.0.first().map(|signed| signed.credential.serial.issuer);
-            let others = self.charter.founders.iter().copied().filter(|founder| Some(*founder) != issuer);
-            let whom = issuer.into_iter().chain(others).collect();
-            self.outputs.push_back(Output::Ask(whom, Box::new(Request::Renew(chain))));
+            self.ask_for_next(now);
         }
         self.settle();
+    }
+
+    fn ask_for_next(&mut self, now: Now) {
+        // With one that is over or was taken back nobody gets the next.
+        self.renew = self.admission.own(now).ok().map(|_| now.mono + self.config.renew_ms);
+        if self.renew.is_none() {
+            return;
+        }
+        let chain = self.admission.chain().clone();
+        let issuer = chain.0.first().map(|signed| signed.credential.serial.issuer);
+        let others = self.charter.founders.iter().copied().filter(|founder| Some(*founder) != issuer);
+        let mut whom: Vec<_> = issuer.into_iter().chain(others).collect();
+        let first = self.tries % whom.len().max(1);
+        whom.rotate_left(first);
+        self.tries += 1;
+        self.outputs.push_back(Output::Ask(whom, Box::new(Request::Renew(chain))));
     }
 
     /// When something is due.
@@ -585,3 +609,6 @@ impl Access {
 fn revoked_key(serial: &Serial) -> String {
     format!("{REVOKED}{}/{}/{}", serial.issuer, serial.day, serial.number)
 }
+
+#[cfg(test)]
+mod tests;
