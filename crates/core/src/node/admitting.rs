@@ -229,8 +229,13 @@ impl Node {
         envelope: Verified<Envelope>,
         now: Now,
     ) -> Option<Verdict> {
-        self.membership.missed(neighbour, now);
         let author = envelope.from;
+        // Who only listens is known, and no list says anything else of it.
+        let listens = |access: &Access| access.admission().standing(&author).is_some_and(|of| of.role < Role::Member);
+        if self.access.as_ref().is_some_and(listens) {
+            return Some(Verdict::Ignore);
+        }
+        self.membership.missed(neighbour, now);
         let of_author = self.strangers.held.iter().filter(|held| held.envelope.from == author).count();
         // A heartbeat is followed by the next.
         if envelope.kind == Kind::MeshHeartbeat || of_author >= MAX_HELD_OF_ONE {
