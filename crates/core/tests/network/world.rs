@@ -6,14 +6,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use mesh_core::intake::Verdict;
-use mesh_core::node::{Config, Event, Input, Node, Output, Ticket};
+
+use mesh_core::node::{Config, Event, Hearing, Input, Node, Output, Ticket};
 use mesh_core::paths::{Ability, Failure};
 use mesh_core::proposals::Founding;
 use mesh_core::records::Change;
-use mesh_core::{Mono, Now, messaging, paths};
+use mesh_core::{Mono, Now, directory, messaging, paths};
 use mesh_proto::agent::AgentRecord;
 use mesh_proto::charter::{self, Charter, Voter};
 use mesh_proto::codec::{self, Bounded};
+use mesh_proto::credential::{Answer, Chain, Credential, DAY_S, Request, Role, Serial, SignedCredential};
 use mesh_proto::limits::{MAX_ADMISSION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_JOIN_FRAME, MAX_PASS};
 use mesh_proto::protocol::Topic;
 use mesh_proto::{AgentName, Keypair, MeshId, NodeId, Unverified};
@@ -76,6 +78,18 @@ pub(crate) struct World {
     pub(crate) loss: Option<Loss>,
     /// In which people vote.
     charter: Option<Charter>,
+    /// What nodes have to show when they start, in a private mesh.
+    pub(crate) credentials: BTreeMap<usize, Chain>,
+    /// Nodes that are in another mesh.
+    pub(crate) foreign: BTreeMap<usize, Charter>,
+    /// Who has let whom in, in a private mesh.
+    admitted: BTreeSet<(usize, usize)>,
+    /// Nodes that cannot be reached, and reach nobody.
+    pub(crate) cut: BTreeSet<usize>,
+    /// What was answered to requests for credentials: by whom, to whom, what.
+    pub(crate) answers: Vec<(usize, usize, Answer)>,
+    /// What was found of gossip: when, where, of which envelope.
+    pub(crate) verdicts: Vec<(u64, usize, Verdict, Bytes)>,
     /// Milliseconds that a store takes at most.
     disk_ms: u64,
     /// Whether stores fail from now on.
@@ -106,6 +120,12 @@ impl World {
             listeners: BTreeSet::new(),
             loss: None,
             charter: None,
+            credentials: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            admitted: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            answers: Vec::new(),
+            verdicts: Vec::new(),
             disk_ms: 4,
             disks_fail: false,
             lists: Vec::new(),
@@ -123,18 +143,92 @@ impl World {
         let leaves = voters.len();
         let (name, founders) = ("network".to_owned(), vec![key(1).node()]);
         let charter = Charter { v: charter::VERSION, name, founders, threshold: 1, voters, open: true };
-        let mut world = Self::new(seed);
-        world.mesh = charter.mesh().unwrap();
-        world.charter = Some(charter);
-        world.members.clear();
-        world.queue.clear();
-        world.timers.clear();
+        let mut world = Self::of_charter(seed, charter);
         world.add([]);
         for _ in 0..leaves {
             world.join();
         }
         world.run(5_000);
         world
+    }
+
+    /// A private mesh: a hub, 1 that has founded it, and members up to `leaves`, each with an agent `agent-1`, `agent-2` …
+    /// that has had the time to be known to all.
+    pub(crate) fn private(seed: u64, leaves: usize) -> Self {
+        let mut world = Self::of_charter(seed, private_charter());
+        for n in (HUB..=leaves).filter(|n| *n != 1) {
+            world.grant(n, Role::Member, 0, 6 * DAY_S);
+        }
+        world.add([]);
+        for leaf in 1..=leaves {
+            world.join();
+            world.announce(leaf, &format!("agent-{leaf}"));
+        }
+        world.run(5_000);
+        world
+    }
+
+    fn of_charter(seed: u64, charter: Charter) -> Self {
+        let mut world = Self::new(seed);
+        world.mesh = charter.mesh().unwrap();
+        world.charter = Some(charter);
+        world.members.clear();
+        world.queue.clear();
+        world.timers.clear();
+        world
+    }
+
+    fn is_private(&self) -> bool {
+        self.charter.as_ref().is_some_and(|charter| !charter.open)
+    }
+
+    /// The founder's credential, for the node at place `n`, when it starts.
+    pub(crate) fn grant(&mut self, n: usize, role: Role, invites: u32, seconds: u64) -> SignedCredential {
+        let signed = self.credential(1, n, (role, invites), n as u32, seconds);
+        self.credentials.insert(n, Chain(vec![signed.clone()]));
+        signed
+    }
+
+    /// A credential for so many seconds.
+    pub(crate) fn credential(
+        &self,
+        issuer: usize,
+        subject: usize,
+        (role, invites): (Role, u32),
+        number: u32,
+        seconds: u64,
+    ) -> SignedCredential {
+        let unix_s = self.time().unix / 1_000;
+        let serial = Serial { issuer: key(issuer).node(), day: unix_s / DAY_S, number };
+        let (mesh, subject) = (self.mesh, key(subject).node());
+        let (not_before, not_after) = (unix_s - 300, unix_s + seconds);
+        Credential { mesh, subject, role, invites, not_before, not_after, serial }.sign(&key(issuer)).unwrap()
+    }
+
+    /// Hands `to` an envelope as if `from` passed it on.
+    pub(crate) fn pass_on(&mut self, from: usize, to: usize, wire: &Bytes) {
+        let topic = Unverified::decode(wire.clone()).unwrap().claims().kind.topic();
+        let neighbour = self.id(from);
+        self.send(from, to, Input::Gossip { ticket: 0, from: neighbour, topic, wire: wire.clone() });
+    }
+
+    /// The node at place `from`, which need not have started, asks `to` for a credential.
+    pub(crate) fn ask(&mut self, from: usize, to: usize, request: Request) {
+        let asker = self.id(from);
+        self.send(from, to, Input::AdmitRequest { ticket: 0, from: asker, request: Box::new(request) });
+    }
+
+    /// Whether there is a link.
+    pub(crate) fn linked(&self, a: usize, b: usize) -> bool {
+        self.links.contains(&(a, b))
+    }
+
+    /// Takes a node off the network, and its process lives on.
+    pub(crate) fn cut_off(&mut self, n: usize) {
+        self.cut.insert(n);
+        for peer in self.neighbours(n) {
+            self.unlink(n, peer);
+        }
     }
 
     /// A hub and `leaves` leaves, each with an agent `agent-1`, `agent-2` … that has had the time to be known to all.
@@ -194,17 +288,20 @@ impl World {
         let mut entropy = [0; 32];
         self.rng.fill_bytes(&mut entropy);
         let paths = paths::Config { ability: self.ability, ..paths::Config::default() };
-        let charter = self.charter.as_ref().map(|charter| match n {
-            HUB => Founding::new(charter).unwrap(),
-            _ => {
-                let (founding, changes) =
-                    Founding::restore(charter, key(n).node(), disk.clone(), voting_key(n).seed()).unwrap();
-                changes.into_iter().for_each(|change| make(disk, change));
-                founding
-            }
+        let credentials = self.credentials.get(&n);
+        let charter = self.foreign.get(&n).or(self.charter.as_ref()).map(|charter| {
+            let (mut founding, mut changes) = match n {
+                HUB => (Founding::new(charter).unwrap(), Vec::new()),
+                _ => Founding::restore(charter, key(n).node(), disk.clone(), voting_key(n).seed()).unwrap(),
+            };
+            changes.extend(credentials.and_then(|chain| founding.admit(chain.clone())));
+            changes.into_iter().for_each(|change| make(disk, change));
+            founding
         });
-        let config = Config { paths, charter, ..Config::default() };
-        let mut node = Node::new(config, key(n), self.mesh, seeds, entropy, self.time());
+        let mesh = charter.as_ref().map_or(self.mesh, Founding::mesh);
+        let directory = directory::Config { relay: n == HUB && self.is_private(), ..directory::Config::default() };
+        let config = Config { paths, charter, directory, ..Config::default() };
+        let mut node = Node::new(config, key(n), mesh, seeds, entropy, self.time());
         if self.ability == Ability::Able {
             self.able.insert(n);
             node.handle(Input::Addresses(vec![format!("/memory/{n}/p2p-circuit/webrtc")]), self.time());
@@ -322,7 +419,7 @@ impl World {
         self.members[n].disk = disk;
         let member = &mut self.members[n];
         (member.node, member.online) = (node, true);
-        (member.seen, member.tickets) = (BTreeSet::new(), BTreeMap::new());
+        (member.seen, member.tickets, member.settled) = (BTreeSet::new(), BTreeMap::new(), (0, true));
         self.settle(n);
     }
 
@@ -335,6 +432,15 @@ impl World {
         for (n, peer) in [(a, b), (b, a)] {
             let address = format!("/memory/{peer}");
             self.send(peer, n, Input::Connected { peer: self.id(peer), relayed, address });
+        }
+        if !self.is_private() {
+            self.subscribe(a, b);
+        }
+    }
+
+    /// Two neighbours listen to each other from now on.
+    fn subscribe(&mut self, a: usize, b: usize) {
+        for (n, peer) in [(a, b), (b, a)] {
             for topic in Topic::ALL {
                 self.send_after(self.subscribe, peer, n, Input::Listener { peer: self.id(peer), topic });
             }
@@ -349,6 +455,8 @@ impl World {
         self.direct.remove(&(b, a));
         self.listeners.remove(&(a, b));
         self.listeners.remove(&(b, a));
+        self.admitted.remove(&(a, b));
+        self.admitted.remove(&(b, a));
         self.queue.retain(|_, (from, to, _)| (*from, *to) != (a, b) && (*from, *to) != (b, a));
         for (n, peer) in [(a, b), (b, a)] {
             self.send(peer, n, Input::Disconnected { peer: self.id(peer) });
@@ -400,11 +508,13 @@ impl World {
             changes.into_iter().for_each(|change| make(&mut member.disk, change));
         }
         self.departures += 1;
+        let now = Now { mono: Mono(self.now), unix: EPOCH + self.now };
         if matches!(input, Input::Listener { .. }) {
             self.listeners.insert((to, from));
         }
         if let Input::Gossip { ticket, topic, wire, .. } = &mut input {
-            if !member.seen.insert(wire.clone()) {
+            // As the driver does: a stranger gossips to nobody.
+            if member.node.hearing(&key(from).node(), now) == Hearing::No || !member.seen.insert(wire.clone()) {
                 return;
             }
             *ticket = self.departures;
@@ -417,7 +527,6 @@ impl World {
             *ticket = self.departures;
             member.tickets.insert(*ticket, (from, Topic::Agents, Bytes::new()));
         }
-        let now = self.time();
         self.members[to].node.handle(input, now);
         self.settle(to);
     }
@@ -447,7 +556,8 @@ impl World {
             Output::Dial { peer, .. } => {
                 let to = self.places[&peer];
                 let reachable = [(n, to), (HUB, to), (n, HUB)].map(|link| self.links.contains(&link));
-                if self.members[to].online && (n == HUB || to == HUB || reachable[1] && reachable[2]) {
+                let cut = self.cut.contains(&n) || self.cut.contains(&to);
+                if self.members[to].online && !cut && (n == HUB || to == HUB || reachable[1] && reachable[2]) {
                     self.link(n, to);
                 } else {
                     self.send(to, n, Input::DialFailed { peer });
@@ -463,6 +573,7 @@ impl World {
             }
             Output::Verdict { ticket, verdict } => {
                 let (from, topic, wire) = self.members[n].tickets.remove(&ticket).unwrap();
+                self.verdicts.push((self.now, n, verdict, wire.clone()));
                 if verdict == Verdict::Accept {
                     self.forward(n, Some(from), topic, &wire);
                 }
@@ -535,8 +646,10 @@ impl World {
             }
             Output::Admit { peer } => {
                 let peer = self.places[&peer];
-                for topic in Topic::ALL {
-                    self.send_after(self.subscribe, peer, n, Input::Listener { peer: self.id(peer), topic });
+                self.admitted.insert((n, peer));
+                // Gossip begins when both are let in.
+                if self.links.contains(&(n, peer)) && self.admitted.contains(&(peer, n)) {
+                    self.subscribe(n, peer);
                 }
             }
             Output::AskAdmission { to, request } => {
@@ -545,8 +658,11 @@ impl World {
             }
             Output::AdmitReply { ticket, answer } => {
                 let (to, _, _) = self.members[n].tickets.remove(&ticket).unwrap();
-                let answer = Box::new(over_the_wire(&*answer, MAX_PASS).0);
-                self.send(n, to, Input::AdmitAnswer(answer));
+                let answer = over_the_wire(&*answer, MAX_PASS).0;
+                self.answers.push((n, to, answer.clone()));
+                if to < self.members.len() {
+                    self.send(n, to, Input::AdmitAnswer(Box::new(answer)));
+                }
             }
             Output::Settled { write, durable } => self.members[n].settled = (write, durable),
             Output::Transfer(command) => panic!("nobody shares weights here: {command:?}"),
@@ -609,6 +725,11 @@ pub(crate) fn key(n: usize) -> Keypair {
     let mut seed = [0x5e; 32];
     seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
     Keypair::from_seed(&seed)
+}
+
+pub(crate) fn private_charter() -> Charter {
+    let (name, founders) = ("network".to_owned(), vec![key(1).node()]);
+    Charter { v: charter::VERSION, name, founders, threshold: 1, voters: vec![], open: false }
 }
 
 /// What signs the votes of the node at place `n`, as long as its store is not lost.
