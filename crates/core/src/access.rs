@@ -5,7 +5,8 @@
 //! **The store goes first.** What is issued is given away when its number is kept; one write at a time, in order. When the store
 //! fails, nothing more is issued. A node without a store is forgotten with its process, and so is whom it has let in.
 //!
-//! The records are `access/credentials`, what this node shows; `access/revoked/…`; and the inviter's numbers.
+//! The records are `access/credentials`, what this node shows; `access/invite`, for which it got them; `access/revoked/…`; and the
+//! inviter's numbers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -51,7 +52,17 @@ const MAX_ASKERS: usize = 4_096;
 
 const PREFIX: &str = "access/";
 const CREDENTIALS: &str = "access/credentials";
+const INVITE: &str = "access/invite";
 const REVOKED: &str = "access/revoked/";
+
+/// The invite that was redeemed last with this store, if any.
+///
+/// # Errors
+/// [`Damaged`]
+pub fn invite_in(entries: &[(String, Bytes)]) -> Result<Option<Serial>, Damaged> {
+    let entry = entries.iter().find(|(key, _)| key == INVITE);
+    entry.map(|(key, value)| read(key, value, MAX_ADMISSION)).transpose()
+}
 
 /// What stood in the store.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +82,9 @@ impl Kept {
         for (key, value) in entries.extract_if(.., |key, _| key.starts_with(PREFIX)) {
             if key == CREDENTIALS {
                 kept.credentials = read(&key, &value, MAX_ADMISSION)?;
+            } else if key == INVITE {
+                // Whoever begins has looked at it.
+                read::<Serial>(&key, &value, MAX_ADMISSION)?;
             } else if key.starts_with(REVOKED) {
                 kept.revoked.push(read(&key, &value, MAX_ADMISSION)?);
             } else if !kept.ledger.restore(PREFIX, &key, &value)? {
@@ -78,6 +92,11 @@ impl Kept {
             }
         }
         Ok(kept)
+    }
+
+    /// This invite was redeemed.
+    pub fn redeemed(serial: Serial) -> Change {
+        write(INVITE.to_owned(), &serial, MAX_ADMISSION)
     }
 
     /// These credentials are to be shown, unless those that were kept last longer.
@@ -481,9 +500,12 @@ impl Access {
         self.settle();
     }
 
-    /// What was said last to a neighbour may not have come.
-    pub fn broken(&mut self, node: &NodeId) {
-        self.admission.broken(node);
+    /// What was said last to a neighbour may not have come, or it does not speak of that at all.
+    pub fn broken(&mut self, node: &NodeId, unsupported: bool) {
+        match unsupported {
+            true => self.admission.unsupported(node),
+            false => self.admission.broken(node),
+        }
         self.settle();
     }
 

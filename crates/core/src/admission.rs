@@ -127,6 +127,8 @@ struct Waiting {
     theirs: Option<[u8; 32]>,
     /// Greetings that came, and that were said.
     greetings: (u8, u8),
+    /// Whether it did not speak of admission when it was greeted. It may do so on another connection.
+    unsaid: bool,
     until: Mono,
 }
 
@@ -286,13 +288,20 @@ impl Admission {
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
         let until = now.mono + self.config.patience_ms;
-        self.waiting.insert(node, Waiting { nonce, theirs: None, greetings: (0, 1), until });
+        self.waiting.insert(node, Waiting { nonce, theirs: None, greetings: (0, 1), unsaid: false, until });
         self.tell_greeting(node, nonce);
     }
 
     fn tell_greeting(&mut self, node: NodeId, nonce: [u8; 32]) {
         let greeting = Greeting { mesh: self.mesh, nonce: ByteArray::new(nonce) };
         self.outputs.push_back(Output::Tell(node, Frame::Greeting(greeting)));
+    }
+
+    /// A neighbour does not speak of admission: it is not greeted again before it does.
+    pub fn unsupported(&mut self, node: &NodeId) {
+        if let Some(waiting) = self.waiting.get_mut(node) {
+            waiting.unsaid = true;
+        }
     }
 
     /// What was said last to a neighbour may not have come: it is said again, a few times.
@@ -360,7 +369,10 @@ impl Admission {
         waiting.greetings.0 += 1;
         let theirs = greeting.nonce.into_array();
         waiting.theirs = Some(theirs);
-        let nonce = waiting.nonce;
+        let (nonce, unsaid) = (waiting.nonce, std::mem::take(&mut waiting.unsaid));
+        if unsaid {
+            self.tell_greeting(node, nonce);
+        }
         self.tell_proof(node, nonce, theirs);
         Ok(())
     }

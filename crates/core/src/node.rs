@@ -537,9 +537,9 @@ impl Node {
                     access.handle(from, frame, now);
                 }
             }
-            Input::AuthBroken { peer } => {
+            Input::AuthBroken { peer, unsupported } => {
                 if let Some(access) = &mut self.access {
-                    access.broken(&peer);
+                    access.broken(&peer, unsupported);
                 }
             }
             Input::AdmitRequest { ticket, from, request } => self.admission_asked(ticket, from, &request, now),

@@ -53,7 +53,7 @@ pub struct Serial {
     pub number: u32,
 }
 
-impl Serial {
+impl Bounded for Serial {
     fn check(&self) -> Result<(), DecodeError> {
         codec::bound("number", self.number as usize, MAX_INVITES_PER_DAY as usize - 1)
     }
