@@ -79,7 +79,10 @@ impl Kept {
     /// [`Damaged`]
     pub fn restore(entries: &mut BTreeMap<String, Bytes>) -> Result<Self, Damaged> {
         let mut kept = Self::default();
-        for (key, value) in entries.extract_if(.., |key, _| key.starts_with(PREFIX)) {
+        let (own, others) = std::mem::take(entries).into_iter().partition(|(key, _)| key.starts_with(PREFIX));
+        *entries = others;
+        let own: BTreeMap<String, Bytes> = own;
+        for (key, value) in own {
             if key == CREDENTIALS {
                 kept.credentials = read(&key, &value, MAX_ADMISSION)?;
             } else if key == INVITE {
@@ -92,6 +95,11 @@ impl Kept {
             }
         }
         Ok(kept)
+    }
+
+    /// What this node shows.
+    pub fn credentials(&self) -> &Chain {
+        &self.credentials
     }
 
     /// This invite was redeemed.
@@ -501,10 +509,12 @@ impl Access {
     }
 
     /// What was said last to a neighbour may not have come, or it does not speak of that at all.
-    pub fn broken(&mut self, node: &NodeId, unsupported: bool) {
-        match unsupported {
-            true => self.admission.unsupported(node),
-            false => self.admission.broken(node),
+    /// Whoever is `foreign` is not waited for.
+    pub fn broken(&mut self, node: &NodeId, unsupported: bool, foreign: bool, now: Now) {
+        match (unsupported, foreign) {
+            (true, true) => self.admission.give_up(node, now),
+            (true, false) => self.admission.unsupported(node),
+            (false, _) => self.admission.broken(node),
         }
         self.settle();
     }
@@ -527,7 +537,9 @@ impl Access {
         self.keeping = false;
         self.failed |= !durable;
         self.outputs.push_back(Output::Settled(write, !self.failed));
-        while let Some((_, ticket, answer)) = self.replies.pop_front_if(|(of, ..)| *of <= write) {
+        while self.replies.front().is_some_and(|(of, ..)| *of <= write)
+            && let Some((_, ticket, answer)) = self.replies.pop_front()
+        {
             let answer = if self.failed { Answer::Refused(NotAdmitted::Unable) } else { answer };
             self.outputs.push_back(Output::Reply(ticket, Box::new(answer)));
         }

@@ -304,6 +304,13 @@ impl Admission {
         }
     }
 
+    /// A neighbour does not speak of admission, and is of use without it.
+    pub fn give_up(&mut self, node: &NodeId, now: Now) {
+        if self.waiting.get(node).is_some_and(|waiting| waiting.theirs.is_none()) && !self.inside.contains_key(node) {
+            self.turn_away(*node, Refusal::Silent, now);
+        }
+    }
+
     /// What was said last to a neighbour may not have come: it is said again, a few times.
     pub fn broken(&mut self, node: &NodeId) {
         let Some(waiting) = self.waiting.get_mut(node).filter(|waiting| waiting.greetings.1 < MAX_GREETINGS) else {
@@ -445,9 +452,14 @@ impl Admission {
         for node in gone {
             self.turn_away(node, CredentialError::Revoked.into(), now);
         }
-        let expelled: Vec<_> =
-            self.members.extract_if(.., |_, member| stands_on(member)).map(|(node, _)| node).collect();
-        self.outputs.extend(expelled.into_iter().map(Output::Expelled));
+        let Self { members, outputs, .. } = self;
+        members.retain(|node, member| {
+            let expelled = stands_on(member);
+            if expelled {
+                outputs.push_back(Output::Expelled(*node));
+            }
+            !expelled
+        });
         if self.chain.0.iter().any(|signed| signed.credential.serial == revocation.serial) {
             self.lose(CredentialError::Revoked);
         }
@@ -490,10 +502,13 @@ impl Admission {
         {
             self.lose(error);
         }
-        self.revoked
-            .extract_if(.., |_, revoked| revoked.signed.revocation.until <= unix_s)
-            .map(|(serial, _)| serial)
-            .collect()
+        let mut forgotten = Vec::new();
+        self.revoked.retain(|serial, revoked| {
+            let over = revoked.signed.revocation.until <= unix_s;
+            forgotten.extend(over.then_some(*serial));
+            !over
+        });
+        forgotten
     }
 
     fn chain_ends(&self, unix_s: u64) -> Result<u64, CredentialError> {

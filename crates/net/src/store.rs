@@ -9,7 +9,7 @@ use mesh_core::access;
 use mesh_core::node::{Input, Ticket};
 use mesh_core::proposals::{Founding, RestoreError, charter_in};
 use mesh_core::records::Change;
-use mesh_proto::credential::{Chain, Invite, Pass, Serial};
+use mesh_proto::credential::{Chain, CredentialError, Invite, Pass, Serial};
 use mesh_webrtc::rtc::Rtc;
 
 use crate::config::{Config, Role};
@@ -40,6 +40,9 @@ pub enum FoundingError {
     /// What it holds is of no use.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// This node is not let in.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// An invite lets nobody in.
     #[error(transparent)]
     Redeem(#[from] RedeemError),
@@ -60,17 +63,21 @@ pub(crate) async fn found<R: Rtc>(config: &Config, rtc: Option<R>) -> Result<Opt
         None => (config.charter.clone().map(|charter| Pass { charter, chain: config.credentials.clone() }), None),
     };
     let Some(Pass { charter, chain }) = pass else { return Ok(None) };
+    let node = config.identity.node();
+    let unix_s = mesh_platform::now().unix / 1_000;
     let Some(store) = &config.store else {
         let mut founding = Founding::new(&charter).map_err(RestoreError::from)?;
         let _ = founding.admit(chain);
+        founding.standing(&node, unix_s)?;
         return Ok(Some(founding));
     };
-    let (mut founding, mut changes) = Founding::restore(&charter, config.identity.node(), entries, entropy()?)?;
+    let (mut founding, mut changes) = Founding::restore(&charter, node, entries, entropy()?)?;
     changes.extend(founding.admit(chain));
     changes.extend(redeemed.map(access::Kept::redeemed));
     if !changes.is_empty() {
         store.write(changes).await?;
     }
+    founding.standing(&node, unix_s)?;
     Ok(Some(match config.role {
         Role::Leaf => founding,
         Role::Hub => founding.without_vote(),
