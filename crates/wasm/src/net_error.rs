@@ -16,7 +16,7 @@ impl From<Closed> for MeshFault {
 
 impl From<StartError> for MeshFault {
     fn from(error: StartError) -> Self {
-        let code = match error {
+        let code = match &error {
             StartError::NoPeerId(_) | StartError::Listen { .. } => ErrorCode::InvalidArgument,
             StartError::Entropy(_) | StartError::Transport(_) => ErrorCode::Internal,
             StartError::Founding(FoundingError::Store(_)) => ErrorCode::StoreFailed,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mesh_core::condition::{Condition, Part};
+use mesh_proto::credential::Role;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 use tsify::Tsify;
