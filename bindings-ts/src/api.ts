@@ -1,7 +1,7 @@
 // What this package offers, in reading order: joining, the roadmap's service, the parts of a mesh, errors.
-export { joinMesh, generateIdentity } from './mesh.js'
+export { createMesh, joinMesh, generateIdentity } from './mesh.js'
 export type { Mesh } from './mesh.js'
-export type { CallOptions, JoinOptions, P2PMeshConfig, WebrtcOptions } from './options.js'
+export type { CallOptions, CreateOptions, JoinOptions, P2PMeshConfig, WebrtcOptions } from './options.js'
 export { P2PNeuralMeshService } from './service.js'
 export type {
   AgentCriteria,
@@ -40,6 +40,8 @@ export type {
 } from './consensus.js'
 export { FencingGuard } from './leases.js'
 export type { AcquireOptions, FencingToken, Lease, LeaseState } from './leases.js'
+export { readInvite } from './members.js'
+export type { InviteInfo, InviteOptions, Members, Membership, Role } from './members.js'
 export { createCharter, peerIdOf, readCharter, verifyDecision, verifyRecord } from './charter.js'
 export type { Charter, CharterOptions, VerifiedDecision, Voter } from './charter.js'
 export { memoryStore } from './store/memory.js'

@@ -38,6 +38,8 @@ export interface CharterOptions {
   threshold?: number | undefined
   /** Who votes at first. Default: nobody, until the founder has called {@link Consensus.elect}. */
   voters?: readonly Voter[] | undefined
+  /** Whether anybody may come in who has the charter. Else everybody but the founders needs an invite or a pass. Default `true`. */
+  open?: boolean | undefined
 }
 
 /** A decision that holds. */
@@ -80,16 +82,17 @@ export interface VerifiedDecision<T = CoordinationProposal> {
  */
 export async function createCharter(options: CharterOptions): Promise<Uint8Array> {
   if (typeof options !== 'object' || options === null) throw invalid("options are missing: createCharter({ name: 'lab', founders: peerId })")
-  const { name, founders, threshold = 1, voters = [] } = options
+  const { name, founders, threshold = 1, voters = [], open = true } = options
   const list = typeof founders === 'string' ? [founders] : founders
   if (typeof name !== 'string' || name === '') throw invalid('name must be a text')
   if (!Array.isArray(list) || list.length === 0) throw invalid('founders must be at least one peer id')
   if (!Number.isInteger(threshold) || threshold < 1 || threshold > list.length) throw invalid(`threshold must be from 1 to ${list.length}, the number of founders`)
-  return guarded(() => encodeCharter({ meshId: '', name, founders: [...list], threshold, voters: [...voters], open: true }))
+  if (typeof open !== 'boolean') throw invalid('open must be true or false')
+  return guarded(() => encodeCharter({ meshId: '', name, founders: [...list], threshold, voters: [...voters], open }))
 }
 
 /**
- * Reads a charter.
+ * Reads a charter, or that in a pass.
  *
  * @throws MeshError `invalid-argument` when it is none
  * @example

@@ -26,6 +26,8 @@ import type { ErrorCode as CoreErrorCode } from './generated/mesh_wasm.js'
  * | `held` | somebody else holds the resource; `details` say who and for how long |
  * | `not-held` | the resource is not this node's, or not any more |
  * | `not-a-founder` | only the founder of the mesh may do that |
+ * | `not-a-member` | this node may not do that: it only listens, is no member of this private mesh, or may not let others in |
+ * | `invite-invalid` | the invite lets nobody in: another node has used it, or it was revoked, or is over |
  * | `in-use` | another process or tab has this store open: end that one, or use another store |
  * | `store-failed` | what must not be forgotten could not be kept: nothing more is until the store is opened anew |
  * | `internal` | a defect in this package |
@@ -52,6 +54,8 @@ export type ErrorCode =
   | 'held'
   | 'not-held'
   | 'not-a-founder'
+  | 'not-a-member'
+  | 'invite-invalid'
   | 'in-use'
   | 'store-failed'
   | 'internal'
@@ -79,6 +83,8 @@ const CODES: Readonly<Record<CoreErrorCode, ErrorCode>> = {
   held: 'held',
   'not-held': 'not-held',
   'not-a-founder': 'not-a-founder',
+  'not-a-member': 'not-a-member',
+  'invite-invalid': 'invite-invalid',
   'store-failed': 'store-failed',
   internal: 'internal',
 }

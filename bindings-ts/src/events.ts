@@ -1,6 +1,7 @@
 import type { PeerAgent } from './agents.js'
 import type { Ballot, ConsensusResult, Proposal } from './consensus.js'
 import type { ErrorCode, MeshError } from './errors.js'
+import type { Role } from './members.js'
 import type { Message } from './messages.js'
 import type { Broadcast } from './swarm.js'
 import type { ReceivedWeights, TransferProgress } from './weights.js'
@@ -66,6 +67,12 @@ export interface MeshEventMap {
   'double-vote': { readonly peerId: string }
   /** Others vote from now on. */
   electorate: { readonly epoch: number; readonly voters: readonly string[] }
+  /** This node has its next credential, as it gets them by itself, until `until`, unix milliseconds. */
+  membership: { readonly role: Role; readonly until: number }
+  /** This node is no member any more: it was revoked, or nobody has given it the next credential. It needs a new invite. */
+  expelled: { readonly reason: 'revoked' | 'expired' }
+  /** Somebody has come in by an invite of this node. */
+  'invite-used': { readonly peerId: string; readonly role: Role }
   /** The store has failed: this node votes no more until it joins anew. */
   'store-failed': Record<never, never>
   /** A peer has broken the protocol; what it sent was thrown away. */

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Agents, toAgentInfo } from './agents.js'
 import { bounded } from './bounded.js'
-import { peerIdOf, readCharter } from './charter.js'
+import { createCharter, peerIdOf, readCharter } from './charter.js'
 import { Consensus } from './consensus.js'
 import { Core } from './core.js'
 import { asyncDispose } from './dispose.js'
@@ -9,8 +9,18 @@ import { MeshError, invalid, isTrap, toMeshError } from './errors.js'
 import type { MeshEvent, MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 import { Health } from './health.js'
 import { EventHub } from './hub.js'
+import { Members, inviteIn, readInvite, type InviteOptions } from './members.js'
 import { Messages, type Receipt, type SendOptions } from './messages.js'
-import { JOIN_TIMEOUT_MS, checkCall, checkJoin, type CallOptions, type JoinConfig, type JoinOptions } from './options.js'
+import {
+  JOIN_TIMEOUT_MS,
+  checkCall,
+  checkJoin,
+  type CallOptions,
+  type CreateOptions,
+  type Entry,
+  type JoinConfig,
+  type JoinOptions,
+} from './options.js'
 import type { StoredIdentity } from './platform/platform.js'
 import { pump } from './pump.js'
 import { indexedDbStore } from './store/indexeddb.js'
@@ -21,13 +31,16 @@ import { WeightsDesk } from './weights-desk.js'
 import { Weights } from './weights.js'
 
 /**
- * Joins a mesh through a relay: an open one by its name, so that everybody who gives the same name on the same relay is in it, or
- * one with a charter, in which people vote, by the bytes of that.
+ * Joins a mesh: an open one by its name, so that everybody who gives the same name on the same relay is in it; a private one by an
+ * invite, the link that {@link Members.createInvite} made; one with a charter, in which people vote, by the bytes of that, or of
+ * the pass of {@link Members.issuePass}.
  *
- * Resolves when a relay has handed over the list of members and, if an `agent` is given, that is announced. Close the mesh
- * when you are done, or declare it with `await using`; in Node.js an open mesh keeps the process alive.
+ * Resolves when somebody has handed over the list of members and, if an `agent` is given, that is announced. Close the mesh
+ * when you are done, or declare it with `await using`; in Node.js an open mesh keeps the process alive. An invite is used up by
+ * the first node that joins with it; with `identity` and `store` that node comes in with it again, else it is a new one each time.
  *
- * @throws MeshError `relay-unreachable` when no relay answers in time, `invalid-argument`, `aborted`
+ * @throws MeshError `relay-unreachable` when no relay answers in time, `peer-unreachable` when who has made the invite cannot be
+ * reached, `invite-invalid` when it was used by somebody else, was revoked or is over, `not-a-member`, `invalid-argument`, `aborted`
  * @example
  * ```ts
  * const mesh = await joinMesh('lab', { relays: '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…', agent: { id: 'ada' } })
@@ -35,8 +48,29 @@ import { Weights } from './weights.js'
  * await mesh.broadcast('hello')
  * ```
  */
-export async function joinMesh(mesh: string | Uint8Array, options: JoinOptions): Promise<Mesh> {
-  return openMesh(mesh, options, new EventHub())
+export async function joinMesh(mesh: string | Uint8Array, options: JoinOptions = {}): Promise<Mesh> {
+  return openMesh(await entryOf(mesh), options, new EventHub())
+}
+
+/**
+ * Founds a mesh and joins it as its first member. It is private: others come in by {@link Mesh.createInvite}. The relay need not be
+ * in it, for it only carries connections then; one that is in it, by an invite of its own, lets members find each other while
+ * this node is away.
+ *
+ * The same `identity` and name found the same mesh again: keep the identity, and give a `store`, or nobody can be let in any more
+ * when this node is gone.
+ *
+ * @throws MeshError `relay-unreachable` when no relay answers in time, `invalid-argument`, `in-use`, `aborted`
+ * @example
+ * ```ts
+ * const mesh = await createMesh('lab', { relays: '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…' })
+ * console.log('come in:', await mesh.createInvite({ link: 'https://lab.example/' }))
+ * ```
+ */
+export async function createMesh(name: string, options: CreateOptions): Promise<Mesh> {
+  const { open = false, ...join } = options ?? {}
+  if (typeof open !== 'boolean') throw invalid('open must be true or false')
+  return openMesh({ by: 'founding', name, open }, options && join, new EventHub())
 }
 
 /**
@@ -75,13 +109,15 @@ export class Mesh implements MeshEventTarget {
   readonly health: Health
   /** Deciding together. */
   readonly consensus: Consensus
+  /** Who is in. */
+  readonly members: Members
   readonly #core: Core
   readonly #hub: EventHub
   readonly #pumped: Promise<void>
 
   /** @internal */
-  constructor(name: string, core: Core, hub: EventHub, maxIncomingWeights: number) {
-    const desk = new WeightsDesk(core, hub, maxIncomingWeights)
+  constructor(name: string, core: Core, hub: EventHub, config: Pick<JoinConfig, 'maxIncomingWeights' | 'relays'>) {
+    const desk = new WeightsDesk(core, hub, config.maxIncomingWeights)
     const forgetTraps = onTrap(cause => core.suspect(cause))
     core.onClosing = () => hub.discardMessages()
     core.onEnd = error => {
@@ -99,6 +135,7 @@ export class Mesh implements MeshEventTarget {
     this.weights = new Weights(core, hub, desk)
     this.health = new Health(core)
     this.consensus = new Consensus(core, hub)
+    this.members = new Members(core, config.relays)
     this.#core = core
     this.#hub = hub
     this.#pumped = pump(core, hub, desk, this.consensus)
@@ -188,6 +225,19 @@ export class Mesh implements MeshEventTarget {
   }
 
   /**
+   * Makes an invite to this private mesh, for one node: {@link Members.createInvite}.
+   *
+   * @example
+   * ```ts
+   * const link = await mesh.createInvite()
+   * const other = await joinMesh(link)
+   * ```
+   */
+  async createInvite(options?: InviteOptions): Promise<string> {
+    return this.members.createInvite(options)
+  }
+
+  /**
    * Tells the mesh that this host may have been asleep, or on another network: links that do not show within seconds
    * that they are alive are made anew, and what waits for its next try is tried now. Pages do this by themselves.
    *
@@ -229,14 +279,14 @@ export class Mesh implements MeshEventTarget {
 }
 
 /** @internal Joins with a hub that listeners may be attached to already. */
-export async function openMesh(which: string | Uint8Array, options: JoinOptions, hub: EventHub): Promise<Mesh> {
-  const { charter, name } = typeof which === 'string' ? { charter: undefined, name: which } : { charter: which, name: await nameOf(which) }
-  const config = checkJoin(name, options, charter)
+export async function openMesh(entry: Entry, options: JoinOptions, hub: EventHub): Promise<Mesh> {
+  const { name } = entry
+  const config = checkJoin(entry, options)
   const { signal, timeoutMs = JOIN_TIMEOUT_MS, agent } = options
   if (agent !== undefined) toAgentInfo(agent)
   if (config.mdns && here()?.answerMdns === undefined) throw invalid('mdns is for Node.js: here is nothing that could listen for others')
-  const { node, release } = await openNode(config, { signal, timeoutMs })
-  const mesh = new Mesh(name, new Core(node), hub, config.maxIncomingWeights)
+  const { node, alone, release } = await openNode(config, { signal, timeoutMs })
+  const mesh = new Mesh(name, new Core(node), hub, entry.by === 'invite' ? { ...config, relays: [...config.relays, ...entry.relays] } : config)
   const leave = () => void mesh.close()
   const unwatch = here()?.watchLife?.({ wake: () => void mesh.wake().catch(() => {}), leave })
   const hush = config.mdns ? here()?.answerMdns?.(mesh.listening) : undefined
@@ -246,7 +296,7 @@ export async function openMesh(which: string | Uint8Array, options: JoinOptions,
     release()
   })
   try {
-    await joined(mesh, config, { signal, timeoutMs })
+    await joined(mesh, config, alone, { signal, timeoutMs })
     if (agent !== undefined) await mesh.agents.announce(agent, { signal, timeoutMs })
     return mesh
   } catch (error) {
@@ -256,13 +306,24 @@ export async function openMesh(which: string | Uint8Array, options: JoinOptions,
   }
 }
 
-async function nameOf(charter: Uint8Array): Promise<string> {
-  if (!(charter instanceof Uint8Array)) throw invalid('the mesh must be a name, or the bytes of a charter')
-  return (await readCharter(charter)).name
+/** @internal How a node comes into a mesh that it is given as that. */
+export async function entryOf(mesh: string | Uint8Array): Promise<Entry> {
+  if (typeof mesh === 'string') {
+    const invite = inviteIn(mesh)
+    if (!invite) return { by: 'name', name: mesh }
+    const { name, relays } = await readInvite(mesh)
+    return { by: 'invite', name, invite, relays }
+  }
+  if (!(mesh instanceof Uint8Array)) throw invalid('the mesh must be a name, an invite, or the bytes of a charter or pass')
+  return { by: 'charter', name: (await readCharter(mesh)).name, charter: mesh }
 }
+
+// Whether a node that finds nobody has joined all the same: at once, when time is over, or not.
+type Alone = 'at-once' | 'at-last' | 'never'
 
 interface Opened {
   readonly node: MeshNode
+  readonly alone: Alone
   // Gives up what the node held beside itself.
   readonly release: () => void
 }
@@ -275,9 +336,10 @@ function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promi
   })
 }
 
-async function open({ iceServers, identity, mdns: _, store: where, ...config }: JoinConfig): Promise<Opened> {
+async function open({ iceServers, identity, mdns: _, store: where, founding, ...config }: JoinConfig): Promise<Opened> {
+  const given = identity ?? (founding && crypto.getRandomValues(new Uint8Array(32)))
   const [kept, traits] = await Promise.all([
-    identity === 'stored' ? storedIdentity(config.mesh) : { identity, release: () => {} },
+    given === 'stored' ? storedIdentity(config.mesh) : { identity: given, release: () => {} },
     iceServers && prepareWebrtc(),
     loadWasm(),
   ])
@@ -289,12 +351,15 @@ async function open({ iceServers, identity, mdns: _, store: where, ...config }: 
   }
   try {
     store = where === undefined ? undefined : await storeOf(where, kept.identity!)
+    const charter = founding ? await createCharter({ name: config.mesh, founders: await peerIdOf(kept.identity!), ...founding }) : config.charter
     const nodeConfig = {
       ...config,
+      ...(charter && { charter }),
       ...(kept.identity && { identity: kept.identity }),
       ...(iceServers && traits && { webrtc: { iceServers, ...traits } }),
     }
-    return { node: await MeshNode.open(nodeConfig, store && nodeStore(store, error => (failure = error))), release }
+    const node = await MeshNode.open(nodeConfig, store && nodeStore(store, error => (failure = error)))
+    return { node, alone: await aloneOf(node), release }
   } catch (error) {
     release()
     // The core knows no more of it than that the store failed.
@@ -321,13 +386,21 @@ function nodeStore(store: MeshStore, failed: (why: unknown) => void) {
   }
 }
 
+// Whoever founds a private mesh is the first there, and relays that are not in it know nobody.
+async function aloneOf(node: MeshNode): Promise<Alone> {
+  const { open, founder } = await node.membership()
+  if (open) return 'never'
+  return founder ? 'at-once' : 'at-last'
+}
+
 function storedIdentity(mesh: string): Promise<StoredIdentity> {
   const stored = here()?.storedIdentity
   if (stored) return stored(mesh)
   throw invalid("identity: 'stored' is for browsers. Keep the bytes of generateIdentity() in a file, and give them as identity")
 }
 
-async function joined(mesh: Mesh, config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<void> {
+async function joined(mesh: Mesh, config: JoinConfig, alone: Alone, { signal, timeoutMs }: CallOptions): Promise<void> {
+  if (alone === 'at-once' && config.relays.length === 0) return
   const closed = new MeshError('closed', 'the mesh was closed before it was joined')
   let relays = 0
   const stops: (() => void)[] = []
@@ -337,11 +410,17 @@ async function joined(mesh: Mesh, config: JoinConfig, { signal, timeoutMs }: Cal
       return new Promise<void>((resolve, reject) => {
         stops.push(
           mesh.on('joined', () => resolve()),
-          mesh.on('relay-connected', () => relays++),
+          mesh.on('relay-connected', () => {
+            relays++
+            if (alone === 'at-once') resolve()
+          }),
           mesh.on('closed', ({ error }) => reject(error ?? closed)),
         )
       })
     })
+  } catch (error) {
+    if (alone === 'at-last' && relays > 0 && MeshError.isInstance(error) && error.code === 'relay-unreachable') return
+    throw error
   } finally {
     for (const stop of stops) stop()
   }

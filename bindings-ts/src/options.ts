@@ -15,9 +15,9 @@ export interface CallOptions {
 export interface JoinOptions extends CallOptions {
   /**
    * One or more relays, as the multiaddrs that a relay prints when it starts, for example
-   * `/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…`. All are kept connected; one is enough to join.
+   * `/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…`. All are kept connected; one is enough to join. An invite brings its own.
    */
-  relays: string | readonly string[]
+  relays?: string | readonly string[] | undefined
   /** An agent to announce as soon as the mesh is joined. */
   agent?: AnnouncedAgent | undefined
   /**
@@ -66,9 +66,25 @@ export interface WebrtcOptions {
 
 /** What {@link P2PNeuralMeshService} is made with: the name of a mesh, and how to join it. */
 export interface P2PMeshConfig extends JoinOptions {
-  /** Name of an open mesh: everybody who gives the same name on the same relay is in it. Or the charter of one. */
+  /**
+   * Name of an open mesh: everybody who gives the same name on the same relay is in it. Or an invite to a private one, or the bytes
+   * of a charter or pass.
+   */
   mesh: string | Uint8Array
 }
+
+/** How to found a mesh. */
+export interface CreateOptions extends JoinOptions {
+  /** Whether anybody may come in who knows the charter. Default `false`: a private mesh, for which everybody needs an invite. */
+  open?: boolean | undefined
+}
+
+/** @internal Which mesh, and how this node comes in. */
+export type Entry =
+  | { readonly by: 'name'; readonly name: string }
+  | { readonly by: 'charter'; readonly name: string; readonly charter: Uint8Array }
+  | { readonly by: 'invite'; readonly name: string; readonly invite: Uint8Array; readonly relays: readonly string[] }
+  | { readonly by: 'founding'; readonly name: string; readonly open: boolean }
 
 /** @internal Until joined. */
 export const JOIN_TIMEOUT_MS = 10_000
@@ -94,10 +110,12 @@ export type JoinConfig = Omit<NodeConfig, 'webrtc' | 'identity'> & {
   mdns?: true
   identity?: Uint8Array | 'stored'
   store?: string | MeshStore
+  founding?: { readonly open: boolean }
 }
 
 /** @internal What the core needs to join, from what the user gave. */
-export function checkJoin(mesh: string, options: JoinOptions, charter?: Uint8Array): JoinConfig {
+export function checkJoin(entry: Entry, options: JoinOptions): JoinConfig {
+  const mesh = entry.name
   if (typeof options !== 'object' || options === null) {
     throw invalid(`options are missing: joinMesh('${String(mesh)}', { relays: '${EXAMPLE_RELAY}' })`)
   }
@@ -115,27 +133,31 @@ export function checkJoin(mesh: string, options: JoinOptions, charter?: Uint8Arr
   if (mdns && listen.length === 0) {
     throw invalid("mdns tells others where this node listens, so it needs listen, such as '/ip4/0.0.0.0/tcp/0/ws'")
   }
-  checkStore(store, identity, charter)
-  const addresses = checkRelays(relays)
-  const iceServers = checkWebrtc(webrtc, addresses)
+  checkStore(store, identity, entry.by !== 'name')
+  // Who can be reached, or is told by its invite where the others are, needs none of its own.
+  const needless = relays === undefined && (entry.by === 'invite' || (entry.by === 'founding' && listen.length > 0))
+  const addresses = needless ? [] : checkRelays(relays)
+  const iceServers = checkWebrtc(webrtc, entry.by === 'invite' ? [...addresses, ...entry.relays] : addresses)
   return {
     mesh,
     relays: addresses,
     maxIncomingWeights,
     ...(listen.length > 0 && { listen: checkListen(listen) }),
     ...(mdns && { mdns }),
-    ...(charter && { charter }),
+    ...(entry.by === 'charter' && { charter: entry.charter }),
+    ...(entry.by === 'invite' && { invite: entry.invite }),
+    ...(entry.by === 'founding' && { founding: { open: entry.open } }),
     ...(store !== undefined && { store }),
     ...(identity && { identity }),
     ...(iceServers && { iceServers }),
   }
 }
 
-function checkStore(store: unknown, identity: unknown, charter: Uint8Array | undefined): void {
+function checkStore(store: unknown, identity: unknown, chartered: boolean): void {
   if (store === undefined) return
   const fits = typeof store === 'string' ? store !== '' : typeof (store as MeshStore | null)?.write === 'function'
   if (!fits) throw invalid('store must be the name of a directory or database, or a MeshStore')
-  if (!charter) throw invalid('a store keeps votes, which nobody has in an open mesh: join one with a charter, or leave store out')
+  if (!chartered) throw invalid('a store keeps votes, which nobody has in an open mesh: join one with a charter, or leave store out')
   if (identity === undefined) throw invalid('a store belongs to one node: give its identity, or this node would be another one the next time')
 }
 

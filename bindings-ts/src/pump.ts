@@ -62,6 +62,9 @@ function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk, 
     case 'no-quorum':
     case 'double-vote':
     case 'electorate':
+    case 'membership':
+    case 'expelled':
+    case 'invite-used':
     case 'store-failed':
     case 'offence':
       return hub.emit(event)

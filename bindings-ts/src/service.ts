@@ -7,7 +7,8 @@ import { MeshError } from './errors.js'
 import type { MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 import type { MeshMetrics, NetworkTopology } from './health.js'
 import { EventHub } from './hub.js'
-import { openMesh, type Mesh } from './mesh.js'
+import type { InviteOptions } from './members.js'
+import { entryOf, openMesh, type Mesh } from './mesh.js'
 import { openInbox, type InboxOptions, type Message, type SendOptions } from './messages.js'
 import { checkCall, type CallOptions, type P2PMeshConfig } from './options.js'
 import type { BroadcastOptions } from './swarm.js'
@@ -265,6 +266,18 @@ export class P2PNeuralMeshService implements MeshEventTarget {
   }
 
   /**
+   * Makes an invite to this private mesh, for one node: {@link Members.createInvite}.
+   *
+   * @example
+   * ```ts
+   * const link = await service.createInvite()
+   * ```
+   */
+  async createInvite(options?: InviteOptions): Promise<string> {
+    return this.#joined().createInvite(options)
+  }
+
+  /**
    * Messages as they come in: {@link Messages.inbox}. Ends when the mesh is left.
    *
    * @example
@@ -306,11 +319,12 @@ export class P2PNeuralMeshService implements MeshEventTarget {
   }
 
   #join(options: CallOptions): { mesh: Promise<Mesh>; abort: AbortController } {
-    const { mesh: name, ...config } = this.#config ?? {}
+    const { mesh: which, ...config } = this.#config ?? {}
     const abort = new AbortController()
     const unlink = follow(abort, options.signal ?? config.signal)
     const timeoutMs = options.timeoutMs ?? config.timeoutMs
-    const mesh = openMesh(name, { ...config, timeoutMs, signal: abort.signal }, this.#hub)
+    const mesh = entryOf(which)
+      .then(entry => openMesh(entry, { ...config, timeoutMs, signal: abort.signal }, this.#hub))
       .then(joined => (this.#mesh = joined))
       .finally(() => {
         unlink()

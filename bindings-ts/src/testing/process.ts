@@ -1,4 +1,4 @@
-import type { AgentCriteria, AgentInfo, DecisionInfo, DiscoverOptions, ElectorateInfo, LeaseInfo, MeshEvent, MeshMetrics, MeshNode, NetworkTopology, PeerAgent, SendOptions, SendReceipt, ShareReceipt } from '../generated/mesh_wasm.js'
+import type { AgentCriteria, AgentInfo, DecisionInfo, DiscoverOptions, ElectorateInfo, LeaseInfo, MembershipInfo, MeshEvent, MeshMetrics, MeshNode, NetworkTopology, PeerAgent, SendOptions, SendReceipt, ShareReceipt } from '../generated/mesh_wasm.js'
 import type { SimWhat } from '../generated/mesh_sim.js'
 import { MeshError, toMeshError } from '../errors.js'
 import type { Engine } from './engine.js'
@@ -140,6 +140,30 @@ export class SimProcess implements Omit<MeshNode, typeof Symbol.dispose> {
     return undefined
   }
 
+  async invite(): Promise<Uint8Array> {
+    return noInvite()
+  }
+
+  async issue(): Promise<Uint8Array> {
+    return noInvite()
+  }
+
+  async revokePeer(): Promise<void> {
+    return noInvite()
+  }
+
+  async revokeInvite(): Promise<void> {
+    return noInvite()
+  }
+
+  async membership(): Promise<MembershipInfo> {
+    return { open: true, founder: false, invitesPerDay: 0 }
+  }
+
+  async pass(): Promise<Uint8Array | undefined> {
+    return undefined
+  }
+
   async wake(): Promise<void> {
     this.#engine.call(world => world.wake(this.#host))
   }
@@ -172,6 +196,10 @@ export class SimProcess implements Omit<MeshNode, typeof Symbol.dispose> {
 
 function noVote(): never {
   throw new MeshError('not-a-voter', 'simulated meshes are open ones without a charter: nobody in them has a vote')
+}
+
+function noInvite(): never {
+  throw new MeshError('invalid-argument', 'simulated meshes are open ones: nobody in them needs an invite')
 }
 
 function wait<T>(waiting: Map<number, Waiting<T>>, call: number, signal: AbortSignal | null | undefined, cancel: () => void): Promise<T> {

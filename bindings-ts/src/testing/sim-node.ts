@@ -234,7 +234,7 @@ export class SimNode implements MeshEventTarget {
     const process = new SimProcess(this.#engine, this.host, () => this.#leave())
     this.#process = process
     this.#core = new Core(process as Omit<MeshNode, typeof Symbol.dispose> as MeshNode)
-    this.#mesh = new Mesh('simulation', this.#core, this.#hub, 0)
+    this.#mesh = new Mesh('simulation', this.#core, this.#hub, { maxIncomingWeights: 0, relays: [] })
   }
 
   /** @internal Its process has ended. */

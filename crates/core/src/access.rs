@@ -5,7 +5,8 @@
 //! **The store goes first.** What is issued is given away when its number is kept; one write at a time, in order. When the store
 //! fails, nothing more is issued. A node without a store is forgotten with its process, and so is whom it has let in.
 //!
-//! The records are `access/credentials`, what this node shows; `access/revoked/…`; and the inviter's numbers.
+//! The records are `access/credentials`, what this node shows; `access/invite`, for which it got them; `access/revoked/…`; and the
+//! inviter's numbers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -51,7 +52,17 @@ const MAX_ASKERS: usize = 4_096;
 
 const PREFIX: &str = "access/";
 const CREDENTIALS: &str = "access/credentials";
+const INVITE: &str = "access/invite";
 const REVOKED: &str = "access/revoked/";
+
+/// The invite that was redeemed last with this store, if any.
+///
+/// # Errors
+/// [`Damaged`]
+pub fn invite_in(entries: &[(String, Bytes)]) -> Result<Option<Serial>, Damaged> {
+    let entry = entries.iter().find(|(key, _)| key == INVITE);
+    entry.map(|(key, value)| read(key, value, MAX_ADMISSION)).transpose()
+}
 
 /// What stood in the store.
 #[derive(Clone, Debug, Default)]
@@ -68,9 +79,15 @@ impl Kept {
     /// [`Damaged`]
     pub fn restore(entries: &mut BTreeMap<String, Bytes>) -> Result<Self, Damaged> {
         let mut kept = Self::default();
-        for (key, value) in entries.extract_if(.., |key, _| key.starts_with(PREFIX)) {
+        let (own, others) = std::mem::take(entries).into_iter().partition(|(key, _)| key.starts_with(PREFIX));
+        *entries = others;
+        let own: BTreeMap<String, Bytes> = own;
+        for (key, value) in own {
             if key == CREDENTIALS {
                 kept.credentials = read(&key, &value, MAX_ADMISSION)?;
+            } else if key == INVITE {
+                // Whoever begins has looked at it.
+                read::<Serial>(&key, &value, MAX_ADMISSION)?;
             } else if key.starts_with(REVOKED) {
                 kept.revoked.push(read(&key, &value, MAX_ADMISSION)?);
             } else if !kept.ledger.restore(PREFIX, &key, &value)? {
@@ -78,6 +95,16 @@ impl Kept {
             }
         }
         Ok(kept)
+    }
+
+    /// What this node shows.
+    pub fn credentials(&self) -> &Chain {
+        &self.credentials
+    }
+
+    /// This invite was redeemed.
+    pub fn redeemed(serial: Serial) -> Change {
+        write(INVITE.to_owned(), &serial, MAX_ADMISSION)
     }
 
     /// These credentials are to be shown, unless those that were kept last longer and were not taken back.
@@ -493,9 +520,14 @@ impl Access {
         self.settle();
     }
 
-    /// What was said last to a neighbour may not have come.
-    pub fn broken(&mut self, node: &NodeId) {
-        self.admission.broken(node);
+    /// What was said last to a neighbour may not have come, or it does not speak of that at all.
+    /// Whoever is `foreign` is not waited for.
+    pub fn broken(&mut self, node: &NodeId, unsupported: bool, foreign: bool, now: Now) {
+        match (unsupported, foreign) {
+            (true, true) => self.admission.give_up(node, now),
+            (true, false) => self.admission.unsupported(node),
+            (false, _) => self.admission.broken(node),
+        }
         self.settle();
     }
 
@@ -517,7 +549,9 @@ impl Access {
         self.keeping = false;
         self.failed |= !durable;
         self.outputs.push_back(Output::Settled(write, !self.failed));
-        while let Some((_, ticket, answer)) = self.replies.pop_front_if(|(of, ..)| *of <= write) {
+        while self.replies.front().is_some_and(|(of, ..)| *of <= write)
+            && let Some((_, ticket, answer)) = self.replies.pop_front()
+        {
             let answer = if self.failed { Answer::Refused(NotAdmitted::Unable) } else { answer };
             self.outputs.push_back(Output::Reply(ticket, Box::new(answer)));
         }

@@ -130,6 +130,8 @@ struct Waiting {
     theirs: Option<[u8; 32]>,
     /// Greetings that came, and that were said.
     greetings: (u8, u8),
+    /// Whether it did not speak of admission when it was greeted. It may do so on another connection.
+    unsaid: bool,
     until: Mono,
 }
 
@@ -289,13 +291,27 @@ impl Admission {
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
         let until = now.mono + self.config.patience_ms;
-        self.waiting.insert(node, Waiting { nonce, theirs: None, greetings: (0, 1), until });
+        self.waiting.insert(node, Waiting { nonce, theirs: None, greetings: (0, 1), unsaid: false, until });
         self.tell_greeting(node, nonce);
     }
 
     fn tell_greeting(&mut self, node: NodeId, nonce: [u8; 32]) {
         let greeting = Greeting { mesh: self.mesh, nonce: ByteArray::new(nonce) };
         self.outputs.push_back(Output::Tell(node, Frame::Greeting(greeting)));
+    }
+
+    /// A neighbour does not speak of admission: it is not greeted again before it does.
+    pub fn unsupported(&mut self, node: &NodeId) {
+        if let Some(waiting) = self.waiting.get_mut(node) {
+            waiting.unsaid = true;
+        }
+    }
+
+    /// A neighbour does not speak of admission, and is of use without it.
+    pub fn give_up(&mut self, node: &NodeId, now: Now) {
+        if self.waiting.get(node).is_some_and(|waiting| waiting.theirs.is_none()) && !self.inside.contains_key(node) {
+            self.turn_away(*node, Refusal::Silent, now);
+        }
     }
 
     /// What was said last to a neighbour may not have come: it is said again, a few times.
@@ -363,7 +379,10 @@ impl Admission {
         waiting.greetings.0 += 1;
         let theirs = greeting.nonce.into_array();
         waiting.theirs = Some(theirs);
-        let nonce = waiting.nonce;
+        let (nonce, unsaid) = (waiting.nonce, std::mem::take(&mut waiting.unsaid));
+        if unsaid {
+            self.tell_greeting(node, nonce);
+        }
         self.tell_proof(node, nonce, theirs);
         Ok(())
     }
@@ -436,9 +455,14 @@ impl Admission {
         for node in gone {
             self.turn_away(node, CredentialError::Revoked.into(), now);
         }
-        let expelled: Vec<_> =
-            self.members.extract_if(.., |_, member| stands_on(member)).map(|(node, _)| node).collect();
-        self.outputs.extend(expelled.into_iter().map(Output::Expelled));
+        let Self { members, outputs, .. } = self;
+        members.retain(|node, member| {
+            let expelled = stands_on(member);
+            if expelled {
+                outputs.push_back(Output::Expelled(*node));
+            }
+            !expelled
+        });
         if self.chain.0.iter().any(|signed| signed.credential.serial == revocation.serial) {
             self.lose(CredentialError::Revoked);
         }
@@ -491,10 +515,13 @@ impl Admission {
         {
             self.lose(error);
         }
-        self.revoked
-            .extract_if(.., |_, revoked| revoked.signed.revocation.until <= unix_s)
-            .map(|(serial, _)| serial)
-            .collect()
+        let mut forgotten = Vec::new();
+        self.revoked.retain(|serial, revoked| {
+            let over = revoked.signed.revocation.until <= unix_s;
+            forgotten.extend(over.then_some(*serial));
+            !over
+        });
+        forgotten
     }
 
     fn chain_ends(&self, unix_s: u64) -> Result<u64, CredentialError> {

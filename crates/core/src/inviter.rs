@@ -55,9 +55,6 @@ pub enum Error {
     /// Longer than may be, or none.
     #[error("an invite lasts from 1 s to {MAX_INVITATION_S} s")]
     Lifetime,
-    /// Whoever asks for a credential gets none.
-    #[error("no credential: {0}")]
-    NotAdmitted(#[from] NotAdmitted),
     /// Past a bound of the format.
     #[error("the invite is too long: name fewer relays")]
     TooLong,

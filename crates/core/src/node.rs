@@ -537,9 +537,11 @@ impl Node {
                     access.handle(from, frame, now);
                 }
             }
-            Input::AuthBroken { peer } => {
+            Input::AuthBroken { peer, unsupported } => {
                 if let Some(access) = &mut self.access {
-                    access.broken(&peer);
+                    // A relay of others never will.
+                    let foreign = unsupported && self.membership.wants(&peer);
+                    access.broken(&peer, unsupported, foreign, now);
                 }
             }
             Input::AdmitRequest { ticket, from, request } => self.admission_asked(ticket, from, &request, now),

@@ -10,7 +10,8 @@ use libp2p::{StreamProtocol, gossipsub, identify, kad, ping, relay};
 use mesh_proto::protocol;
 
 use crate::config::{Config, Role};
-use crate::{direct, gossip, join, streams, transfer};
+use crate::gate::Gate;
+use crate::{admit, direct, gossip, join, streams, transfer};
 
 /// Time between two pings of one peer.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
@@ -21,7 +22,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour<X: NetworkBehaviour> {
     limits: connection_limits::Behaviour,
-    pub(crate) gossipsub: gossipsub::Behaviour,
+    pub(crate) gossipsub: Gate<gossipsub::Behaviour>,
     pub(crate) kad: kad::Behaviour<MemoryStore>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -34,6 +35,7 @@ pub(crate) struct Behaviour<X: NetworkBehaviour> {
 impl<X: NetworkBehaviour> Behaviour<X> {
     pub(crate) fn new(
         config: &Config,
+        is_private: bool,
         relay: relay::client::Behaviour,
         webrtc: Option<mesh_webrtc::Behaviour>,
         host: X,
@@ -45,15 +47,18 @@ impl<X: NetworkBehaviour> Behaviour<X> {
             // The core says where to dial. What is remembered here would lead a dial through a relay past it.
             .with_cache_size(0);
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
+        let shared = [direct::PROTOCOL, join::PROTOCOL, transfer::PROTOCOL];
+        let admission = [admit::AUTH, admit::ADMIT].into_iter().filter(|_| is_private);
+        let protocols = shared.into_iter().chain(admission);
         Self {
             limits: connection_limits::Behaviour::new(limits(config.role)),
-            gossipsub: gossip::behaviour(&config.mesh, config.role),
+            gossipsub: Gate::new(gossip::behaviour(&config.mesh, config.role), is_private),
             kad: dht(config),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             relay,
             webrtc: webrtc.into(),
-            streams: streams::Behaviour::new([direct::PROTOCOL, join::PROTOCOL, transfer::PROTOCOL]),
+            streams: streams::Behaviour::new(protocols),
             host,
         }
     }

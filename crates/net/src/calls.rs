@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, task::AtomicWaker};
+use mesh_core::access::{self, Issued, Membership, Revoke};
 use mesh_core::directory::{self, PeerAgent, SearchOptions};
 use mesh_core::lease::Lease;
 use mesh_core::metrics::Metrics;
@@ -13,6 +14,7 @@ use mesh_core::proposals::Ended;
 use mesh_core::{Node, Now, broadcast, proposals, weights};
 use mesh_proto::agent::{AgentRecord, Criteria};
 use mesh_proto::charter::SignedEpoch;
+use mesh_proto::credential::{Invite, Pass, Role};
 use mesh_proto::decision::{Ballot, Proposal, Record};
 use mesh_proto::transfer::WeightsInfo;
 use mesh_proto::{AgentName, MeshId, NodeId, SlotId, TransferId};
@@ -84,6 +86,8 @@ pub(crate) enum Call {
     Node(Verb),
     /// How a slot ends.
     Await(SlotId, Reply<Ending>),
+    /// Whether what was issued with this write is in the store.
+    Settled(u64, Reply<bool>),
     Wake(Reply<()>),
     Close(Reply<()>),
 }
@@ -307,6 +311,64 @@ impl Handle {
     /// [`Closed`]
     pub async fn record(&self, slot: SlotId) -> Result<Option<Record>, Closed> {
         self.with(move |node, _| node.record(&slot)).await
+    }
+
+    /// Issues an invite to the mesh, for one node, which may let in `invites` others a day. `relays` are addresses by which the
+    /// mesh is reached.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`access::Error`].
+    pub async fn invite(
+        &self,
+        relays: Vec<String>,
+        what: (Role, u32),
+        lifetime_s: u64,
+    ) -> Result<Result<Invite, access::Error>, Closed> {
+        let issued = self.with(move |node, now| node.invite(relays, what, lifetime_s, now)).await?;
+        self.settled(issued).await
+    }
+
+    /// Issues what a node needs to come in whose id is known.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`access::Error`].
+    pub async fn issue(&self, subject: NodeId, what: (Role, u32)) -> Result<Result<Pass, access::Error>, Closed> {
+        let issued = self.with(move |node, now| node.issue(subject, what, now)).await?;
+        self.settled(issued).await
+    }
+
+    /// Takes an invite or a credential back, for everybody.
+    ///
+    /// # Errors
+    /// [`Closed`]; inside, [`access::Error`].
+    pub async fn revoke(&self, what: Revoke) -> Result<Result<(), access::Error>, Closed> {
+        let revoked = self.with(move |node, now| node.revoke(what, now)).await?;
+        self.settled(revoked.map(|write| Issued { it: (), write })).await
+    }
+
+    async fn settled<T>(&self, issued: Result<Issued<T>, access::Error>) -> Result<Result<T, access::Error>, Closed> {
+        let Issued { it, write } = match issued {
+            Ok(issued) => issued,
+            Err(error) => return Ok(Err(error)),
+        };
+        let durable = self.call(|reply| Call::Settled(write, reply)).await?;
+        Ok(if durable { Ok(it) } else { Err(access::Error::StoreFailed) })
+    }
+
+    /// What this node is in its mesh.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn membership(&self) -> Result<Membership, Closed> {
+        self.with(|node, now| node.membership(now)).await
+    }
+
+    /// What this node comes in with, if the mesh has a charter.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn pass(&self) -> Result<Option<Pass>, Closed> {
+        self.with(|node, _| node.pass()).await
     }
 
     async fn with<T: Send + 'static>(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use libp2p::Multiaddr;
 use libp2p::core::muxing::StreamMuxerBox;
 use mesh_proto::charter::Charter;
+use mesh_proto::credential::{Chain, Invite, Pass};
 use mesh_proto::{EncodeError, MeshId, NameError};
 
 use crate::identity::Identity;
@@ -31,7 +32,11 @@ pub struct Config {
     pub mesh: MeshId,
     /// The charter that `mesh` is the id of, if it has one: only then anybody has a vote.
     pub charter: Option<Charter>,
-    /// Where this node keeps its votes. Without it, it has none.
+    /// What this node shows to be let in, in a private mesh.
+    pub credentials: Chain,
+    /// The invite by which it gets charter and credentials, unless the store has them.
+    pub invite: Option<Box<Invite>>,
+    /// Where this node keeps its votes, and whom it has let in. Without it, it has no vote.
     pub store: Option<Arc<dyn Store>>,
     /// Relays and bootstrap nodes to stay in touch with, each ending in `/p2p/<peer id>`.
     pub relays: Vec<Multiaddr>,
@@ -73,11 +78,29 @@ impl Config {
         Ok(Self { charter: Some(charter), ..Self::of(identity, mesh) })
     }
 
+    /// A leaf of the mesh that `pass` admits it to.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when its charter is longer than one may be.
+    pub fn admitted(identity: Identity, pass: Pass) -> Result<Self, EncodeError> {
+        Ok(Self { credentials: pass.chain, ..Self::chartered(identity, pass.charter)? })
+    }
+
+    /// A leaf of the mesh that `invite` is for, which is reached by the addresses that it names. Of those that are none,
+    /// nothing is used.
+    pub fn invited(identity: Identity, invite: Invite) -> Self {
+        let mesh = invite.invitation.invitation.mesh;
+        let relays: Vec<_> = invite.relays.iter().filter_map(|relay| relay.parse().ok()).collect();
+        Self { invite: Some(Box::new(invite)), relays, ..Self::of(identity, mesh) }
+    }
+
     fn of(identity: Identity, mesh: MeshId) -> Self {
         Self {
             identity,
             mesh,
             charter: None,
+            credentials: Chain::default(),
+            invite: None,
             store: None,
             relays: Vec::new(),
             listen: Vec::new(),

@@ -9,7 +9,7 @@ use libp2p::{Stream, StreamProtocol};
 use mesh_core::node::Input;
 use mesh_proto::direct::Frame;
 use mesh_proto::limits::MAX_DIRECT_FRAME;
-use mesh_proto::{NodeId, join, protocol};
+use mesh_proto::{NodeId, credential, join, protocol};
 
 use crate::frames::{self, ReadError};
 use crate::streams::Opening;
@@ -37,8 +37,10 @@ pub(crate) enum Report {
     Closed { peer: NodeId, generation: u64 },
     /// An incoming direct stream of a peer has ended.
     InboundEnded { peer: NodeId, stream: u64 },
-    /// An incoming join stream of a peer has ended.
-    JoinEnded { peer: NodeId },
+    /// An incoming stream of a peer that asks or shows something once has ended.
+    ServingEnded { peer: NodeId },
+    /// A node asks for a credential.
+    AdmitRequest { from: NodeId, request: Box<credential::Request>, respond: oneshot::Sender<Box<credential::Answer>> },
     /// A newcomer asks for the member list.
     JoinRequest { from: NodeId, request: join::Request, respond: oneshot::Sender<Vec<join::Reply>> },
 }

@@ -23,7 +23,7 @@ use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
 use mesh_core::{Mono, Now};
 use mesh_proto::direct::Frame;
 use mesh_proto::protocol::Topic;
-use mesh_proto::{MeshId, NodeId, SlotId, TransferId, join};
+use mesh_proto::{MeshId, NodeId, SlotId, TransferId, credential, join};
 
 use crate::behaviour::{Behaviour, BehaviourEvent};
 use crate::calls::{Call, Ending, Handle, Reply, ShareFailed, Shared, Taken, TakenItem};
@@ -32,12 +32,15 @@ use crate::direct::{self, Report};
 use crate::events::{Event, EventSender, EventStream};
 use crate::host::{Host, HostAction};
 use crate::identity::{entropy, node_of, peer_of};
+use crate::redeem::addresses_of;
 use crate::slow::Slow;
 use crate::store::{self, FoundingError, Store};
+use crate::streams::Inbound;
 use crate::transfer::{self, Transfers};
 use crate::transport::{self, Built, TransportError};
 use crate::{events, gossip};
 
+mod admitting;
 mod asked;
 mod dials;
 mod links;
@@ -101,11 +104,19 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, StartError> {
+    let rtc = host.rtc();
+    let founding = store::found(&config, rtc.clone()).await?;
     let now = mesh_platform::now();
-    let seeds = links::seeds(&config.relays)?;
-    let Built { transport, relay, webrtc } = transport::build(&config, host.rtc())?;
+    let mut seeds = links::seeds(&config.relays)?;
+    if let Some(invite) = &config.invite {
+        // Who has issued it is in the mesh, and its relays may be those of others.
+        let issuer = invite.invitation.invitation.serial.issuer;
+        seeds.entry(issuer).or_insert_with(|| addresses_of(&issuer, &config.relays));
+    }
+    let is_private = founding.as_ref().is_some_and(|founding| !founding.charter().open);
+    let Built { transport, relay, webrtc } = transport::build(&config, rtc)?;
     let extra = host.behaviour(config.identity.libp2p());
-    let behaviour = Behaviour::new(&config, relay, webrtc, extra);
+    let behaviour = Behaviour::new(&config, is_private, relay, webrtc, extra);
     let executor = swarm::Config::with_executor(Box::new(mesh_platform::spawn))
         .with_idle_connection_timeout(std::time::Duration::from_secs(60));
     let mut swarm = Swarm::new(transport, behaviour, config.identity.peer_id(), executor);
@@ -118,9 +129,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let entropy = entropy().map_err(StartError::Entropy)?;
     let key = config.identity.mesh().clone();
     let mut core = config.core;
-    if let Some(charter) = &config.charter {
-        core.charter = Some(store::found(charter, config.identity.node(), config.store.as_ref()).await?);
-    }
+    core.charter = founding;
     core.directory.relay = config.role == Role::Hub;
     let node = Node::new(core, key, config.mesh, seeds.keys().copied(), entropy, now);
     let (calls, inbox) = mpsc::channel(crate::calls::CALLS);
@@ -143,7 +152,10 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         proof: None,
         reservations: BTreeMap::new(),
         inbound: BTreeMap::new(),
-        joining: BTreeMap::new(),
+        serving: BTreeMap::new(),
+        showing: BTreeMap::new(),
+        early: BTreeMap::new(),
+        settled: (0, true),
         directs: BTreeMap::new(),
         store: config.store,
         transfers,
@@ -196,8 +208,14 @@ struct Driver<H: Host> {
     reservations: BTreeMap<NodeId, ListenerId>,
     /// Direct streams that each peer has open to us, by number.
     inbound: BTreeMap<NodeId, BTreeMap<u64, AbortHandle>>,
-    /// Number of join streams that each peer has open to us.
-    joining: BTreeMap<NodeId, usize>,
+    /// Number of streams that each peer has open to us to ask or show something once.
+    serving: BTreeMap<NodeId, usize>,
+    /// Where we show neighbours who we are.
+    showing: BTreeMap<NodeId, mpsc::Sender<credential::Frame>>,
+    /// Streams of neighbours that have not shown yet who they are.
+    early: BTreeMap<NodeId, Vec<Inbound>>,
+    /// Up to which write what we have issued may be given away, and whether.
+    settled: (u64, bool),
     /// Our direct streams, by the node at their other end.
     directs: BTreeMap<NodeId, Direct>,
     store: Option<Arc<dyn Store>>,
@@ -230,12 +248,17 @@ struct Waiting {
     searches: BTreeMap<SearchId, Reply<Result<Vec<PeerAgent>, directory::Error>>>,
     shares: BTreeMap<(NodeId, TransferId), Reply<Result<Shared, ShareFailed>>>,
     slots: BTreeMap<SlotId, Vec<Reply<Ending>>>,
+    writes: BTreeMap<u64, Vec<Reply<bool>>>,
     next_sweep: Mono,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.searches.is_empty() && self.shares.is_empty() && self.slots.is_empty()
+        self.sends.is_empty()
+            && self.searches.is_empty()
+            && self.shares.is_empty()
+            && self.slots.is_empty()
+            && self.writes.is_empty()
     }
 }
 
@@ -244,6 +267,7 @@ impl Waiting {
 struct Tickets {
     gossip: BTreeMap<u64, (gossipsub::MessageId, PeerId)>,
     joins: BTreeMap<u64, Reply<Vec<join::Reply>>>,
+    admissions: BTreeMap<u64, Reply<Box<credential::Answer>>>,
 }
 
 /// The node says goodbye.

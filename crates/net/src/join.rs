@@ -66,7 +66,7 @@ pub(crate) async fn answer(stream: Stream, from: NodeId, mut reports: mpsc::Send
     if let Some(Err(ReadError::Offence(offence))) = served {
         let _ = reports.send(Report::Input(Input::Offence { from, offence })).await;
     }
-    let _ = reports.send(Report::JoinEnded { peer: from }).await;
+    let _ = reports.send(Report::ServingEnded { peer: from }).await;
 }
 
 async fn serve(mut stream: Stream, from: NodeId, mut reports: mpsc::Sender<Report>) -> Result<(), ReadError> {

@@ -4,6 +4,7 @@
 //! [`EventStream`] tells what happened. Nothing in here decides: swarm events and calls become inputs of
 //! [`mesh_core::node::Node`], and its outputs become calls of libp2p.
 
+mod admit;
 mod behaviour;
 mod calls;
 mod config;
@@ -11,10 +12,12 @@ mod direct;
 mod driver;
 mod events;
 mod frames;
+mod gate;
 mod gossip;
 mod host;
 mod identity;
 mod join;
+mod redeem;
 mod slow;
 mod store;
 mod streams;
@@ -30,5 +33,6 @@ pub use identity::{Identity, node_of, peer_of};
 pub use libp2p::{Multiaddr, PeerId};
 pub use mesh_platform::now;
 pub use mesh_webrtc::rtc::Absent as NoRtc;
+pub use redeem::RedeemError;
 pub use store::{FoundingError, Store, StoreError};
 pub use transport::{Direct, DirectError, Tls, TlsError, TransportError};

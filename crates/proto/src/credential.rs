@@ -53,7 +53,7 @@ pub struct Serial {
     pub number: u32,
 }
 
-impl Serial {
+impl Bounded for Serial {
     fn check(&self) -> Result<(), DecodeError> {
         codec::bound("number", self.number as usize, MAX_INVITES_PER_DAY as usize - 1)
     }
@@ -399,6 +399,7 @@ impl Bounded for Pass {
 /// Asked on a stream of [`crate::protocol::ADMIT`], by a node that wants a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, in a box on its way through a node")]
 pub enum Request {
     /// With an invite, of who has issued it.
     Redeem(Redemption),

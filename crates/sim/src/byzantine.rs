@@ -147,7 +147,11 @@ fn otherwise(message: &Message, key: &Keypair) -> Option<Message> {
         Kind::AgentAnnounce => {
             altered(&envelope.payload, |announcement: &mut Announcement| announcement.agents.clear())
         }
-        Kind::AgentDiscovery | Kind::MeshHeartbeat | Kind::CoordinationProposal | Kind::ConsensusVote => None,
+        Kind::AgentDiscovery
+        | Kind::MeshHeartbeat
+        | Kind::CoordinationProposal
+        | Kind::ConsensusVote
+        | Kind::MembershipRevocation => None,
     }?;
     let wire = envelope.sign(key).ok()?.wire().clone();
     Some(Message::new(message.topic(), wire))

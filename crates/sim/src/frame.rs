@@ -62,6 +62,7 @@ fn reply_len(reply: &join::Reply) -> usize {
         join::Reply::Members { announcements, .. } => {
             40 + announcements.iter().map(|announcement| announcement.len() + 4).sum::<usize>()
         }
+        join::Reply::Revoked { revocations } => 16 + 300 * revocations.len(),
         join::Reply::WrongMesh { .. } => 48,
     }
 }

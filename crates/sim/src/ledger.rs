@@ -206,7 +206,8 @@ impl Ledger {
             | Event::Whole
             | Event::Directory(_)
             | Event::Weights(_)
-            | Event::Decision(_) => {}
+            | Event::Decision(_)
+            | Event::Access(_) => {}
         }
     }
 

@@ -7,8 +7,9 @@ use mesh_core::proposals;
 use mesh_net::Ending;
 use mesh_proto::charter::{self, Charter, SignedEpoch, Voter};
 use mesh_proto::codec::{self, Bounded as _};
+use mesh_proto::credential::{Chain, Pass};
 use mesh_proto::decision::{self, Ballot, Certificate, Outcome, Proposal, Record, Subject};
-use mesh_proto::limits::{MAX_CHARTER, MAX_DECISION, MAX_RECORD};
+use mesh_proto::limits::{MAX_CHARTER, MAX_DECISION, MAX_PASS, MAX_RECORD};
 use mesh_proto::{DecodeError, EncodeError, SlotId, Strict};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -153,7 +154,7 @@ pub fn encode_charter(info: Ts<CharterInfo>) -> Result<Vec<u8>, MeshFault> {
 /// What a charter says.
 #[wasm_bindgen(js_name = decodeCharter)]
 pub fn decode_charter(bytes: &[u8]) -> Result<Ts<CharterInfo>, MeshFault> {
-    let charter = read_charter(bytes)?;
+    let (charter, _) = read_entry(bytes)?;
     let mesh_id = charter.mesh()?.to_string();
     let Charter { v: _, name, founders, threshold, voters, open } = charter;
     let founders = founders.iter().map(peer_text).collect();
@@ -210,6 +211,14 @@ fn verified(record: &Record) -> Result<Ts<VerifiedDecision>, MeshFault> {
         grant: grant_of(certificate),
     };
     Ok(decision.into_ts()?)
+}
+
+/// A charter, or a pass, which holds one.
+pub(crate) fn read_entry(bytes: &[u8]) -> Result<(Charter, Chain), MeshFault> {
+    if let Ok(pass) = codec::decode::<Pass>(bytes, MAX_PASS) {
+        return Ok((pass.charter, pass.chain));
+    }
+    Ok((read_charter(bytes)?, Chain::default()))
 }
 
 pub(crate) fn read_charter(bytes: &[u8]) -> Result<Charter, MeshFault> {
@@ -339,6 +348,7 @@ impl From<proposals::Error> for MeshFault {
         let code = match &error {
             proposals::Error::NoCharter => ErrorCode::NotAVoter,
             proposals::Error::StoreFailed => ErrorCode::StoreFailed,
+            proposals::Error::OnlyListens(_) => ErrorCode::NotAMember,
             proposals::Error::NoVotingKey(node) => {
                 let what = "has announced no voting key: it has to be in the mesh, with a store";
                 return Self::invalid(format!("{} {what}", peer_text(node)));

@@ -55,6 +55,10 @@ pub enum ErrorCode {
     NotHeld,
     /// Only the mesh's founder may do that.
     NotAFounder,
+    /// This node may not do that: it is an observer, or no member any more, or may not invite.
+    NotAMember,
+    /// An invite lets nobody in: it was used, revoked, or is over.
+    InviteInvalid,
     /// The store cannot keep what it has to.
     StoreFailed,
     /// A defect.
@@ -130,6 +134,7 @@ impl From<directory::Error> for MeshFault {
             directory::Error::Full | directory::Error::Busy => ErrorCode::OverQuota,
             directory::Error::UnknownAgent => ErrorCode::UnknownAgent,
             directory::Error::Ambiguous(_) => ErrorCode::AmbiguousAgent,
+            directory::Error::OnlyListens(_) => ErrorCode::NotAMember,
         };
         Self::new(code, error)
     }
@@ -140,6 +145,7 @@ impl From<broadcast::Error> for MeshFault {
         let code = match error {
             broadcast::Error::TooLarge { .. } => ErrorCode::TooLarge,
             broadcast::Error::OverQuota => ErrorCode::OverQuota,
+            broadcast::Error::OnlyListens(_) => ErrorCode::NotAMember,
         };
         Self::new(code, error)
     }
@@ -160,6 +166,7 @@ impl From<SendError> for MeshFault {
             SendError::Timeout => ErrorCode::Timeout,
             SendError::NotTaken(messaging::Error::TooLarge { .. }) => ErrorCode::TooLarge,
             SendError::NotTaken(messaging::Error::OverQuota) => ErrorCode::OverQuota,
+            SendError::NotTaken(messaging::Error::OnlyListens(_)) => ErrorCode::NotAMember,
         };
         Self::new(code, error)
     }

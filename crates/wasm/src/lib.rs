@@ -8,6 +8,7 @@ mod convert;
 mod deciding;
 mod decisions;
 mod error;
+mod members;
 mod net_error;
 mod peer;
 mod pull;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use futures::lock::Mutex;
 use mesh_core::weights;
 use mesh_net::{Config, EventStream, Handle, Identity, Multiaddr, Running, WithRtc};
+use mesh_proto::credential::{Invite, Pass};
 use tsify::{Ts, Tsify as _};
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::AbortSignal;
@@ -27,6 +29,7 @@ use web_sys::AbortSignal;
 pub use deciding::{
     CharterInfo, VerifiedDecision, decode_charter, encode_charter, peer_id_of, verify_decision, verify_record_bytes,
 };
+pub use members::{InviteInfo, MembershipInfo, NewInvite, decode_invite};
 
 use crate::abort::unless_aborted;
 use crate::convert::millis;
@@ -65,7 +68,8 @@ impl MeshNode {
     ///
     /// `store` keeps its votes, and without it this node has none. It is the caller's to close, when the node is closed.
     pub async fn open(config: Ts<NodeConfig>, store: Option<NodeStore>) -> Result<MeshNode, MeshFault> {
-        let NodeConfig { mesh, charter, relays, identity, max_incoming_weights, listen, webrtc } = config.to_rust()?;
+        let NodeConfig { mesh, charter, invite, relays, identity, max_incoming_weights, listen, webrtc } =
+            config.to_rust()?;
         let identity = match identity {
             Some(seed) => {
                 let seed = seed.as_slice().try_into();
@@ -73,14 +77,16 @@ impl MeshNode {
             }
             None => Identity::generate().map_err(|error| MeshFault::new(ErrorCode::Internal, error))?,
         };
-        let mut config = match charter {
-            Some(charter) => {
-                Config::chartered(identity, deciding::read_charter(&charter)?).map_err(MeshFault::invalid)?
+        let mut config = match (charter, invite) {
+            (_, Some(invite)) => Config::invited(identity, Invite::decode(&invite)?),
+            (Some(charter), None) => {
+                let (charter, chain) = deciding::read_entry(&charter)?;
+                Config::admitted(identity, Pass { charter, chain }).map_err(MeshFault::invalid)?
             }
-            None => Config::new(identity, &mesh)?,
+            (None, None) => Config::new(identity, &mesh)?,
         };
         config.store = store.map(store::of);
-        config.relays = multiaddrs(relays)?;
+        config.relays.extend(multiaddrs(relays)?);
         config.listen = multiaddrs(listen)?;
         if let Some(max) = max_incoming_weights {
             config.core.weights.receiving = weights::ReceivingConfig::up_to(max);

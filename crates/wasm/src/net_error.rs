@@ -2,7 +2,8 @@
 
 use mesh_core::proposals::RestoreError;
 use mesh_core::weights;
-use mesh_net::{Closed, FoundingError, ShareFailed, StartError};
+use mesh_net::{Closed, FoundingError, RedeemError, ShareFailed, StartError};
+use mesh_proto::credential::NotAdmitted;
 use mesh_proto::transfer::Refusal;
 
 use crate::error::{ErrorCode, MeshFault};
@@ -15,12 +16,24 @@ impl From<Closed> for MeshFault {
 
 impl From<StartError> for MeshFault {
     fn from(error: StartError) -> Self {
-        let code = match error {
+        let code = match &error {
             StartError::NoPeerId(_) | StartError::Listen { .. } => ErrorCode::InvalidArgument,
             StartError::Entropy(_) | StartError::Transport(_) => ErrorCode::Internal,
             StartError::Founding(FoundingError::Store(_)) => ErrorCode::StoreFailed,
             StartError::Founding(FoundingError::Restore(RestoreError::Damaged(_))) => ErrorCode::Integrity,
             StartError::Founding(FoundingError::Restore(_)) => ErrorCode::InvalidArgument,
+            StartError::Founding(FoundingError::Credential(_)) => ErrorCode::NotAMember,
+            StartError::Founding(FoundingError::Redeem(error)) => match error {
+                RedeemError::Refused(NotAdmitted::Unable | NotAdmitted::Busy) | RedeemError::Unreachable { .. } => {
+                    ErrorCode::PeerUnreachable
+                }
+                RedeemError::Refused(_)
+                | RedeemError::Credential(_)
+                | RedeemError::OtherMesh
+                | RedeemError::Damaged
+                | RedeemError::Charter(_) => ErrorCode::InviteInvalid,
+                RedeemError::Transport(_) => ErrorCode::Internal,
+            },
             StartError::Founding(FoundingError::Entropy(_)) => ErrorCode::Internal,
         };
         Self::new(code, error)
@@ -34,6 +47,7 @@ impl From<ShareFailed> for MeshFault {
             ShareFailed::Local | ShareFailed::NotTaken(weights::Error::UnderWay) => ErrorCode::InvalidArgument,
             ShareFailed::NotTaken(weights::Error::OverQuota { .. }) => ErrorCode::OverQuota,
             ShareFailed::NotTaken(weights::Error::Invalid(_)) => ErrorCode::TooLarge,
+            ShareFailed::NotTaken(weights::Error::OnlyListens(_)) => ErrorCode::NotAMember,
             ShareFailed::Transfer(error) => code_of_share(*error),
         };
         Self::new(code, failed)

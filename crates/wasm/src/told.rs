@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use mesh_core::node::{self, Incoming};
-use mesh_core::{directory, weights};
+use mesh_core::{access, directory, weights};
 use mesh_proto::NodeId;
+use mesh_proto::credential::CredentialError;
 
 use crate::convert;
 use crate::decisions;
 use crate::error::code_of_receive;
 use crate::peer::peer_text;
-use crate::types::{JsBytes, LeftReason, MeshEvent, TransferDirection};
+use crate::types::{ExpelledReason, JsBytes, LeftReason, MeshEvent, TransferDirection};
 
 /// Messages that JavaScript was given and has not taken yet. Bounded by the senders' windows.
 #[derive(Default)]
@@ -70,6 +71,24 @@ pub(crate) fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent>
         }
         node::Event::Weights(event) => return weights(event),
         node::Event::Decision(event) => return Some(decisions::event(event)),
+        node::Event::Access(access::Event::Renewed(standing)) => {
+            MeshEvent::Membership { role: standing.role.into(), until: standing.until.saturating_mul(1_000) }
+        }
+        node::Event::Access(access::Event::Lost(error)) => MeshEvent::Expelled {
+            reason: match error {
+                CredentialError::Revoked => ExpelledReason::Revoked,
+                CredentialError::Expired
+                | CredentialError::Missing
+                | CredentialError::NotTheirs
+                | CredentialError::Forged
+                | CredentialError::Issuer => ExpelledReason::Expired,
+            },
+        },
+        node::Event::Access(access::Event::Redeemed { serial: _, node, role }) => {
+            MeshEvent::InviteUsed { peer_id: peer_text(&node), role: role.into() }
+        }
+        // Of interest to who looks for a fault.
+        node::Event::Access(access::Event::TurnedAway { .. }) => return None,
         node::Event::Offence { peer, offence } => {
             MeshEvent::Offence { peer_id: peer_text(&peer), offence: offence.to_string() }
         }

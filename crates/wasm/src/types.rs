@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mesh_core::condition::{Condition, Part};
+use mesh_proto::credential::Role;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 use tsify::Tsify;
@@ -18,10 +19,14 @@ use crate::error::ErrorCode;
 pub struct NodeConfig {
     /// Name of the open mesh; of one with a charter, the name in there.
     pub mesh: String,
-    /// The charter, if the mesh has one.
+    /// The charter, if the mesh has one, or a pass, which holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[tsify(optional, type = "Uint8Array")]
     pub charter: Option<ByteBuf>,
+    /// The invite to redeem, if the store knows nothing of it. Its relays are used besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional, type = "Uint8Array")]
+    pub invite: Option<ByteBuf>,
     /// Multiaddrs of relays, each ending in `/p2p/<peer id>`.
     pub relays: Vec<String>,
     /// 32-byte Ed25519 seed; generated when absent.
@@ -40,6 +45,38 @@ pub struct NodeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[tsify(optional)]
     pub webrtc: Option<WebrtcConfig>,
+}
+
+/// What a node may do in a private mesh.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberRole {
+    /// It listens.
+    Observer,
+    /// Everything but a vote.
+    Member,
+    /// What a member may, and it is meant to vote.
+    Voter,
+}
+
+impl From<Role> for MemberRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Observer => Self::Observer,
+            Role::Member => Self::Member,
+            Role::Voter => Self::Voter,
+        }
+    }
+}
+
+/// Why a node is no member any more.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExpelledReason {
+    /// Its credential, or one that it stands on, was taken back.
+    Revoked,
+    /// Nobody has given it the next one in time.
+    Expired,
 }
 
 /// How direct connections are made.
@@ -396,6 +433,12 @@ pub enum MeshEvent {
     MeshSplit { lost: usize, of: usize },
     /// The mesh is one again, or those that were silent are gone.
     MeshWhole,
+    /// This node has its next credential.
+    Membership { role: MemberRole, until: u64 },
+    /// This node is no member any more.
+    Expelled { reason: ExpelledReason },
+    /// Somebody has come in by an invite of this node.
+    InviteUsed { peer_id: String, role: MemberRole },
     /// An agent is new.
     AgentJoined { agent: PeerAgent },
     /// An agent says something else of itself.

@@ -252,7 +252,9 @@ impl Node {
 
     /// Gives up those whose announcement has not come.
     pub(super) fn give_up_strangers(&mut self, now: Now) {
-        while let Some(held) = self.strangers.held.pop_front_if(|held| held.until <= now.mono) {
+        while self.strangers.held.front().is_some_and(|held| held.until <= now.mono)
+            && let Some(held) = self.strangers.held.pop_front()
+        {
             self.outputs.push_back(Output::Verdict { ticket: held.ticket, verdict: Verdict::Ignore });
         }
     }

@@ -112,6 +112,8 @@ pub enum Input {
     AuthBroken {
         /// To whom.
         peer: NodeId,
+        /// Whether there was none, because the neighbour does not speak of it.
+        unsupported: bool,
     },
     /// A node asks for a credential. It is answered with an [`Output::AdmitReply`] for `ticket`.
     AdmitRequest {

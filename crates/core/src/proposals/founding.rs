@@ -10,7 +10,7 @@ use mesh_consensus::certificate::{Chain, VerifyError};
 use mesh_consensus::council::{Floors, Output};
 use mesh_consensus::instance::{MAX_SAVED, Saved};
 use mesh_proto::charter::{Charter, SignedEpoch};
-use mesh_proto::credential;
+use mesh_proto::credential::{self, CredentialError, Standing};
 use mesh_proto::limits::MAX_CHARTER;
 use mesh_proto::{Keypair, MeshId, NodeId, Strict};
 
@@ -81,6 +81,14 @@ impl Founding {
     /// With these credentials to show, unless better ones were kept. The change has to be made before anything else.
     pub fn admit(&mut self, credentials: credential::Chain) -> Option<Change> {
         self.access.admit(credentials)
+    }
+
+    /// What `node` is with these credentials, as far as they say.
+    ///
+    /// # Errors
+    /// [`CredentialError`]
+    pub fn standing(&self, node: &NodeId, unix_s: u64) -> Result<Standing, CredentialError> {
+        self.access.credentials().standing(self.charter(), &self.mesh(), node, unix_s, |_| false, &Strict)
     }
 
     /// A node that never votes, such as a relay.

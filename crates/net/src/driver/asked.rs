@@ -54,6 +54,7 @@ impl<H: Host> Driver<H> {
                 }
                 None => self.waiting.slots.entry(slot).or_default().push(reply),
             },
+            Call::Settled(write, reply) => self.await_write(write, reply),
             Call::Wake(reply) => {
                 self.wake(now);
                 let _ = reply.send(());
@@ -133,6 +134,10 @@ impl<H: Host> Driver<H> {
                 node.cancel_share(*to, *id, now);
             }
             !gone
+        });
+        waiting.writes.retain(|_, replies| {
+            replies.retain(|reply| !reply.is_canceled());
+            !replies.is_empty()
         });
         waiting.slots.retain(|_, replies| {
             replies.retain(|reply| !reply.is_canceled());

@@ -9,17 +9,19 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Stream, identify, ping};
 use mesh_core::messaging;
+use mesh_core::node::Hearing;
 use mesh_proto::protocol;
 use mesh_webrtc::address::is_direct_webrtc;
 
 use super::*;
-use crate::streams::Inbound;
+use crate::admit;
 
 /// Direct streams that one peer may have open to us; a healthy one has a single one, and a second while it reconnects.
 const MAX_INBOUND: usize = 4;
 
-/// Join streams that one peer may have open to us: an honest one asks once at a time. One past it is reset.
-const MAX_JOINING: usize = 4;
+/// Streams that one peer may have open to us to ask or show something once: an honest one does one thing at a time. One past it
+/// is reset.
+const MAX_SERVED: usize = 4;
 
 /// Pings in a row that may go unanswered.
 const MAX_PINGS_LOST: u32 = 3;
@@ -129,7 +131,8 @@ impl<H: Host> Driver<H> {
                 self.on_ping(peer, connection, result, now)
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                if info.protocols.iter().any(|name| name.as_ref() == protocol::KAD) {
+                let heard = node_of(&peer_id).is_some_and(|node| self.node.hearing(&node, now) == Hearing::Yes);
+                if heard && info.protocols.iter().any(|name| name.as_ref() == protocol::KAD) {
                     // Those are for upgrades, which need no address.
                     let dialled = |address: &Multiaddr| !is_direct_webrtc(address);
                     for address in info.listen_addrs.into_iter().filter(dialled).take(8) {
@@ -233,6 +236,8 @@ impl<H: Host> Driver<H> {
             self.directs.remove(&node);
             self.slow.disconnected(&node);
             self.break_inbound(&node);
+            self.showing.remove(&node);
+            self.early.remove(&node);
             self.node.handle(Input::Disconnected { peer: node }, now);
         } else if was_best {
             self.linked(node, now);
@@ -296,9 +301,22 @@ impl<H: Host> Driver<H> {
         self.node.handle(Input::Addresses(addresses), mesh_platform::now());
     }
 
-    fn on_stream(&mut self, inbound: Inbound) {
+    pub(super) fn on_stream(&mut self, inbound: Inbound) {
         let Inbound { peer, protocol, stream } = inbound;
         let Some(from) = node_of(&peer) else { return };
+        if protocol == admit::AUTH || protocol == admit::ADMIT {
+            return self.on_admission_stream(from, &protocol, stream);
+        }
+        let hearing = self.node.hearing(&from, mesh_platform::now());
+        let heard = match hearing {
+            Hearing::Yes => true,
+            Hearing::Joins => protocol == crate::join::PROTOCOL,
+            Hearing::Later => return self.keep_early(from, Inbound { peer, protocol, stream }),
+            Hearing::No => false,
+        };
+        if !heard {
+            return;
+        }
         if protocol == direct::PROTOCOL {
             self.on_direct_stream(from, stream);
         } else if protocol == transfer::PROTOCOL {
@@ -326,11 +344,17 @@ impl<H: Host> Driver<H> {
     }
 
     fn on_join_stream(&mut self, from: NodeId, stream: Stream) {
-        let open = self.joining.entry(from).or_default();
-        if *open < MAX_JOINING {
-            *open += 1;
+        if self.may_serve(from) {
             mesh_platform::spawn(crate::join::answer(stream, from, self.reports.clone()));
         }
+    }
+
+    /// Counts a stream that asks or shows something once, if there are not too many.
+    pub(super) fn may_serve(&mut self, from: NodeId) -> bool {
+        let open = self.serving.entry(from).or_default();
+        let may = *open < MAX_SERVED;
+        *open += usize::from(may);
+        may
     }
 
     /// Breaks all direct streams that `from` has open to us.

@@ -8,6 +8,7 @@ use mesh_core::proposals;
 use mesh_core::weights::{self, Command};
 
 use super::*;
+use crate::admit;
 use crate::streams::OpenError;
 
 impl<H: Host> Driver<H> {
@@ -48,6 +49,20 @@ impl<H: Host> Driver<H> {
                     let _ = reports.send(Report::Input(keeping.await)).await;
                 });
             }
+            Output::Auth { to, frame } => self.show(to, frame),
+            Output::Admit { peer } => self.admit(peer),
+            Output::AskAdmission { to, request } => {
+                if let Some(peer) = peer_of(&to) {
+                    let opening = self.swarm.behaviour_mut().streams.open(peer, admit::ADMIT);
+                    mesh_platform::spawn(admit::renew(opening, request, self.reports.clone()));
+                }
+            }
+            Output::AdmitReply { ticket, answer } => {
+                if let Some(respond) = self.tickets.admissions.remove(&ticket) {
+                    let _ = respond.send(answer);
+                }
+            }
+            Output::Settled { write, durable } => self.settle(write, durable),
             Output::Event(event) => self.tell(event),
         }
     }
@@ -200,13 +215,18 @@ impl<H: Host> Driver<H> {
                     }
                 }
             }
-            Report::JoinEnded { peer } => {
-                if let Some(open) = self.joining.get_mut(&peer) {
+            Report::ServingEnded { peer } => {
+                if let Some(open) = self.serving.get_mut(&peer) {
                     *open -= 1;
                     if *open == 0 {
-                        self.joining.remove(&peer);
+                        self.serving.remove(&peer);
                     }
                 }
+            }
+            Report::AdmitRequest { from, request, respond } => {
+                let ticket = self.ticket();
+                self.tickets.admissions.insert(ticket, respond);
+                self.node.handle(Input::AdmitRequest { ticket, from, request }, now);
             }
             Report::JoinRequest { from, request, respond } => {
                 let ticket = self.ticket();
@@ -282,6 +302,7 @@ impl<H: Host> Driver<H> {
             | node::Event::Broadcast { .. }
             | node::Event::Weights(_)
             | node::Event::Decision(_)
+            | node::Event::Access(_)
             | node::Event::Offence { .. }) => self.events.push(Event::Core(event)),
         }
     }
