@@ -179,9 +179,9 @@ fn a_relay_keeps_links_of_who_is_silent_or_in_another_mesh() {
     }
     let refusal = |n: usize| {
         let id = world.id(n);
-        told(&world, HUB).find_map(|(_, event)| match event {
-            access::Event::TurnedAway { node, refusal } if node == id => Some(refusal),
-            _ => None,
+        told(&world, HUB).find_map(|(_, event)| {
+            let access::Event::TurnedAway { node, refusal } = event else { return None };
+            (node == id).then_some(refusal)
         })
     };
     assert_eq!((refusal(silent), refusal(foreign)), (Some(Refusal::Silent), Some(Refusal::OtherMesh)));

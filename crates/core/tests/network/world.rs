@@ -550,6 +550,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each thing that a node can want")]
     fn carry_out(&mut self, n: usize, output: Output) {
         let id = self.id(n);
         match output {
