@@ -111,6 +111,8 @@ export class Mesh implements MeshEventTarget {
   readonly consensus: Consensus
   /** Who is in. */
   readonly members: Members
+  /** @internal Set when it is closed: until its store and identity are free for another one. */
+  releasing: Promise<void> | undefined
   readonly #core: Core
   readonly #hub: EventHub
   readonly #pumped: Promise<void>
@@ -262,7 +264,8 @@ export class Mesh implements MeshEventTarget {
    */
   async close(options: CallOptions = {}): Promise<void> {
     checkCall(options)
-    return this.#core.close(options, this.#pumped)
+    await this.#core.close(options, this.#pumped)
+    await this.releasing
   }
 
   /**
@@ -293,7 +296,7 @@ export async function openMesh(entry: Entry, options: JoinOptions, hub: EventHub
   mesh.on('closed', () => {
     unwatch?.()
     hush?.()
-    release()
+    mesh.releasing = release()
   })
   try {
     await joined(mesh, config, alone, { signal, timeoutMs })
@@ -325,11 +328,11 @@ interface Opened {
   readonly node: MeshNode
   readonly alone: Alone
   // Gives up what the node held beside itself.
-  readonly release: () => void
+  readonly release: () => Promise<void>
 }
 
 function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<Opened> {
-  const onLate = ({ node, release }: Opened) => void node.close().catch(() => {}).finally(release)
+  const onLate = ({ node, release }: Opened) => void node.close().catch(() => {}).then(release)
   const onTimeout = () => new MeshError('timeout', `the wasm core did not start within ${timeoutMs} ms`)
   return bounded({ signal, timeoutMs, onTimeout, onLate }, () => open(config)).catch(error => {
     throw toMeshError(error)
@@ -345,8 +348,8 @@ async function open({ iceServers, identity, mdns: _, store: where, founding, ...
   ])
   let store: MeshStore | undefined
   let failure: unknown
-  const release = () => {
-    void store?.close()
+  const release = async () => {
+    await store?.close()
     kept.release()
   }
   try {
@@ -359,9 +362,10 @@ async function open({ iceServers, identity, mdns: _, store: where, founding, ...
       ...(iceServers && traits && { webrtc: { iceServers, ...traits } }),
     }
     const node = await MeshNode.open(nodeConfig, store && nodeStore(store, error => (failure = error)))
-    return { node, alone: await aloneOf(node), release }
+    const alone = charter || config.invite ? await aloneOf(node) : 'never'
+    return { node, alone, release }
   } catch (error) {
-    release()
+    await release()
     // The core knows no more of it than that the store failed.
     throw failure ?? error
   }

@@ -6,11 +6,14 @@ import { before, test } from 'node:test'
 import { createCharter, peerIdOf, readCharter, verifyDecision, verifyRecord } from '../src/charter.js'
 import { MeshError } from '../src/errors.js'
 import { joinMesh } from '../src/mesh.js'
-import { checkJoin } from '../src/options.js'
+import { checkJoin as checkEntry, type JoinOptions } from '../src/options.js'
 import { memoryStore } from '../src/store/memory.js'
 import { loadWasm } from '../src/wasm.js'
 import { fromHex } from './dag-cbor.js'
 import { peerId, rejectsCode, relay, throwsCode } from './tools.js'
+
+const checkJoin = (name: string, options: JoinOptions, charter?: Uint8Array) =>
+  checkEntry(charter ? { by: 'charter', name, charter } : { by: 'name', name }, options)
 
 before(() => loadWasm(readFileSync(new URL('../src/generated/mesh_wasm_bg.wasm', import.meta.url))))
 
@@ -159,7 +162,7 @@ test('joining by a charter: its name, and what a store needs', async () => {
   refused(/which nobody has in an open mesh/, { identity, store })
   refused(/a store belongs to one node: give its identity/, { store }, charter)
   for (const wrong of [new ArrayBuffer(8), {}, undefined, 1]) {
-    await rejectsCode('invalid-argument', /a name, or the bytes of a charter/, joinMesh(wrong as never, { relays: relay }))
+    await rejectsCode('invalid-argument', /a name, an invite, or the bytes of a charter/, joinMesh(wrong as never, { relays: relay }))
   }
   await rejectsCode('invalid-argument', /./, joinMesh(charter.slice(1), { relays: relay }))
   await rejectsCode('invalid-argument', /relays is missing/, joinMesh(charter, { relays: [] }))

@@ -2,7 +2,7 @@ import type { MeshEvent, MeshNode } from '../src/generated/mesh_wasm.js'
 import { Core } from '../src/core.js'
 import { EventHub } from '../src/hub.js'
 import { Mesh } from '../src/mesh.js'
-import { peerId } from './tools.js'
+import { peerId, relay } from './tools.js'
 
 /** Stands where the wasm core's node stands: tests push its events and decide what its calls do. */
 export class FakeNode {
@@ -32,6 +32,10 @@ export class FakeNode {
     return this.#events.shift()
   }
 
+  async membership(): Promise<unknown> {
+    return { open: true, founder: false, invitesPerDay: 0 }
+  }
+
   async close(): Promise<void> {
     this.closes++
     this.push(undefined)
@@ -46,6 +50,6 @@ export function fakeMesh(methods: Partial<Record<keyof MeshNode, unknown>> = {},
   const node = new FakeNode(methods)
   const hub = new EventHub()
   const core = new Core(node as unknown as MeshNode)
-  const mesh = new Mesh('lab', core, hub, maxIncomingWeights)
+  const mesh = new Mesh('lab', core, hub, { maxIncomingWeights, relays: [relay] })
   return { node, hub, core, mesh }
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { before, mock, test } from 'node:test'
-import { createCharter, peerIdOf } from '../src/charter.js'
+import { createCharter, peerIdOf, readCharter } from '../src/charter.js'
 import { MeshError } from '../src/errors.js'
-import { joinMesh } from '../src/mesh.js'
+import { createMesh, joinMesh } from '../src/mesh.js'
 import { P2PNeuralMeshService } from '../src/service.js'
 import { memoryStore } from '../src/store/memory.js'
 import { MeshNode, loadWasm } from '../src/wasm.js'
@@ -124,6 +124,35 @@ test('no relay answers for a charter: the next step is the one for that', async 
   nodes(new FakeNode())
   const charter = await createCharter({ name: 'lab', founders: await peerIdOf(new Uint8Array(32)) })
   await rejectsCode('relay-unreachable', /mesh-relay --charter FILE/, joinMesh(charter, { relays: relay, timeoutMs: 5 }))
+})
+
+test('in a private mesh a founder may be alone, and a member when nobody comes in time', async () => {
+  const identity = new Uint8Array(32)
+  const is = (founder: boolean) => ({ membership: async () => ({ open: false, founder, invitesPerDay: 0 }) })
+  const [founder, member, outside] = nodes(new FakeNode(is(true)), new FakeNode(is(false)), new FakeNode(is(false)))
+  founder!.push(connected)
+  const mesh = await createMesh('lab', { relays: relay, identity })
+  const charter = await createCharter({ name: 'lab', founders: await peerIdOf(identity), open: false })
+  await mesh.close()
+  member!.push(connected)
+  await (await joinMesh(charter, { relays: relay, timeoutMs: 20 })).close()
+  assert.equal(outside!.closes, 0)
+  await rejectsCode('relay-unreachable', /no relay answered within 5 ms/, joinMesh(charter, { relays: relay, timeoutMs: 5 }))
+})
+
+test('who founds is in the charter: by an identity that was given, or a new one', async () => {
+  const configs: { charter: Uint8Array; identity: Uint8Array }[] = []
+  const is = { membership: async () => ({ open: false, founder: true, invitesPerDay: 0 }) }
+  mock.method(MeshNode, 'open', async (config: never) => (configs.push(config), new FakeNode(is) as never))
+  const listen = '/ip4/127.0.0.1/tcp/0/ws'
+  const identity = new Uint8Array(32).fill(9)
+  for (const options of [{ identity }, { identity }, {}, { open: true }]) await (await createMesh('lab', { listen, ...options })).close()
+  const charters = await Promise.all(configs.map(({ charter }) => readCharter(charter)))
+  for (const [n, { founders, name, open }] of charters.entries()) {
+    assert.deepEqual([founders, name, open], [[await peerIdOf(configs[n]!.identity)], 'lab', n === 3])
+  }
+  assert.equal(charters[0]!.meshId, charters[1]!.meshId, 'the same identity and name found the same mesh')
+  assert.equal(new Set(charters.map(({ meshId }) => meshId)).size, 3)
 })
 
 test('the service: one attempt for many callers, listeners from before, again after shutdown', async () => {

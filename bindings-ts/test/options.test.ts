@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { checkCall, checkJoin, checkName, checkRelays } from '../src/options.js'
+import { checkCall, checkName, checkRelays, checkJoin as checkEntry, type Entry, type JoinOptions } from '../src/options.js'
 import { peerId, relay, throwsCode } from './tools.js'
+
+const checkJoin = (name: string, options: JoinOptions) => checkEntry({ by: 'name', name }, options)
 
 test('relays: one or many, trimmed, each once', () => {
   assert.deepEqual(checkRelays(relay), [relay])
@@ -55,6 +57,23 @@ test('joining: what the core gets', () => {
   const listen = '/ip4/0.0.0.0/tcp/0/ws'
   assert.deepEqual(checkJoin('lab', { relays: relay, listen, mdns: true }), { ...defaults, listen: [listen], mdns: true })
   assert.deepEqual(checkJoin('lab', { relays: relay, listen, mdns: false }), { ...defaults, listen: [listen] })
+})
+
+test('who is invited, or founds, needs no relay of its own', () => {
+  const invite = new Uint8Array([1])
+  const invited: Entry = { by: 'invite', name: 'lab', invite, relays: [`/dns4/relay.example/tcp/443/wss/p2p/${peerId}`] }
+  const { iceServers, ...rest } = checkEntry(invited, {})
+  assert.deepEqual(rest, { mesh: 'lab', relays: [], invite, maxIncomingWeights: 256 * 1024 * 1024 })
+  assert.deepEqual(iceServers, ['stun:relay.example:3478'], 'those of the relays that the invite names')
+  assert.deepEqual(checkEntry(invited, { relays: relay }).relays, [relay])
+  const founding: Entry = { by: 'founding', name: 'lab', open: false }
+  throwsCode('invalid-argument', /relays is missing/, () => checkEntry(founding, {}))
+  const listen = '/ip4/127.0.0.1/tcp/0/ws'
+  assert.deepEqual(checkEntry(founding, { listen }).founding, { open: false })
+  for (const entry of [invited, founding]) {
+    assert.equal(checkEntry(entry, { relays: relay, identity: 'stored', store: 'votes' }).store, 'votes')
+    throwsCode('invalid-argument', /give its identity/, () => checkEntry(entry, { relays: relay, store: 'votes' }))
+  }
 })
 
 test('joining: what is refused', () => {

@@ -137,7 +137,11 @@ pub enum Output {
         refusal: admission::Refusal,
         /// Whether it was in.
         was_inside: bool,
+        /// Whether its links stay until [`Output::Close`].
+        lingers: bool,
     },
+    /// Close the links of somebody who was turned away.
+    Close(NodeId),
     /// Somebody is no member any more.
     Expelled(NodeId),
     /// Tell everybody that something was taken back.
@@ -581,8 +585,9 @@ impl Access {
             match output {
                 admission::Output::Tell(node, frame) => self.outputs.push_back(Output::Tell(node, frame)),
                 admission::Output::Admitted(node, _) => self.outputs.push_back(Output::Admitted(node)),
-                admission::Output::TurnedAway { node, refusal, was_inside } => {
-                    self.outputs.push_back(Output::TurnedAway { node, refusal, was_inside });
+                admission::Output::Close(node) => self.outputs.push_back(Output::Close(node)),
+                admission::Output::TurnedAway { node, refusal, was_inside, lingers } => {
+                    self.outputs.push_back(Output::TurnedAway { node, refusal, was_inside, lingers });
                     self.outputs.push_back(Output::Event(Event::TurnedAway { node, refusal }));
                 }
                 admission::Output::Expelled(node) => self.outputs.push_back(Output::Expelled(node)),

@@ -32,6 +32,8 @@ use crate::time::{Mono, Now};
 pub struct Config {
     /// How long a neighbour may take, milliseconds (reliability 2).
     pub patience_ms: u64,
+    /// How long the links of somebody stay whose credential was taken back, to tell it so, milliseconds.
+    pub linger_ms: u64,
     /// How long somebody who was turned away stays outside, milliseconds.
     pub away_ms: u64,
     /// Who was turned away, at most, about 50 bytes each. Past it who may come again first is forgotten.
@@ -45,7 +47,14 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { patience_ms: 5_000, away_ms: 60_000, max_away: 4_096, max_revocations: 4_096, max_members: 16_384 }
+        Self {
+            patience_ms: 5_000,
+            linger_ms: 1_000,
+            away_ms: 60_000,
+            max_away: 4_096,
+            max_revocations: 4_096,
+            max_members: 16_384,
+        }
     }
 }
 
@@ -64,7 +73,11 @@ pub enum Output {
         refusal: Refusal,
         /// Whether it was in.
         was_inside: bool,
+        /// Whether its links stay until [`Output::Close`]: it has to hear why.
+        lingers: bool,
     },
+    /// Close the links of somebody who was turned away.
+    Close(NodeId),
     /// Somebody is no member any more, wherever it is.
     Expelled(NodeId),
     /// There was no more room for the revocation of this.
@@ -112,6 +125,8 @@ pub struct Admission {
     inside: BTreeMap<NodeId, Inside>,
     /// Neighbours that were turned away and are still linked, because they are of use as relays.
     outside: BTreeSet<NodeId>,
+    /// Until when links stay of those who were turned away.
+    lingering: BTreeMap<NodeId, Mono>,
     /// Until when who stays outside.
     away: BTreeMap<NodeId, Mono>,
     /// By what they have announced.
@@ -178,6 +193,7 @@ impl Admission {
             waiting: BTreeMap::new(),
             inside: BTreeMap::new(),
             outside: BTreeSet::new(),
+            lingering: BTreeMap::new(),
             away: BTreeMap::new(),
             members: BTreeMap::new(),
             revoked: BTreeMap::new(),
@@ -280,7 +296,7 @@ impl Admission {
         }
         self.away.retain(|_, until| *until > now.mono);
         if self.away.contains_key(&node) {
-            self.turned_away(node, Refusal::Again);
+            self.turned_away(node, Refusal::Again, false);
         } else {
             self.greet(node, now);
         }
@@ -344,6 +360,7 @@ impl Admission {
     pub fn disconnected(&mut self, node: &NodeId) -> bool {
         self.waiting.remove(node);
         self.outside.remove(node);
+        self.lingering.remove(node);
         self.inside.remove(node).is_some()
     }
 
@@ -357,6 +374,8 @@ impl Admission {
         let result = match frame {
             Frame::Greeting(greeting) => self.greeted(node, greeting, now),
             Frame::Proof(proof) => self.shown(node, &proof, now),
+            // The node hands those on to `revoke`.
+            Frame::Revoked(_) => return,
         };
         if let Err(refusal) = result {
             self.turn_away(node, refusal, now);
@@ -403,7 +422,11 @@ impl Admission {
         if !meeting.verifies(proof, &*self.verifier) {
             return Err(Refusal::Offence);
         }
-        let standing = self.check(&proof.chain, &node, now)?;
+        let standing = self.check(&proof.chain, &node, now).inspect_err(|error| {
+            if *error == CredentialError::Revoked {
+                self.tell_revoked(node, &proof.chain);
+            }
+        })?;
         self.waiting.remove(&node);
         let before = self.inside.insert(node, Inside { standing, chain: proof.chain.clone() });
         if before.is_none() {
@@ -422,13 +445,24 @@ impl Admission {
             }
             self.away.insert(node, now.mono + self.config.away_ms);
         }
-        self.turned_away(node, refusal);
+        let lingers = refusal == CredentialError::Revoked.into();
+        self.turned_away(node, refusal, lingers);
+        if lingers {
+            self.lingering.insert(node, now.mono + self.config.linger_ms);
+        }
     }
 
-    fn turned_away(&mut self, node: NodeId, refusal: Refusal) {
+    fn turned_away(&mut self, node: NodeId, refusal: Refusal, lingers: bool) {
         let was_inside = self.disconnected(&node);
         self.outside.insert(node);
-        self.outputs.push_back(Output::TurnedAway { node, refusal, was_inside });
+        self.outputs.push_back(Output::TurnedAway { node, refusal, was_inside, lingers });
+    }
+
+    /// Shows a neighbour why its credentials do not count any more.
+    fn tell_revoked(&mut self, node: NodeId, chain: &Chain) {
+        let revoked = chain.0.iter().find_map(|signed| self.revoked.get(&signed.credential.serial));
+        let frame = revoked.map(|revoked| Frame::Revoked(revoked.signed.clone()));
+        self.outputs.extend(frame.map(|frame| Output::Tell(node, frame)));
     }
 
     /// Takes a revocation, to be remembered at `place`; whether it is news, to be handed on.
@@ -453,6 +487,7 @@ impl Admission {
         let stands_on = |inside: &Inside| inside.stands_on(&revocation.serial);
         let gone: Vec<_> = self.inside.iter().filter(|(_, inside)| stands_on(inside)).map(|(node, _)| *node).collect();
         for node in gone {
+            self.outputs.push_back(Output::Tell(node, Frame::Revoked(signed.clone())));
             self.turn_away(node, CredentialError::Revoked.into(), now);
         }
         let Self { members, outputs, .. } = self;
@@ -503,6 +538,14 @@ impl Admission {
         for (node, silent) in late {
             self.turn_away(node, if silent { Refusal::Silent } else { Refusal::Late }, now);
         }
+        let Self { lingering, outputs, .. } = self;
+        lingering.retain(|node, until| {
+            let over = *until <= now.mono;
+            if over {
+                outputs.push_back(Output::Close(*node));
+            }
+            !over
+        });
         let unix_s = now.unix / 1_000;
         let over: Vec<_> =
             self.inside.iter().filter(|(_, inside)| inside.standing.until <= unix_s).map(|(node, _)| *node).collect();
@@ -538,13 +581,13 @@ impl Admission {
         let ends =
             self.inside.values().map(|inside| inside.standing.until).chain(own).filter(|until| *until < u64::MAX);
         let over = ends.map(|until| now.mono + until.saturating_sub(unix_s).clamp(1, LOOK_S).saturating_mul(1_000));
-        late.chain(over).min()
+        late.chain(over).chain(self.lingering.values().copied()).min()
     }
 
     /// Entries that are remembered of others.
     pub fn retained(&self) -> usize {
-        let Self { waiting, inside, outside, away, members, revoked, .. } = self;
-        waiting.len() + inside.len() + outside.len() + away.len() + members.len() + revoked.len()
+        let Self { waiting, inside, outside, lingering, away, members, revoked, .. } = self;
+        waiting.len() + inside.len() + outside.len() + lingering.len() + away.len() + members.len() + revoked.len()
     }
 
     /// What has to be done next.

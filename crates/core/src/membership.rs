@@ -96,6 +96,8 @@ pub struct Membership {
     config: Config,
     node: NodeId,
     seeds: BTreeMap<NodeId, Seed>,
+    /// Members to stay in touch with who are no relays: without them nobody of a private mesh may be known.
+    contacts: BTreeMap<NodeId, Seed>,
     /// Relays in the place of seeds, no more than are wanted at once.
     stand_ins: BTreeMap<NodeId, Seed>,
     /// Stand-ins that could not be dialled, and until when they are left alone. Forgotten with the last seed's return.
@@ -111,13 +113,22 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// `node`, a member that will dial `seeds` at once.
-    pub fn new(config: Config, node: NodeId, seeds: impl IntoIterator<Item = NodeId>, now: Now) -> Self {
+    /// `node`, a member that will dial `seeds` and `contacts` at once.
+    pub fn new(
+        config: Config,
+        node: NodeId,
+        seeds: impl IntoIterator<Item = NodeId>,
+        contacts: impl IntoIterator<Item = NodeId>,
+        now: Now,
+    ) -> Self {
         let seed = || Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
+        let seeds: BTreeMap<_, _> = seeds.into_iter().map(|node| (node, seed())).collect();
+        let contacts = contacts.into_iter().filter(|contact| *contact != node && !seeds.contains_key(contact));
         Self {
+            contacts: contacts.map(|contact| (contact, seed())).collect(),
             config,
             node,
-            seeds: seeds.into_iter().map(|node| (node, seed())).collect(),
+            seeds,
             stand_ins: BTreeMap::new(),
             spurned: BTreeMap::new(),
             orphan: Some(now.mono),
@@ -162,7 +173,9 @@ impl Membership {
         if let Some(seed) = self.any(&node).filter(|seed| !seed.connected) {
             let Seed { failures, lost, .. } = *seed;
             *seed = Seed { connected: true, failures, lost, ..Seed::default() };
-            self.outputs.push_back(Output::Reserve(node));
+            if !self.contacts.contains_key(&node) {
+                self.outputs.push_back(Output::Reserve(node));
+            }
         }
     }
 
@@ -178,7 +191,7 @@ impl Membership {
     /// away, and is dialled like one that cannot be.
     pub fn disconnected(&mut self, node: NodeId, now: Now) {
         self.stand_ins.remove(&node);
-        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| seed.connected) {
+        if let Some(seed) = self.kept(&node).filter(|seed| seed.connected) {
             (seed.connected, seed.admitted) = (false, false);
             if seed.lists > 0 {
                 (seed.lost, seed.failures) = (now.mono, 0);
@@ -199,7 +212,7 @@ impl Membership {
             self.stand_ins.remove(&node);
             self.spurned.insert(node, now.mono + spurn_ms);
         }
-        if let Some(seed) = self.seeds.get_mut(&node).filter(|seed| !seed.connected) {
+        if let Some(seed) = self.kept(&node).filter(|seed| !seed.connected) {
             if now.mono.since(seed.lost) >= eager_ms {
                 seed.failures += 1;
             }
@@ -209,7 +222,7 @@ impl Membership {
 
     /// The host slept, or its network changed: what failed before says nothing any more.
     pub fn wake(&mut self, now: Now) {
-        for seed in self.seeds.values_mut().filter(|seed| !seed.connected) {
+        for seed in self.seeds.values_mut().chain(self.contacts.values_mut()).filter(|seed| !seed.connected) {
             *seed = Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
         }
     }
@@ -234,8 +247,8 @@ impl Membership {
     /// An announcement was missed that `neighbour` has probably seen: asks a seed for the list, or else the neighbour,
     /// not too often.
     pub fn missed(&mut self, neighbour: NodeId, now: Now) {
-        let both = self.seeds.iter().chain(&self.stand_ins);
-        let connected = both.filter(|(_, seed)| seed.admitted).map(|(node, _)| *node);
+        let all = self.seeds.iter().chain(&self.stand_ins).chain(&self.contacts);
+        let connected = all.filter(|(_, seed)| seed.admitted).map(|(node, _)| *node);
         let whom = connected.chain([neighbour]).find(|node| self.trusts(node, now));
         if let Some(node) = whom.filter(|_| self.resync_after <= now.mono) {
             self.resync_after = now.mono + self.config.resync_ms;
@@ -256,7 +269,7 @@ impl Membership {
 
     /// Dials and asks what is due. `relays` are those of the mesh that may stand in; they are looked at only by an orphan.
     pub fn handle_timeout<I: Iterator<Item = NodeId>>(&mut self, relays: impl FnOnce() -> I, now: Now) {
-        for (node, seed) in self.seeds.iter_mut().chain(&mut self.stand_ins) {
+        for (node, seed) in self.seeds.iter_mut().chain(&mut self.stand_ins).chain(&mut self.contacts) {
             if seed.due.take_if(|due| *due <= now.mono).is_some() {
                 self.outputs.push_back(match seed.connected {
                     true => Output::Join(*node),
@@ -272,7 +285,8 @@ impl Membership {
 
     /// When something is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        self.seeds.values().chain(self.stand_ins.values()).filter_map(|seed| seed.due).chain(self.look()).min()
+        let all = self.seeds.values().chain(self.stand_ins.values()).chain(self.contacts.values());
+        all.filter_map(|seed| seed.due).chain(self.look()).min()
     }
 
     /// When stand-ins are to be looked for, if at all.
@@ -297,7 +311,13 @@ impl Membership {
     }
 
     fn any(&mut self, node: &NodeId) -> Option<&mut Seed> {
-        self.seeds.get_mut(node).or_else(|| self.stand_ins.get_mut(node))
+        let relay = self.seeds.get_mut(node).or_else(|| self.stand_ins.get_mut(node));
+        relay.or_else(|| self.contacts.get_mut(node))
+    }
+
+    /// One that is dialled for as long as this node runs.
+    fn kept(&mut self, node: &NodeId) -> Option<&mut Seed> {
+        self.seeds.get_mut(node).or_else(|| self.contacts.get_mut(node))
     }
 
     /// What is to be done.
@@ -325,7 +345,7 @@ mod tests {
 
     #[test]
     fn seeds_are_dialled_for_ever_with_growing_patience() {
-        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [SEED], [], at(0));
         let mut dials = Vec::new();
         for _ in 0..160 {
             let due = membership.seeds[&SEED].due.unwrap();
@@ -340,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_link_is_used_at_once_and_a_lost_one_dialled_at_once() {
-        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [SEED], [], at(0));
         drain(&mut membership, at(0));
         membership.connected(SEED);
         membership.admitted(SEED);
@@ -360,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_seed_that_turns_us_away_is_dialled_with_growing_patience() {
-        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [SEED], [], at(0));
         let (mut now, mut dials) = (0, Vec::new());
         while now < 60_000 {
             let due = membership.seeds[&SEED].due.unwrap();
@@ -387,8 +407,24 @@ mod tests {
     }
 
     #[test]
+    fn contacts_are_kept_up_and_asked_like_seeds_but_carry_nobody() {
+        let mut membership = Membership::new(Config::default(), ME, [SEED], [SEED, ME, OTHER], at(0));
+        assert_eq!(drain(&mut membership, at(0)), [Output::Dial(SEED), Output::Dial(OTHER)]);
+        membership.connected(OTHER);
+        assert!(!membership.is_seed(&OTHER) && !membership.wants(&OTHER));
+        assert_eq!((membership.seeds(), membership.connected_seeds()), (1, 0));
+        membership.admitted(OTHER);
+        assert_eq!(drain(&mut membership, at(1)), [Output::Join(OTHER)]);
+        membership.joined(OTHER, at(1));
+        membership.disconnected(OTHER, at(2));
+        assert_eq!(drain(&mut membership, at(2)), [Output::Dial(OTHER)]);
+        membership.dial_failed(OTHER, at(3));
+        assert_eq!(drain(&mut membership, at(203)), [Output::Dial(OTHER)]);
+    }
+
+    #[test]
     fn others_are_not_dialled_and_asked_only_so_often() {
-        let mut membership = Membership::new(Config::default(), ME, [], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [], [], at(0));
         membership.connected(OTHER);
         membership.disconnected(OTHER, at(0));
         membership.missed(OTHER, at(0));
@@ -412,7 +448,7 @@ mod tests {
     #[test]
     fn relays_stand_in_for_seeds_that_are_gone() {
         let relays: Vec<_> = (10..14).map(|n| NodeId([n; 32])).collect();
-        let mut membership = Membership::new(Config::default(), ME, [SEED], at(0));
+        let mut membership = Membership::new(Config::default(), ME, [SEED], [], at(0));
         membership.connected(SEED);
         assert_eq!(adopted(&mut membership, &relays, at(60_000)), []);
         membership.disconnected(SEED, at(60_000));

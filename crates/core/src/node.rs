@@ -14,8 +14,8 @@ use mesh_proto::limits::{MAX_BODY, MAX_ENVELOPE, MAX_JOIN_ANNOUNCEMENTS};
 use mesh_proto::protocol::Topic;
 use mesh_proto::transfer::Manifest;
 use mesh_proto::{
-    AgentName, DecodeError, Envelope, Keypair, Kind, MeshId, MessageId, NodeId, TransferId, Verified, codec, direct,
-    join,
+    AgentName, DecodeError, Envelope, Keypair, Kind, MeshId, MessageId, NodeId, TransferId, Verified, codec,
+    credential, direct, join,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -66,6 +66,8 @@ pub struct Config {
     pub proposals: proposals::Config,
     /// Who is let in, in a private mesh.
     pub access: access::Config,
+    /// Members to stay in touch with who are no relays.
+    pub contacts: Vec<NodeId>,
     /// What a chartered mesh begins with; nothing in one without a charter, where nobody votes.
     pub charter: Option<Founding>,
 }
@@ -84,6 +86,7 @@ impl Default for Config {
             paths: paths::Config::default(),
             proposals: proposals::Config::default(),
             access: access::Config::default(),
+            contacts: Vec::new(),
             charter: None,
         }
     }
@@ -195,7 +198,7 @@ impl Node {
             strangers: Strangers::default(),
             sealer: Sealer::new(key, mesh, now),
             intake: Intake::new(&config.intake, mesh),
-            membership: Membership::new(config.membership, node, seeds, now),
+            membership: Membership::new(config.membership, node, seeds, config.contacts, now),
             doorstep: Doorstep::default(),
             directory,
             messaging: Messaging::new(config.messaging, mesh, run),
@@ -532,6 +535,9 @@ impl Node {
                 if self.hearing(&from, now) != Hearing::Yes => {}
             Input::Direct(input) => self.messaging.handle(input, now),
             Input::Transfer(input) => self.weights.handle(input, now),
+            Input::Auth { from: _, frame: credential::Frame::Revoked(revocation) } => {
+                self.taken_back(&revocation, now);
+            }
             Input::Auth { from, frame } => {
                 if let Some(access) = &mut self.access {
                     access.handle(from, frame, now);

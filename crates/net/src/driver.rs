@@ -107,12 +107,12 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let rtc = host.rtc();
     let founding = store::found(&config, rtc.clone()).await?;
     let now = mesh_platform::now();
-    let mut seeds = links::seeds(&config.relays)?;
-    if let Some(invite) = &config.invite {
-        // Who has issued it is in the mesh, and its relays may be those of others.
-        let issuer = invite.invitation.invitation.serial.issuer;
-        seeds.entry(issuer).or_insert_with(|| addresses_of(&issuer, &config.relays));
-    }
+    let seeds = links::seeds(&config.relays)?;
+    // The relays of a private mesh may be those of others, who know none of its members.
+    let private = founding.as_ref().filter(|founding| !founding.charter().open);
+    let issuers = private.map(|founding| founding.issuers(&config.identity.node())).unwrap_or_default();
+    let contacts: BTreeMap<_, _> =
+        issuers.into_iter().map(|node| (node, addresses_of(&node, &config.relays))).collect();
     let is_private = founding.as_ref().is_some_and(|founding| !founding.charter().open);
     let Built { transport, relay, webrtc } = transport::build(&config, rtc)?;
     let extra = host.behaviour(config.identity.libp2p());
@@ -130,6 +130,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let key = config.identity.mesh().clone();
     let mut core = config.core;
     core.charter = founding;
+    core.contacts = contacts.keys().copied().collect();
     core.directory.relay = config.role == Role::Hub;
     let node = Node::new(core, key, config.mesh, seeds.keys().copied(), entropy, now);
     let (calls, inbox) = mpsc::channel(crate::calls::CALLS);
@@ -145,6 +146,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         host,
         node,
         seeds,
+        contacts,
         links: BTreeMap::new(),
         dials: dials::Dials::default(),
         upgrades: BTreeMap::new(),
@@ -194,6 +196,8 @@ struct Driver<H: Host> {
     node: Node,
     /// Addresses of the relays and bootstrap nodes to stay in touch with.
     seeds: BTreeMap<NodeId, Vec<Multiaddr>>,
+    /// Addresses of other members to stay in touch with.
+    contacts: BTreeMap<NodeId, Vec<Multiaddr>>,
     /// Connections, by node. The swarm may have several to one.
     links: BTreeMap<NodeId, BTreeMap<ConnectionId, links::Connection>>,
     /// Attempts to reach nodes. No more than the core asks for.

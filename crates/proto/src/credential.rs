@@ -555,6 +555,8 @@ pub enum Frame {
     Greeting(Greeting),
     /// Then.
     Proof(Proof),
+    /// In the place of whatever else: what was shown was taken back.
+    Revoked(SignedRevocation),
 }
 
 impl Bounded for Frame {
@@ -562,6 +564,7 @@ impl Bounded for Frame {
         match self {
             Self::Greeting(_) => Ok(()),
             Self::Proof(proof) => proof.check(),
+            Self::Revoked(revocation) => revocation.check(),
         }
     }
 }

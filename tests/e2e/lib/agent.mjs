@@ -35,9 +35,10 @@ async function run(source, args) {
 }
 
 // Joins with the first of `agents`, and announces the others.
-async function joined({ mesh, agents: [first, ...others], options, onlyPort, listen }) {
+async function joined({ mesh, found, agents: [first, ...others], options, onlyPort, listen }) {
   if (onlyPort !== undefined) bePinnedTo(onlyPort)
-  agent.mesh = await neuralMesh.joinMesh(mesh, { ...options, agent: first })
+  const join = { ...options, agent: first }
+  agent.mesh = await (found ? neuralMesh.createMesh(found, join) : neuralMesh.joinMesh(mesh, join))
   agent.log = watch(agent.mesh, { listen })
   for (const other of others) await agent.mesh.agents.announce(other)
   return { peerId: agent.mesh.peerId, meshId: agent.mesh.meshId }
@@ -62,7 +63,7 @@ function watch(mesh, { listen = true } = {}) {
   const types = [
     ...['relay-connected', 'relay-disconnected', 'joined', 'peer-connected', 'path-changed', 'peer-disconnected'],
     ...['peer-suspected', 'peer-recovered', 'agent-joined', 'agent-updated', 'agent-left', 'weights-failed', 'offence', 'undecodable'],
-    ...['lagged', 'error', 'closed'],
+    ...['membership', 'expelled', 'invite-used', 'lagged', 'error', 'closed'],
   ]
   for (const type of types) mesh.on(type, event => log.events.push(event))
   if (!listen) return log

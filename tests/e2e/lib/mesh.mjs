@@ -135,19 +135,20 @@ export class Agent extends Program {
   // others `listenOn` some address. Without
   // `webrtc: true` everything goes through the relay, which is what most tests are about. In a mesh with a charter it is
   // somebody new, unless it gets what `member` of another was.
-  async join(world, names, { via, listen, listenOn = [], webrtc = false, ...options } = {}) {
+  // `entry` is what it joins by instead of the world's mesh; with `found` it founds a private mesh of that name.
+  async join(world, names, { via, listen, listenOn = [], webrtc = false, entry, found, ...options } = {}) {
     const agents = [names].flat().map(agent => (typeof agent === 'string' ? { id: agent } : agent))
     const relays = via ? world.relay.addressBy(via.port) : world.relay.address
     this.member = options.identity ? { identity: options.identity, store: options.store } : (world.member?.() ?? {})
     const join = {
-      ...{ mesh: world.charter ?? world.mesh, agents, onlyPort: via?.port, listen },
+      ...{ mesh: entry ?? world.charter ?? world.mesh, found, agents, onlyPort: via?.port, listen },
       options: { relays, webrtc, listen: listenOn, ...options, ...this.member },
     }
     const { peerId, meshId } = await this.#call({ join })
     this.peerId = peerId
     this.meshId = meshId
-    this.name = agents[0].id
-    this.id = `${this.name}@${peerId}`
+    this.name = agents[0]?.id
+    this.id = agents.length > 0 ? `${this.name}@${peerId}` : peerId
   }
 
   #call(request) {

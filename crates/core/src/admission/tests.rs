@@ -37,7 +37,8 @@ fn drain(admission: &mut Admission) -> Vec<Output> {
 }
 
 fn turned_away(node: NodeId, refusal: impl Into<Refusal>, was_inside: bool) -> Output {
-    Output::TurnedAway { node, refusal: refusal.into(), was_inside }
+    let refusal = refusal.into();
+    Output::TurnedAway { node, refusal, was_inside, lingers: refusal == CredentialError::Revoked.into() }
 }
 
 /// Two neighbours meet: what came of it on each side, but for what they said.
@@ -57,7 +58,9 @@ fn meet(one: &mut Admission, other: &mut Admission, now: Now) -> [Vec<Output>; 2
                     Output::Tell(_, frame) if side == 0 => other.handle(a, frame, now),
                     Output::Tell(_, frame) => one.handle(b, frame, now),
                     Output::Admitted(..) | Output::TurnedAway { .. } => ends[side].push(output),
-                    Output::Expelled(_) | Output::Forgotten(_) | Output::Lost(_) => panic!("nobody expels: {output:?}"),
+                    Output::Close(_) | Output::Expelled(_) | Output::Forgotten(_) | Output::Lost(_) => {
+                        panic!("nobody expels: {output:?}")
+                    }
                 }
             }
         }
@@ -193,7 +196,11 @@ fn who_is_revoked_goes_at_once_and_stays_outside() {
     let gone = turned_away(key(3).node(), CredentialError::Revoked, true);
     // All of them have the same number here, this one too.
     let lost = Output::Lost(CredentialError::Revoked);
-    assert_eq!(drain(&mut one), [gone, Output::Expelled(key(4).node()), lost.clone()]);
+    let told = Output::Tell(key(3).node(), Frame::Revoked(good.clone()));
+    assert_eq!(drain(&mut one), [told, gone, Output::Expelled(key(4).node()), lost.clone()]);
+    assert_eq!(one.poll_timeout(), Some(Mono(1_001)));
+    one.handle_timeout(at(1_001));
+    assert_eq!(drain(&mut one), [Output::Close(key(3).node())], "when it has heard why");
     assert!(!one.may_speak(&key(4).node(), at(2)) && one.learn(key(4).node(), &announced, at(2)).is_err());
     assert_eq!(one.revocations_from(7).collect::<Vec<_>>(), [&good]);
     assert_eq!(one.revocations_from(8).count(), 0);

@@ -1,6 +1,6 @@
 //! Who is let in: between the access to a private mesh and the rest of the node. In an open mesh everybody is a member.
 
-use mesh_proto::credential::{self, Answer, Invite, NotAdmitted, Pass, Role, SignedRevocation};
+use mesh_proto::credential::{Answer, Invite, NotAdmitted, Pass, Role, SignedRevocation};
 
 use super::*;
 use crate::access::{Issued, Membership as Standing, OnlyListens, Revoke};
@@ -159,9 +159,10 @@ impl Node {
                     self.linked(peer, relayed, address, now);
                 }
             }
-            access::Output::TurnedAway { node, refusal, was_inside } => {
-                self.turned_away(node, refusal, was_inside, now)
+            access::Output::TurnedAway { node, refusal, was_inside, lingers } => {
+                self.turned_away(node, refusal, (was_inside, lingers), now)
             }
+            access::Output::Close(peer) => self.outputs.push_back(Output::Disconnect { peer }),
             access::Output::Expelled(node) => self.directory.remove(&node),
             access::Output::Say(revocation) => {
                 self.seal(Kind::MembershipRevocation, &*revocation, now);
@@ -180,7 +181,7 @@ impl Node {
         }
     }
 
-    fn turned_away(&mut self, peer: NodeId, refusal: Refusal, was_inside: bool, now: Now) {
+    fn turned_away(&mut self, peer: NodeId, refusal: Refusal, (was_inside, lingers): (bool, bool), now: Now) {
         if was_inside {
             self.unlinked(peer, now);
         }
@@ -189,7 +190,7 @@ impl Node {
         }
         // A relay of others carries links all the same, and a relay of ours carries those of others.
         let foreign = matches!(refusal, Refusal::Silent | Refusal::OtherMesh);
-        if foreign && (self.directory.is_relay() || self.membership.wants(&peer)) {
+        if lingers || foreign && (self.directory.is_relay() || self.membership.wants(&peer)) {
             return;
         }
         self.outputs.push_back(Output::Disconnect { peer });

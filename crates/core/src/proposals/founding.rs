@@ -91,6 +91,13 @@ impl Founding {
         self.access.credentials().standing(self.charter(), &self.mesh(), node, unix_s, |_| false, &Strict)
     }
 
+    /// Who gives `node` its next credential: who has issued the one it has, and the founders.
+    pub fn issuers(&self, node: &NodeId) -> Vec<NodeId> {
+        let issuer = self.access.credentials().0.first().map(|signed| signed.credential.serial.issuer);
+        let all = issuer.into_iter().chain(self.charter().founders.iter().copied());
+        all.filter(|issuer| issuer != node).collect()
+    }
+
     /// A node that never votes, such as a relay.
     #[must_use]
     pub fn without_vote(self) -> Self {

@@ -12,7 +12,7 @@ const MAX_EARLY: usize = 8;
 impl<H: Host> Driver<H> {
     /// Shows a neighbour who we are. After the proof nothing more is said on that stream.
     pub(super) fn show(&mut self, to: NodeId, frame: Frame) {
-        let last = matches!(frame, Frame::Proof(_));
+        let last = matches!(frame, Frame::Proof(_) | Frame::Revoked(_));
         let open = self.showing.remove(&to).filter(|frames| !frames.is_closed());
         let Some(mut frames) = open.or_else(|| self.open_showing(to)) else { return };
         // One that is full has broken, and tells so.

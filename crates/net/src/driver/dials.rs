@@ -50,7 +50,7 @@ impl<H: Host> Driver<H> {
         if self.dials.0.contains_key(&node) {
             return;
         }
-        let told = self.seeds.get(&node).into_iter().flatten().cloned();
+        let told = self.seeds.get(&node).or_else(|| self.contacts.get(&node)).into_iter().flatten().cloned();
         let said = addresses.iter().filter_map(|address| address.parse().ok());
         // Those are for upgrades, which need no address.
         let said = said.filter(|address| !is_direct_webrtc(address));
