@@ -81,7 +81,14 @@ impl Membership {
         if !config.invite.is_empty() {
             return Ok(Self::Invited(Box::new(link::read(&config.invite)?)));
         }
-        Ok(charter::load(&config.charter)?.map_or(Self::Open, Self::Chartered))
+        let membership = charter::load(&config.charter)?.map_or(Self::Open, Self::Chartered);
+        if !membership.is_private() && config.store.exists() {
+            tracing::warn!(
+                store = %config.store.display(),
+                "this relay serves an open mesh, and there is the store of a private one: was --found or --invite forgotten?"
+            );
+        }
+        Ok(membership)
     }
 
     /// What the mesh is called, if something else than the configuration says it.

@@ -25,7 +25,7 @@ use mesh_proto::credential::Role;
 use mesh_proto::transfer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::http::{Node, Status};
 use crate::key::SEED;
@@ -226,7 +226,10 @@ fn is_same(given: &[u8], known: &[u8]) -> bool {
 fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
     let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
-    serde_json::from_slice(body).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))
+    let bad = |error: serde_json::Error| Refusal::new(StatusCode::BAD_REQUEST, error);
+    // serde would take a list of the values for an object.
+    let object: Map<String, Value> = serde_json::from_slice(body).map_err(bad)?;
+    serde_json::from_value(Value::Object(object)).map_err(bad)
 }
 
 fn not_ready(closed: mesh_net::Closed) -> Refusal {
