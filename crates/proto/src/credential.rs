@@ -399,6 +399,7 @@ impl Bounded for Pass {
 /// Asked on a stream of [`crate::protocol::ADMIT`], by a node that wants a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time, and most are boxed as a whole")]
 pub enum Request {
     /// With an invite, of who has issued it.
     Redeem(Redemption),
