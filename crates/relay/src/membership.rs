@@ -4,12 +4,12 @@
 //! an invite, which is redeemed once: what it gives is in the store from then on.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mesh_net::{FoundingError, Handle, Identity, Multiaddr, RedeemError, StartError};
 use mesh_proto::charter::Charter;
-use mesh_proto::credential::{Invite, Role};
+use mesh_proto::credential::{CredentialError, Invite, Role};
 use mesh_proto::{EncodeError, MeshId, NameError, NodeId};
 
 use crate::charter::{self, CharterFileError, Founded};
@@ -41,11 +41,11 @@ pub(crate) enum MembershipError {
     #[error("{0}")]
     Redeem(RedeemError),
     #[error(
-        "the mesh {mesh:?} is private, and this relay is no member: its key is no founder's, and the store {} has no credential \
-         that is valid. Ask a founder for an invite, and start with --invite LINK, without --charter",
+        "the mesh {mesh:?} is private, and this relay is no member ({why}): its key is no founder's, and the store {} has no \
+         credential that is valid. Ask a founder for an invite, and start with --invite LINK, without --charter",
         store.display()
     )]
-    NoMember { mesh: String, store: PathBuf },
+    NoMember { mesh: String, store: PathBuf, why: CredentialError },
     #[error("no invite can be issued: {0}")]
     Invite(#[from] mesh_core::access::Error),
     #[error(transparent)]
@@ -164,11 +164,12 @@ pub(crate) fn check(config: &Config, seed: Option<[u8; key::SEED]>) -> Result<()
 }
 
 /// What kept a node from starting, in the words of a relay.
-pub(crate) fn why(error: StartError, store: &Path) -> Result<MembershipError, StartError> {
+pub(crate) fn why(error: StartError, config: &Config) -> Result<MembershipError, StartError> {
     match error {
+        StartError::Founding(FoundingError::Credential(why)) => Ok(no_member(config, why)),
         StartError::Founding(FoundingError::Redeem(error)) => Ok(MembershipError::Redeem(error)),
         StartError::Founding(source @ (FoundingError::Restore(_) | FoundingError::Store(_))) => {
-            Ok(MembershipError::Kept { path: store.to_owned(), source })
+            Ok(MembershipError::Kept { path: config.store.clone(), source })
         }
         StartError::Founding(FoundingError::Entropy(_))
         | StartError::Entropy(_)
@@ -182,9 +183,14 @@ pub(crate) fn why(error: StartError, store: &Path) -> Result<MembershipError, St
 pub(crate) async fn enter(handle: &Handle, config: &Config) -> Result<Private, MembershipError> {
     let membership = handle.membership().await?;
     if membership.standing.is_none() {
-        return Err(MembershipError::NoMember { mesh: config.mesh.clone(), store: config.store.clone() });
+        // It has started with credentials, so what it has kept says that they were taken back.
+        return Err(no_member(config, CredentialError::Revoked));
     }
     Ok(Private { mesh: handle.mesh(), founder: membership.founder })
+}
+
+fn no_member(config: &Config, why: CredentialError) -> MembershipError {
+    MembershipError::NoMember { mesh: config.mesh.clone(), store: config.store.clone(), why }
 }
 
 /// The first invite to a new mesh, as a link.

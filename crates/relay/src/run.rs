@@ -126,7 +126,7 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
     let Running { handle, events, listening } = match mesh_net::start(node_config, host).await {
         Ok(running) => running,
         Err(error) => {
-            return Err(membership::why(error, &config.store).map_or_else(RunError::Start, RunError::Membership));
+            return Err(membership::why(error, &config).map_or_else(RunError::Start, RunError::Membership));
         }
     };
     let addresses = addresses::of_members(&config.external, listening, peer_id);
