@@ -37,7 +37,7 @@ pub(crate) enum MembershipError {
     #[error("the mesh's name: {0}")]
     Name(#[from] NameError),
     #[error("the store {}: {source}", path.display())]
-    Kept { path: PathBuf, source: FoundingError },
+    Kept { path: PathBuf, source: Box<FoundingError> },
     #[error("{0}")]
     Redeem(RedeemError),
     #[error(
@@ -169,7 +169,7 @@ pub(crate) fn why(error: StartError, config: &Config) -> Result<MembershipError,
         StartError::Founding(FoundingError::Credential(why)) => Ok(no_member(config, why)),
         StartError::Founding(FoundingError::Redeem(error)) => Ok(MembershipError::Redeem(error)),
         StartError::Founding(source @ (FoundingError::Restore(_) | FoundingError::Store(_))) => {
-            Ok(MembershipError::Kept { path: config.store.clone(), source })
+            Ok(MembershipError::Kept { path: config.store.clone(), source: Box::new(source) })
         }
         StartError::Founding(FoundingError::Entropy(_))
         | StartError::Entropy(_)

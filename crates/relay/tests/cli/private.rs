@@ -4,8 +4,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Output;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -69,16 +67,14 @@ fn status(relay: &Running) -> Value {
 }
 
 /// Waits until the status has these values.
-fn becomes(relay: &Running, values: &[(&str, u64)]) {
-    let begun = Instant::now();
-    loop {
-        let status = status(relay);
-        if values.iter().all(|(key, value)| status[*key] == *value) {
-            return;
+async fn becomes(relay: &Running, values: &[(&str, u64)]) {
+    let as_said = async {
+        while !values.iter().all(|(key, value)| status(relay)[*key] == *value) {
+            mesh_platform::sleep(50).await;
         }
-        assert!(begun.elapsed() < PATIENCE, "not {values:?} in time: {status}");
-        thread::sleep(Duration::from_millis(50));
-    }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, as_said).await;
+    in_time.unwrap_or_else(|_| panic!("not {values:?} in time: {}", status(relay)));
 }
 
 /// Asks an endpoint with these headers: its code and what it says.
@@ -229,8 +225,8 @@ fn an_open_mesh_has_no_invites_and_no_store() {
     assert_eq!((&status(&relay)["private"], &status(&relay)["founder"]), (&false.into(), &false.into()));
 }
 
-#[test]
-fn a_second_relay_comes_in_by_an_invite_and_goes_by_a_revocation() {
+#[tokio::test]
+async fn a_second_relay_comes_in_by_an_invite_and_goes_by_a_revocation() {
     let (place, other) = (Place::new("private-first"), Place::new("private-second"));
     let first = place.founder(&[]);
     let link = place.link(&first, &[]);
@@ -238,7 +234,7 @@ fn a_second_relay_comes_in_by_an_invite_and_goes_by_a_revocation() {
     assert_eq!((&ready(&second)["mesh"], &ready(&second)["founder"]), (&"den".into(), &false.into()));
     assert_eq!(ready(&second)["meshId"], ready(&first)["meshId"]);
     for relay in [&first, &second] {
-        becomes(relay, &[("membersKnown", 2), ("links", 1)]);
+        becomes(relay, &[("membersKnown", 2), ("links", 1)]).await;
     }
 
     let third = Place::new("private-third");
@@ -253,8 +249,8 @@ fn a_second_relay_comes_in_by_an_invite_and_goes_by_a_revocation() {
     let output = place.ask(&first, &["revoke", &peer]);
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("is no member any more"), "{output:?}");
-    becomes(&first, &[("membersKnown", 1), ("links", 0)]);
-    becomes(&second, &[("links", 0)]);
+    becomes(&first, &[("membersKnown", 1), ("links", 0)]).await;
+    becomes(&second, &[("links", 0)]).await;
 }
 
 #[test]
