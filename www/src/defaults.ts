@@ -25,7 +25,9 @@ export const isForSecurePages = (address: string) => /\/(wss|tls|webrtc-direct)(
 /** The mesh, its charter and the relay's addresses, those that this page can use, as reached the way the page was. */
 export function readDefaults(answer: unknown, base: URL): Invitation | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined
-  const { mesh, addresses, stun, charter: hex } = answer as Record<string, unknown>
+  const { mesh, addresses, stun, charter: hex, private: isPrivate } = answer as Record<string, unknown>
+  // Its name alone would be that of an open mesh, and there is no other way in than an invite.
+  if (isPrivate === true) return undefined
   if (typeof mesh !== 'string' || !isMeshName(mesh) || !Array.isArray(addresses)) return undefined
   const charter = typeof hex === 'string' ? fromHex(hex) : undefined
   if (hex !== undefined && hex !== null && !charter) return undefined

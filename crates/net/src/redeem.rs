@@ -2,10 +2,12 @@
 //!
 //! It does so with a swarm of its own, that can do no more than dial and ask, and goes when it has its answer.
 
+use std::error::Error;
+
 use futures::{FutureExt as _, StreamExt as _};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{self, NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{self, DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, relay};
 use mesh_proto::credential::{Answer, CredentialError, Invite, NotAdmitted, Pass, Redemption, Request};
 use mesh_proto::{EncodeError, NodeId, Strict};
@@ -101,12 +103,12 @@ async fn ask<R: Rtc>(config: &Config, invite: &Invite, issuer: PeerId, rtc: Opti
     let mut swarm = Swarm::new(transport, behaviour, config.identity.peer_id(), executor);
     let addresses = addresses_of(&invite.invitation.invitation.serial.issuer, &config.relays);
     let dial = DialOpts::peer_id(issuer).addresses(addresses).build();
-    swarm.dial(dial).map_err(|error| unreachable(error.to_string()))?;
+    swarm.dial(dial).map_err(|error| unreachable(reason_of(&error)))?;
     loop {
         match swarm.select_next_some().await {
             SwarmEvent::ConnectionEstablished { peer_id, .. } if peer_id == issuer => break,
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } if peer == issuer => {
-                return Err(unreachable(error.to_string()));
+                return Err(unreachable(reason_of(&error)));
             }
             _ => {}
         }
@@ -128,10 +130,43 @@ async fn ask<R: Rtc>(config: &Config, invite: &Invite, issuer: PeerId, rtc: Opti
     }
 }
 
+/// What happened in one line: libp2p's own text has one for each transport that was tried.
+fn reason_of(error: &DialError) -> String {
+    let DialError::Transport(tried) = error else { return one_line(&error.to_string()) };
+    let each = tried.iter().map(|(address, error)| format!("{address}: {}", one_line(&root(error).to_string())));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
+    use libp2p::TransportError;
+
     use super::*;
     use crate::identity::Identity;
+
+    #[test]
+    fn why_a_dial_failed_is_one_line() {
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1/ws".parse().unwrap();
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let tried = TransportError::Other(std::io::Error::other(TransportError::Other(refused)));
+        let reason = reason_of(&DialError::Transport(vec![(address.clone(), tried)]));
+        assert_eq!(reason, format!("{address}: connection refused"));
+        let two_lines = std::io::Error::other("all failed:\n - refused");
+        let reason = reason_of(&DialError::Transport(vec![(address.clone(), TransportError::Other(two_lines))]));
+        assert_eq!(reason, format!("{address}: all failed: - refused"));
+        assert!(!reason_of(&DialError::NoAddresses).is_empty());
+    }
 
     #[test]
     fn an_issuer_is_reached_at_home_and_through_relays() {

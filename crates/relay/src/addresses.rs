@@ -1,9 +1,10 @@
 //! What to hand out: the addresses under which others reach this relay, in the order to try them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
+use mesh_proto::limits::{MAX_ADDRESS, MAX_INVITE_RELAYS};
 
 use crate::config::{is_for_browsers, is_secure, is_websocket};
 
@@ -24,6 +25,29 @@ pub(crate) fn of_members(external: &[Multiaddr], mut listening: Vec<Multiaddr>, 
 fn with_peer(address: &Multiaddr, peer: PeerId) -> Multiaddr {
     // It stays as it is when it names a peer already.
     address.clone().with_p2p(peer).unwrap_or_else(|address| address)
+}
+
+/// The addresses that go into an invite, in the order to try them: browsers' first. Those of this machine alone only if there are
+/// no others. All of them fit: eight of 256 bytes, and less than a kilobyte beside them.
+pub(crate) fn for_invites(addresses: &[Multiaddr]) -> Vec<String> {
+    let is_local = |address: &&Multiaddr| match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        Some(_) | None => false,
+    };
+    let (local, mut found): (Vec<_>, Vec<_>) = addresses.iter().partition(is_local);
+    if found.is_empty() {
+        found = local;
+    }
+    // Stable: otherwise in the order in which they are handed out.
+    found.sort_by_key(|address| !is_for_browsers(address));
+    let texts = found.into_iter().map(Multiaddr::to_string);
+    texts.filter(|text| text.len() <= MAX_ADDRESS).take(MAX_INVITE_RELAYS).collect()
+}
+
+/// The loopback address of the family of `ip`.
+pub(crate) fn loopback_like(ip: IpAddr) -> IpAddr {
+    if ip.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() }
 }
 
 /// Where STUN is answered, as `stun:HOST:PORT` (RFC 7064): under the hosts of `addresses`, in their order. A socket of
@@ -145,6 +169,30 @@ mod tests {
         let whole = with_peer(&address, peer);
         assert_eq!(whole.to_string(), format!("{address}/p2p/{peer}"));
         assert_eq!(with_peer(&whole, peer), whole);
+    }
+
+    #[test]
+    fn invites_name_what_others_reach() {
+        let local = ["/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/2/ws"];
+        let order = ["/ip6/::1/tcp/2/ws", "/ip4/127.0.0.1/tcp/2/ws", "/ip4/127.0.0.1/tcp/1"];
+        assert_eq!(for_invites(&addresses(&local)), order, "better than none");
+        let both = [&local[..], &["/ip4/10.0.0.1/tcp/1", "/dns4/a.b/tcp/443/wss", "/ip4/10.0.0.1/tcp/2/ws"]].concat();
+        let order = ["/dns4/a.b/tcp/443/wss", "/ip4/10.0.0.1/tcp/2/ws", "/ip4/10.0.0.1/tcp/1"];
+        assert_eq!(for_invites(&addresses(&both)), order);
+    }
+
+    #[test]
+    fn as_many_as_an_invite_takes_fit_into_it() {
+        let with = |ending: &str, port: usize| format!("/dns4/{}/tcp/{port}{ending}", "a".repeat(237));
+        let longest = |port| with("/ws", port);
+        assert_eq!(longest(10_000).len(), MAX_ADDRESS);
+        let many: Vec<Multiaddr> = (10_000..10_020).map(|port| longest(port).parse().expect("an address")).collect();
+        let too_long: Multiaddr = with("/ws/ws", 10_000).parse().expect("an address");
+        let found = for_invites(&[&[too_long][..], &many].concat());
+        assert_eq!(found, (10_000..10_000 + MAX_INVITE_RELAYS).map(longest).collect::<Vec<_>>());
+        let mut invite = crate::link::tests::invite(found);
+        invite.name = "n".repeat(mesh_proto::limits::MAX_MESH_NAME);
+        invite.encode().expect("an invite");
     }
 
     #[test]

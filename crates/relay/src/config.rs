@@ -21,8 +21,10 @@ use tracing_subscriber::EnvFilter;
 pub(crate) use listen::is_webrtc_direct;
 pub(crate) use listen::{Listen, Sockets, is_for_browsers, is_secure, is_websocket};
 use listen::{can_listen_on, shares_port};
-pub(crate) use load::{Loaded, load};
+pub(crate) use load::{ConfigError, Loaded, load};
 pub(crate) use sections::{Http, Limits, Stun, Tls, UI_DEFAULT, Ui};
+
+use crate::link;
 
 /// What may follow the IP address of a listener.
 const LISTENERS: &str = if cfg!(feature = "webrtc-direct") {
@@ -37,6 +39,9 @@ const LISTENERS: &str = if cfg!(feature = "webrtc-direct") {
 pub(crate) struct Config {
     pub(crate) mesh: String,
     pub(crate) charter: PathBuf,
+    pub(crate) found: bool,
+    pub(crate) invite: String,
+    pub(crate) store: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) log: String,
     pub(crate) mdns: bool,
@@ -64,6 +69,9 @@ impl Default for Config {
         Self {
             mesh: "lab".to_owned(),
             charter: PathBuf::new(),
+            found: false,
+            invite: String::new(),
+            store: PathBuf::from("mesh-relay.store"),
             key: PathBuf::from("mesh-relay.key"),
             log: "info,libp2p=warn,libp2p_kad=error".to_owned(),
             mdns: true,
@@ -99,6 +107,9 @@ impl Config {
         let Self {
             mesh,
             charter: _,
+            found: _,
+            invite,
+            store,
             key,
             log,
             mdns: _,
@@ -114,6 +125,12 @@ impl Config {
         MeshId::open(mesh).map_err(|error| invalid("mesh", error.to_string()))?;
         if key.as_os_str().is_empty() {
             return Err(invalid("key", "the path of the key file is empty".to_owned()));
+        }
+        if store.as_os_str().is_empty() {
+            return Err(invalid("store", "the path of the store is empty".to_owned()));
+        }
+        if !invite.is_empty() {
+            link::read(invite).map_err(|error| invalid("invite", format!("no link with an invite: {error}")))?;
         }
         EnvFilter::try_new(log).map_err(|error| {
             invalid(
@@ -150,6 +167,15 @@ impl Config {
                 "http.listen",
                 format!("{address} can be reached from other machines; set http.allow_public = true if that is meant"),
             ));
+        }
+        if !self.invite.is_empty() && self.found {
+            return Err(invalid(
+                "invite",
+                "a mesh is founded or joined, not both: leave out found or invite".to_owned(),
+            ));
+        }
+        if !self.invite.is_empty() && !self.charter.as_os_str().is_empty() {
+            return Err(invalid("invite", "the charter comes with the invite: leave out charter".to_owned()));
         }
         self.check_tls()
     }

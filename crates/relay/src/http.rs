@@ -4,6 +4,8 @@
 //! * `GET /readyz`: 200 `ready` while peers are served, 503 before the listeners are up and while the relay closes.
 //! * `GET /status`: what it is doing, as JSON.
 //! * `GET /metrics`: Prometheus (OpenMetrics text).
+//!
+//! And what the operator asks for, see [`crate::operator`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +22,9 @@ use mesh_net::Handle;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::membership::Private;
 use crate::metrics::{CONTENT_TYPE, Exporter};
+use crate::operator::{self, Operator};
 
 /// The address is taken or not ours.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,7 @@ pub(crate) struct Status {
     pub(crate) peer_id: PeerId,
     pub(crate) mesh: String,
     pub(crate) exporter: Exporter,
+    pub(crate) operator: Operator,
     /// Set once the node runs.
     pub(crate) node: OnceLock<Node>,
     /// Whether the relay is on its way out.
@@ -46,10 +51,12 @@ pub(crate) struct Node {
     pub(crate) handle: Handle,
     pub(crate) addresses: Vec<Multiaddr>,
     pub(crate) stun: Vec<String>,
+    /// What it is in its mesh, if that is private.
+    pub(crate) private: Option<Private>,
 }
 
 impl Status {
-    fn running(&self) -> Option<&Node> {
+    pub(crate) fn running(&self) -> Option<&Node> {
         self.node.get().filter(|_| !self.closing.load(Ordering::Relaxed))
     }
 }
@@ -66,8 +73,9 @@ pub(crate) async fn serve(listener: TcpListener, status: Arc<Status>) -> io::Res
         .route("/readyz", get(readyz))
         .route("/status", get(show_status))
         .route("/metrics", get(show_metrics))
+        .merge(operator::routes())
         .with_state(status);
-    axum::serve(listener, router).await
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
 async fn readyz(State(status): State<Arc<Status>>) -> Response {
@@ -95,6 +103,10 @@ async fn show_status(State(status): State<Arc<Status>>) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "peerId": status.peer_id.to_string(),
         "mesh": status.mesh,
+        "meshId": node.handle.mesh().to_string(),
+        "private": node.private.is_some(),
+        "founder": node.private.as_ref().is_some_and(|private| private.founder),
+        "membersKnown": mesh.nodes_known,
         "uptimeSeconds": mesh_platform::now().mono.0 / 1000,
         "health": topology.condition.score,
         "healthReasons": topology.condition.reasons().map(ToString::to_string).collect::<Vec<_>>(),

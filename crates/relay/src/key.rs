@@ -118,7 +118,7 @@ fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
 }
 
 /// Makes the new name survive a power cut. Only Unix can open a folder for that.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 

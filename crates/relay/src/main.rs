@@ -6,9 +6,12 @@
 //!
 //! Reading order: [`options`] and [`config`] say what can be set, [`run`] is the life of the process, [`host`] is what
 //! a relay adds to an ordinary node ([`hop`] its circuit relay, [`neighbours`] its mDNS), [`stun`] and [`ui`] are what
-//! browsers get beside it, [`http`] and [`metrics`] are what operators see. [`verify`] checks decisions, and starts nothing.
+//! browsers get beside it, [`http`] and [`metrics`] are what operators see. [`membership`] is what lets the relay into its
+//! mesh ([`charter`], [`store`], [`link`]); [`operator`] lets others in, and [`ask`] asks it to, from another process.
+//! [`verify`] checks decisions, and starts nothing.
 
 mod addresses;
+mod ask;
 mod charter;
 mod config;
 #[cfg(feature = "webrtc-direct")]
@@ -20,13 +23,17 @@ mod hop;
 mod host;
 mod http;
 mod key;
+mod link;
+mod membership;
 mod metrics;
 mod neighbours;
+mod operator;
 mod options;
 mod output;
 mod ports;
 mod run;
 mod signals;
+mod store;
 mod stun;
 mod tls;
 mod ui;
@@ -45,7 +52,7 @@ use crate::options::{Command, Options};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    match start(&Options::parse()) {
+    match start(Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "mesh-relay: {error}");
@@ -54,12 +61,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(options: &Options) -> Result<(), Box<dyn Error>> {
-    if let Some(Command::Verify(verify)) = &options.command {
-        output::write(&verify::run(verify)?);
+fn start(mut options: Options) -> Result<(), Box<dyn Error>> {
+    let environment = environment();
+    if let Some(command) = options.command.take() {
+        output::write(&match command {
+            Command::Verify(verify) => verify::run(&verify)?,
+            Command::Invite(invite) => ask::invite(invite, &environment)?,
+            Command::Revoke(revoke) => ask::revoke(revoke, &environment)?,
+        });
         return Ok(());
     }
-    let Loaded { config, unknown_variables } = config::load(options, &environment())?;
+    let Loaded { config, unknown_variables } = config::load(&options, &environment)?;
     if options.print_config {
         output::write(&config.render()?);
         return Ok(());
@@ -69,10 +81,10 @@ fn start(options: &Options) -> Result<(), Box<dyn Error>> {
         tracing::warn!(variable, "this environment variable is no setting of the relay");
     }
     if options.check {
-        key::load(&config.key)?;
+        let seed = key::load(&config.key)?;
         tls::load(&config.tls)?;
         direct::load(&config)?;
-        charter::load(&config.charter)?;
+        membership::check(&config, seed)?;
         ui::directory(&config.ui)?;
         output::write("The configuration is valid.\n");
         return Ok(());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use libp2p::Multiaddr;
 
+use crate::ask::{Invite, Revoke};
 use crate::config::{Listen, UI_DEFAULT};
 use crate::verify::Verify;
 
@@ -32,6 +33,19 @@ pub(crate) struct Options {
     /// File with the charter of the mesh to be a member of, in which people vote. Its name goes before --mesh.
     #[arg(long, value_name = "FILE")]
     pub(crate) charter: Option<PathBuf>,
+
+    /// Found a private mesh with the name of --mesh and this relay's key as its founder, in the file of --charter
+    /// (mesh-relay.charter unless given). Prints the first invite. The same flag opens it again later.
+    #[arg(long)]
+    pub(crate) found: bool,
+
+    /// Join a private mesh by this link, which was given by a member of it. Later starts take it from the store.
+    #[arg(long, value_name = "LINK")]
+    pub(crate) invite: Option<String>,
+
+    /// File of what has to be kept of a private mesh, created on first start: credentials, and whom this relay let in.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
 
     /// Address to listen on, instead of the configured ones. May be given several times.
     #[arg(long, value_name = "MULTIADDR")]
@@ -77,7 +91,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) print_config: bool,
 
-    /// Check the configuration and an existing key file, and exit: 0 when all is well, else 1.
+    /// Check the configuration and the files that exist, and exit: 0 when all is well, else 1.
     #[arg(long)]
     pub(crate) check: bool,
 
@@ -98,4 +112,6 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Verify(Verify),
+    Invite(Invite),
+    Revoke(Revoke),
 }

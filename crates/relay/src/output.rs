@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use serde::Serialize;
 
 use crate::config::{is_for_browsers, is_secure};
+use crate::membership::Private;
 
 /// What there is to tell about a relay that is up.
 #[derive(Clone, Debug)]
@@ -17,6 +18,10 @@ pub(crate) struct Started {
     pub(crate) mesh: String,
     /// The file of its charter, or nothing.
     pub(crate) charter: PathBuf,
+    /// What this relay is in it, if it is private.
+    pub(crate) private: Option<Private>,
+    /// The link of the first invite, if the mesh was founded just now.
+    pub(crate) invite: Option<String>,
     /// External addresses first, each ending in `/p2p/<peer id>`.
     pub(crate) addresses: Vec<Multiaddr>,
     /// URLs of the STUN responder, external ones first.
@@ -40,11 +45,29 @@ pub(crate) enum Output {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase", rename_all_fields = "camelCase")]
 enum Line<'a> {
-    Listening { address: String },
-    Stun { address: &'a str },
-    Http { address: String },
-    Ui { address: String },
-    Ready { peer_id: String, mesh: &'a str },
+    Listening {
+        address: String,
+    },
+    Stun {
+        address: &'a str,
+    },
+    Http {
+        address: String,
+    },
+    Ui {
+        address: String,
+    },
+    Ready {
+        peer_id: String,
+        mesh: &'a str,
+        private: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mesh_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        founder: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invite: Option<&'a str>,
+    },
     Stopped,
 }
 
@@ -84,7 +107,15 @@ impl Started {
         let stun = self.stun.iter().map(|address| Line::Stun { address });
         let http = self.http.map(|http| Line::Http { address: format!("http://{http}") });
         let ui = self.ui.map(|ui| Line::Ui { address: format!("http://{ui}") });
-        let ready = Line::Ready { peer_id: self.peer_id.to_string(), mesh: &self.mesh };
+        let private = self.private.as_ref();
+        let ready = Line::Ready {
+            peer_id: self.peer_id.to_string(),
+            mesh: &self.mesh,
+            private: private.is_some(),
+            mesh_id: private.map(|private| private.mesh.to_string()),
+            founder: private.map(|private| private.founder),
+            invite: self.invite.as_deref(),
+        };
         listening.chain(stun).chain(http).chain(ui).chain([ready]).map(|line| line.json()).collect()
     }
 
@@ -97,6 +128,13 @@ impl Started {
             self.peer_id,
             self.key.display(),
         );
+        if let Some(private) = &self.private {
+            let is = if private.founder { "a founder" } else { "a member" };
+            text += &format!("Mesh id   {} (private; this relay is {is})\n", private.mesh);
+            if private.founder && !self.charter.as_os_str().is_empty() {
+                text += &format!("Charter   {}\n", self.charter.display());
+            }
+        }
         if let Some(http) = self.http {
             text += &format!("Metrics   http://{http}/metrics\n");
         }
@@ -111,6 +149,7 @@ impl Started {
             text += &format!("  {address}\n");
         }
         text += &match self.browser_address() {
+            _ if self.private.is_some() => self.way_in(),
             Some(address) => format!("\nTo join from JavaScript:\n{}", snippet(&self.mesh, &self.charter, address)),
             None => {
                 "\nBrowsers cannot join here: none of the addresses is a WebSocket's (/ws or /wss) or /webrtc-direct.\n"
@@ -119,6 +158,17 @@ impl Started {
         };
         text += "\nCtrl-C stops the relay.\n";
         text
+    }
+
+    /// How others come into a private mesh.
+    fn way_in(&self) -> String {
+        match &self.invite {
+            Some(invite) => format!(
+                "\nThe first invite. It lets one in, within 7 days, who may let in 20 others a day:\n  {invite}\n\
+                 For others: mesh-relay invite\n"
+            ),
+            None => "\nTo let somebody in: mesh-relay invite\n".to_owned(),
+        }
     }
 
     /// The address to show in the example: an external one, else one that works on this machine.
@@ -159,6 +209,8 @@ fn js_string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mesh_proto::MeshId;
+
     use super::*;
 
     fn started(addresses: &[&str]) -> Started {
@@ -168,6 +220,8 @@ mod tests {
             peer_id,
             mesh: "it's".to_owned(),
             charter: PathBuf::new(),
+            private: None,
+            invite: None,
             addresses: addresses.iter().map(with_peer).collect(),
             stun: vec!["stun:127.0.0.1:3478".to_owned()],
             http: Some(SocketAddr::from(([127, 0, 0, 1], 4003))),
@@ -203,6 +257,27 @@ mod tests {
         assert!(chartered.contains("joinMesh(await readFile('lab.charter'), { relays: "), "{chartered}");
         assert!(text.contains("Page      http://127.0.0.1:8080/\n"), "{text}");
         assert!(text.contains("\n  stun:127.0.0.1:3478\n"), "{text}");
+    }
+
+    #[test]
+    fn a_private_mesh_shows_its_id_and_the_first_invite_once() {
+        let private = Some(Private { mesh: MeshId([7; 32]), founder: true });
+        let invite = Some("neural-mesh:#i=abc".to_owned());
+        let first = Started { private, invite, ..started(&["/ip4/127.0.0.1/tcp/4002/ws"]) };
+        let text = first.text();
+        assert!(
+            text.contains(&format!("Mesh id   {} (private; this relay is a founder)\n", "07".repeat(32))),
+            "{text}"
+        );
+        assert!(text.contains("  neural-mesh:#i=abc\n") && !text.contains("joinMesh"), "{text}");
+        let ready: serde_json::Value =
+            serde_json::from_str(first.json().lines().last().expect("a line")).expect("JSON");
+        assert_eq!(ready["meshId"], "07".repeat(32));
+        assert_eq!((&ready["private"], &ready["founder"]), (&true.into(), &true.into()));
+        assert_eq!(ready["invite"], "neural-mesh:#i=abc");
+        let later = Started { invite: None, ..first };
+        assert!(later.text().contains("mesh-relay invite") && !later.text().contains("#i="), "{}", later.text());
+        assert!(!later.json().contains("\"invite\""), "{}", later.json());
     }
 
     #[test]

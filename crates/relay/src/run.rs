@@ -11,18 +11,18 @@ use futures::StreamExt;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use mesh_core::node;
 use mesh_core::weights::ReceivingConfig;
-use mesh_net::{Around, Event, EventStream, Identity, Role, Running, StartError, Tls};
-use mesh_proto::charter::Charter;
-use mesh_proto::{EncodeError, NameError};
+use mesh_core::{access, node};
+use mesh_net::{Around, Event, EventStream, Handle, Identity, Role, Running, StartError, Tls};
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config, Listen, is_secure};
 use crate::host::RelayHost;
 use crate::http::{self, Node, Status};
 use crate::key::{self, Key};
+use crate::membership::{self, Membership, MembershipError};
 use crate::metrics::metrics;
+use crate::operator::Operator;
 use crate::output::{Output, Started};
 use crate::signals::{Hangups, Signals};
 use crate::{addresses, charter, direct, hop, ports, stun, tls, ui};
@@ -40,9 +40,7 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Key(#[from] key::KeyError),
     #[error(transparent)]
-    Charter(#[from] charter::CharterFileError),
-    #[error("the charter: {0}")]
-    LongCharter(#[from] EncodeError),
+    Membership(#[from] MembershipError),
     #[error(transparent)]
     Tls(#[from] tls::TlsFileError),
     #[error(transparent)]
@@ -57,8 +55,6 @@ pub(crate) enum RunError {
     Port(#[from] ports::PortError),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("the mesh's name: {0}")]
-    Name(#[from] NameError),
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
     #[error("the mesh node ended by itself")]
@@ -79,11 +75,13 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
     // First of all: a signal that comes during the start is not lost.
     let mut signals = Signals::new()?;
     let Key { seed, created } = key::load_or_create(&config.key, fresh_seed)?;
-    let charter = charter::load(&config.charter)?;
-    if let Some(charter) = &charter {
-        config.mesh.clone_from(&charter.name);
-    }
     let identity = Identity::from_seed(seed);
+    let membership = Membership::find(&config, identity.node())?;
+    if let Some(name) = membership.name() {
+        name.clone_into(&mut config.mesh);
+    }
+    config.charter = membership.file(&config);
+    let (is_private, is_new) = (membership.is_private(), membership.is_new());
     let peer_id = identity.peer_id();
     let certificate = match tls::load(&config.tls)? {
         Some(certificate) => Some((certificate, Hangups::new()?)),
@@ -108,6 +106,7 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
         peer_id,
         mesh: config.mesh.clone(),
         exporter,
+        operator: Operator::new(&seed, ui),
         node: OnceLock::new(),
         closing: AtomicBool::new(false),
     });
@@ -117,49 +116,69 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
         servers.spawn(http::serve(listener, Arc::clone(&status)));
     }
 
-    let charter_for_pages = charter.as_ref().map(charter::hex);
-    let mut node_config = node_config(&config, charter, identity, has_ipv6)?;
+    let charter_for_pages = membership.open_charter().map(charter::hex);
+    let mut node_config = node_config(&config, membership, identity, has_ipv6)?;
     node_config.tls = certificate.as_ref().map(|(certificate, _)| certificate.clone());
     node_config.direct = direct;
     node_config.around = Some(Around::new(move |connection| hop::counted(connection, relayed.clone())));
     ports::check(&node_config.listen)?;
     let host = RelayHost::new(config.relay.clone(), config.mdns, recorder);
-    let Running { handle, events, listening } = mesh_net::start(node_config, host).await?;
+    let Running { handle, events, listening } = match mesh_net::start(node_config, host).await {
+        Ok(running) => running,
+        Err(error) => {
+            return Err(membership::why(error, &config).map_or_else(RunError::Start, RunError::Membership));
+        }
+    };
     let addresses = addresses::of_members(&config.external, listening, peer_id);
+    let private = if is_private { Some(membership::enter(&handle, &config).await?) } else { None };
     let stun = addresses::of_stun(&addresses, config.external.len(), &stun);
     if let Some(page) = page {
-        servers.spawn(page.serve(ui::Relay::new((&config.mesh, charter_for_pages), peer_id, &addresses, &stun)));
+        servers.spawn(page.serve(ui::Relay::new(
+            (&config.mesh, charter_for_pages),
+            private.as_ref(),
+            peer_id,
+            &addresses,
+            &stun,
+        )));
     }
     servers.spawn(async move {
         stun::serve(stun_sockets, config.stun, stun_metrics).await;
         Ok(())
     });
-    let node = Node { handle: handle.clone(), addresses: addresses.clone(), stun: stun.clone() };
+    let invite = if is_new { Some(membership::first_invite(&handle, ui, &addresses).await?) } else { None };
+    let node =
+        Node { handle: handle.clone(), addresses: addresses.clone(), stun: stun.clone(), private: private.clone() };
     let _ = status.node.set(node);
     if certificate.is_some() && !config.external.iter().any(is_secure) {
         tracing::warn!("{NAMELESS}");
     }
     let Config { mesh, charter, key, tls: files, .. } = config;
-    output.started(&Started { peer_id, mesh, charter, addresses, stun, http, ui, key, key_created: created });
+    let key_created = created;
+    output.started(&Started { peer_id, mesh, charter, private, invite, addresses, stun, http, ui, key, key_created });
 
     tokio::select! {
         () = signals.next() => {}
         () = renew(certificate, &files) => {}
         () = follow(events) => return Err(RunError::Ended),
     }
-    tracing::info!("closing");
     status.closing.store(true, Ordering::Relaxed);
+    close(&handle, &mut signals).await?;
+    servers.abort_all();
+    output.stopped();
+    Ok(())
+}
+
+async fn close(handle: &Handle, signals: &mut Signals) -> Result<(), RunError> {
+    tracing::info!("closing");
     tokio::select! {
         closed = tokio::time::timeout(CLOSE, handle.close()) => {
             if closed.is_err() {
                 tracing::warn!("peers did not let go in time");
             }
+            Ok(())
         }
-        () = signals.next() => return Err(RunError::Forced),
+        () = signals.next() => Err(RunError::Forced),
     }
-    servers.abort_all();
-    output.stopped();
-    Ok(())
 }
 
 /// Reads the certificate again with each SIGHUP. Never ends.
@@ -182,16 +201,14 @@ fn fresh_seed() -> io::Result<[u8; key::SEED]> {
 /// What the node is told to be: a hub that many peers stay connected to.
 fn node_config(
     config: &Config,
-    charter: Option<Charter>,
+    membership: Membership,
     identity: Identity,
     has_ipv6: bool,
 ) -> Result<mesh_net::Config, RunError> {
-    let mut node = match charter {
-        Some(charter) => mesh_net::Config::chartered(identity, charter)?,
-        None => mesh_net::Config::new(identity, &config.mesh)?,
-    };
+    let mut node = membership.node(config, identity)?;
     node.role = Role::Hub;
-    node.relays.clone_from(&config.peers);
+    // Beside those of an invite.
+    node.relays.extend(config.peers.iter().cloned());
     node.external.clone_from(&config.external);
     node.listen = listeners(config, has_ipv6);
     // Nobody here could use weights that are sent to the relay itself.
@@ -222,10 +239,29 @@ async fn follow(mut events: EventStream) {
             Event::Core(node::Event::Broadcast { from, body, .. }) => {
                 tracing::trace!(%from, bytes = body.len(), "broadcast");
             }
+            Event::Core(node::Event::Access(event)) => tell(&event),
             Event::Core(event) => tracing::debug!(?event, "mesh"),
             Event::Weights { from, .. } => tracing::debug!(%from, "weights for nobody"),
             Event::Lagged(dropped) => tracing::debug!(dropped, "mesh events were not looked at"),
         }
+    }
+}
+
+/// Logs who comes in, and whether this relay is still in itself.
+fn tell(event: &access::Event) {
+    match event {
+        access::Event::Redeemed { serial, node, role } => {
+            let peer = mesh_net::peer_of(node).map(|peer| peer.to_string()).unwrap_or_default();
+            tracing::info!(peer, ?role, day = serial.day, number = serial.number, "an invite was redeemed");
+        }
+        access::Event::Renewed(standing) => {
+            tracing::info!(until = standing.until, "this relay's credential was renewed")
+        }
+        access::Event::Lost(error) => {
+            tracing::error!("this relay is no member any more: {error}. Start it with a new invite, --invite LINK");
+        }
+        // Anybody can knock, as often as they like.
+        access::Event::TurnedAway { node, refusal } => tracing::debug!(%node, ?refusal, "turned away"),
     }
 }
 

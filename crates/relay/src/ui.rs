@@ -3,8 +3,9 @@
 //!
 //! * `GET /`: the page. Scripts come from here only, WebAssembly is allowed, and no other page may frame it; it may
 //!   connect to everywhere, because the mesh may have other relays.
-//! * `GET /relay.json`: `{ "mesh", "charter", "peerId", "addresses", "stun" }`: the mesh's name, its charter in hex if it has one, who this relay is, the multiaddrs
-//!   by which a browser reaches it in the order to try them, and the URLs of STUN servers.
+//! * `GET /relay.json`: `{ "mesh", "charter", "private", "meshId", "peerId", "addresses", "stun" }`: the mesh's name, its
+//!   charter in hex if it has one and is open, `true` and its id if it is private and needs an invite, who this relay is, the
+//!   multiaddrs by which a browser reaches it in the order to try them, and the URLs of STUN servers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
 use crate::config::{Listen, Ui, is_for_browsers};
+use crate::membership::Private;
 
 /// The page's place in the repository.
 const BUILT: &str = "www/dist";
@@ -69,6 +71,10 @@ pub(crate) struct Relay {
     mesh: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     charter: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    private: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mesh_id: Option<String>,
     peer_id: String,
     addresses: Vec<String>,
     stun: Vec<String>,
@@ -77,12 +83,21 @@ pub(crate) struct Relay {
 impl Relay {
     pub(crate) fn new(
         (mesh, charter): (&str, Option<String>),
+        private: Option<&Private>,
         peer_id: PeerId,
         addresses: &[Multiaddr],
         stun: &[String],
     ) -> Self {
         let addresses = addresses.iter().filter(|address| is_for_browsers(address)).map(Multiaddr::to_string).collect();
-        Self { mesh: mesh.to_owned(), charter, peer_id: peer_id.to_string(), addresses, stun: stun.to_vec() }
+        Self {
+            mesh: mesh.to_owned(),
+            charter,
+            private: private.is_some(),
+            mesh_id: private.map(|private| private.mesh.to_string()),
+            peer_id: peer_id.to_string(),
+            addresses,
+            stun: stun.to_vec(),
+        }
     }
 }
 

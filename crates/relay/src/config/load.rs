@@ -196,6 +196,9 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
         config: _,
         mesh,
         charter,
+        found,
+        invite,
+        store,
         listen,
         external,
         peer,
@@ -214,6 +217,8 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
     } = options;
     replace(&mut config.mesh, mesh.as_ref());
     replace(&mut config.charter, charter.as_ref());
+    replace(&mut config.invite, invite.as_ref());
+    replace(&mut config.store, store.as_ref());
     replace(&mut config.key, key.as_ref());
     replace(&mut config.log, log.as_ref());
     replace(&mut config.tls.certificate, tls_certificate.as_ref());
@@ -228,6 +233,7 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
     for (list, flag) in [(&mut config.listen, listen), (&mut config.external, external), (&mut config.peers, peer)] {
         replace(list, Some(flag).filter(|given| !given.is_empty()));
     }
+    config.found |= found;
     config.mdns &= !no_mdns;
     // Whatever the earlier layers brought has been checked: what is wrong now came with a flag.
     config.check().map_err(|Invalid { key, message }| ConfigError::Flag { flag: flag_of(key), message })
@@ -242,6 +248,8 @@ fn replace<T: Clone>(value: &mut T, given: Option<&T>) {
 fn flag_of(key: &'static str) -> &'static str {
     match key {
         "mesh" => "--mesh",
+        "invite" => "--invite",
+        "store" => "--store",
         "key" => "--key",
         "log" => "--log",
         "listen" => "--listen",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Nothing takes longer, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder of one test's own.
 pub(crate) struct Scratch(PathBuf);

@@ -4,6 +4,7 @@ mod common;
 #[cfg(feature = "webrtc-direct")]
 mod direct;
 mod mesh;
+mod private;
 mod stun;
 mod tls;
 mod ui;
@@ -23,6 +24,10 @@ fn help_names_every_flag() {
     for flag in [
         "--config",
         "--mesh",
+        "--charter",
+        "--found",
+        "--invite",
+        "--store",
         "--listen",
         "--external",
         "--peer",
