@@ -61,6 +61,40 @@ for (const colorScheme of ['light', 'dark']) {
   })
 }
 
+for (const colorScheme of ['light', 'dark']) {
+  test(`axe has nothing against a private mesh: ${colorScheme}`, LIMIT, async t => {
+    const world = await startWorld(t)
+    const options = { colorScheme, reducedMotion: 'reduce', init: withoutWebRtc }
+    const narrow = { width: 390, height: 844 }
+    const ada = await world.page({ fragment: world.invitation, ...options })
+    await ada.tab.getByRole('checkbox').check()
+    await check(ada, 'the form that founds')
+    await ada.join({ name: 'ada' })
+    await ada.tab.getByRole('button', { name: 'Invite', exact: true }).click()
+    await ada.dialog.waitFor()
+    await check(ada, 'the choices')
+    await ada.tab.keyboard.press('Escape')
+    await ada.dialog.waitFor({ state: 'detached' })
+    const link = await ada.invite()
+    await check(ada, 'the invite')
+    await ada.tab.setViewportSize(narrow)
+    await check(ada, 'the invite, 390 pixels wide')
+    const bob = await world.page({ fragment: new URL(link).hash, ...options })
+    await bob.tab.getByText('A private mesh.').waitFor()
+    await check(bob, 'the form of who is invited')
+    await bob.join({ name: 'bob' })
+    await ada.dialog.getByText('by this invite').waitFor()
+    await check(ada, 'the used invite')
+    await ada.tab.keyboard.press('Escape')
+    await ada.open(bob.id)
+    await check(ada, 'a member')
+    await ada.tab.getByRole('button', { name: 'Remove from the mesh' }).click()
+    await ada.dialog.waitFor()
+    await check(ada, 'the question')
+    await check(bob, 'as a member')
+  })
+}
+
 test('everything is reached by keyboard, and the theme is switched and remembered', LIMIT, async t => {
   const world = await startWorld(t)
   const bob = await world.nodeAgent('bob')

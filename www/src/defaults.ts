@@ -4,11 +4,16 @@ const PATIENCE_MS = 3000
 const MAX_BYTES = 64 * 1024
 const MAX_ADDRESSES = 4
 
+/** What a relay tells; `closed` when its mesh is private: then its name brings nobody in. */
+export interface RelayDefaults extends Invitation {
+  readonly closed?: true
+}
+
 /**
  * What the relay that serves this page says of itself in `relay.json`. Most servers have no such file, and many answer
  * with a page of theirs instead: both mean that there is nothing to fill in.
  */
-export async function relayDefaults(base: URL): Promise<Invitation | undefined> {
+export async function relayDefaults(base: URL): Promise<RelayDefaults | undefined> {
   try {
     const response = await fetch(new URL('relay.json', base), { signal: AbortSignal.timeout(PATIENCE_MS) })
     if (!response.ok) return undefined
@@ -23,11 +28,9 @@ export async function relayDefaults(base: URL): Promise<Invitation | undefined> 
 export const isForSecurePages = (address: string) => /\/(wss|tls|webrtc-direct)(\/|$)/.test(address)
 
 /** The mesh, its charter and the relay's addresses, those that this page can use, as reached the way the page was. */
-export function readDefaults(answer: unknown, base: URL): Invitation | undefined {
+export function readDefaults(answer: unknown, base: URL): RelayDefaults | undefined {
   if (typeof answer !== 'object' || answer === null) return undefined
-  const { mesh, addresses, stun, charter: hex, private: isPrivate } = answer as Record<string, unknown>
-  // Its name alone would be that of an open mesh, and there is no other way in than an invite.
-  if (isPrivate === true) return undefined
+  const { mesh, addresses, stun, charter: hex, private: closed } = answer as Record<string, unknown>
   if (typeof mesh !== 'string' || !isMeshName(mesh) || !Array.isArray(addresses)) return undefined
   const charter = typeof hex === 'string' ? fromHex(hex) : undefined
   if (hex !== undefined && hex !== null && !charter) return undefined
@@ -36,7 +39,9 @@ export function readDefaults(answer: unknown, base: URL): Invitation | undefined
   const same = secure.filter(address => host(address) === base.hostname.replace(/^\[|\]$/g, ''))
   const relays = (same.length > 0 ? same : secure).slice(0, MAX_ADDRESSES)
   if (relays.length === 0) return undefined
-  return { mesh, relays, stun: stunServers(Array.isArray(stun) ? stun : []), ...(charter && { charter }) }
+  const where = { mesh, relays, stun: stunServers(Array.isArray(stun) ? stun : []) }
+  if (closed === true) return { ...where, closed }
+  return { ...where, ...(charter && { charter }) }
 }
 
 function fromHex(hex: string): Uint8Array | undefined {

@@ -6,6 +6,8 @@ export interface Explanation {
   readonly next: string
   /** Both. */
   readonly text: string
+  /** What it was, in a word of the package. */
+  readonly code?: ErrorCode
 }
 
 const NEXT: Readonly<Record<ErrorCode, string>> = {
@@ -31,6 +33,9 @@ const NEXT: Readonly<Record<ErrorCode, string>> = {
   held: 'Wait until it is free, then try again.',
   'not-held': 'Acquire it again.',
   'not-a-founder': 'Ask the founder of the mesh.',
+  // Its message says what to do.
+  'not-a-member': '',
+  'invite-invalid': 'An invite is for one node: who has used it comes in again from the same browser, in one tab.',
   'in-use': 'Close the other tab, then try again.',
   'store-failed': 'Make room in the browser’s storage, then reload the page.',
   internal: 'Reload the page. If it happens again, report it.',
@@ -41,7 +46,8 @@ export function explain(error: unknown): Explanation {
   const aborted = known && error.code === 'aborted'
   const message = aborted ? 'Cancelled' : error instanceof Error ? error.message : String(error)
   const next = known ? NEXT[error.code] : ''
-  return { message, next, text: [sentence(message), next].filter(part => part !== '').join(' ') }
+  const text = [sentence(message), next].filter(part => part !== '').join(' ')
+  return { message, next, text, ...(known && { code: error.code }) }
 }
 
 function sentence(text: string): string {

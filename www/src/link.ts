@@ -1,6 +1,10 @@
+import type { Role } from 'neural-mesh'
+
 /**
  * Links into a mesh: `#m=<mesh name>&r=<relay>&r=<relay>&s=<STUN server>&c=<charter>`, after the address of any copy of this
- * page. What stands behind `#` is not sent to the server that the page comes from.
+ * page, or `#i=<invite>` for a private one. What stands behind `#` is not sent to the server that the page comes from.
+ *
+ * A private mesh that this browser has founded has `p=1` in its address, which brings nobody else there: it founds another.
  *
  * Whoever makes a link decides which relay its reader connects to, so a link only fills in the form; the reader joins.
  */
@@ -13,10 +17,30 @@ export interface Invitation {
   readonly stun: readonly string[]
   /** The charter, in a mesh that has one; in the link as base64url. Whether these bytes are one is not looked at here. */
   readonly charter?: Uint8Array
+  /** Whether it is a private mesh that this browser founds, or has founded. */
+  readonly founding?: true
+  /** What lets one node into a private mesh. It tells the name and the relays. */
+  readonly invite?: Invite
 }
 
-/** What a fragment says: an invitation, or why it is none; `undefined` when it does not try to be one. */
-export type Reading = { readonly invitation: Invitation } | { readonly error: string } | undefined
+/** An invite as the form shows it. That it is genuine shows when it is used. */
+export interface Invite {
+  /** `#i=…`, which is what the package takes. */
+  readonly fragment: string
+  /** In hex. */
+  readonly meshId: string
+  /** The node that has to be there when it is used for the first time. */
+  readonly invitedBy: string
+  readonly role: Role
+  /** Until when it may be used for the first time. */
+  readonly until: Date
+}
+
+/**
+ * What a fragment says: an invitation, an invite that is yet to be opened, or why it is neither; `undefined` when it does not
+ * try to be one.
+ */
+export type Reading = { readonly invitation: Invitation } | { readonly invite: string } | { readonly error: string } | undefined
 
 const MAX_FRAGMENT = 32 * 1024
 /** Bytes of a charter, as the core has it. */
@@ -28,17 +52,21 @@ const MAX_RELAY = 512
 const MAX_STUN = 4
 
 /** The fragment of a link, with its `#`. Slashes and colons stay readable. */
-export function writeLink({ mesh, relays, stun, charter }: Invitation): string {
+export function writeLink({ mesh, relays, stun, charter, founding, invite }: Invitation): string {
+  if (invite) return invite.fragment
   const fields = new URLSearchParams([['m', mesh], ...relays.map(relay => ['r', relay]), ...stun.map(url => ['s', url])])
   if (charter) fields.set('c', toBase64Url(charter))
+  if (founding) fields.set('p', '1')
   return `#${fields.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')}`
 }
 
 /** Reads the fragment of a link. Anybody can have made it. */
 export function readLink(fragment: string): Reading {
-  if (!/^#(.*&)?m=/.test(fragment)) return undefined
+  if (!/^#(.*&)?[mi]=/.test(fragment)) return undefined
   if (fragment.length > MAX_FRAGMENT) return { error: 'the link is too long' }
   const fields = new URLSearchParams(fragment.slice(1))
+  const invites = fields.getAll('i')
+  if (invites.length > 0) return readInvite(invites)
   const names = fields.getAll('m')
   const mesh = names[0] ?? ''
   if (names.length !== 1) return { error: 'the link names several meshes' }
@@ -53,7 +81,16 @@ export function readLink(fragment: string): Reading {
   const charters = fields.getAll('c')
   const charter = charters.length === 1 ? fromBase64Url(charters[0]!) : undefined
   if (charters.length > 0 && !charter) return { error: 'the link has a part that is no charter' }
-  return { invitation: { mesh, relays, stun: stunServers(fields.getAll('s')), ...(charter && { charter }) } }
+  const founding = fields.get('p') === '1'
+  if (founding && charter) return { error: 'the link has a charter and founds a mesh' }
+  const more = { ...(charter && { charter }), ...(founding && { founding }) }
+  return { invitation: { mesh, relays, stun: stunServers(fields.getAll('s')), ...more } }
+}
+
+// All else in the link is passed over: an invite says it itself.
+function readInvite([invite, ...others]: string[]): Reading {
+  if (others.length > 0 || !invite || !/^[\w-]+$/.test(invite)) return { error: 'the link has a part that is no invite' }
+  return { invite: `#i=${invite}` }
 }
 
 /** Whether a mesh can have that name. */

@@ -7,6 +7,7 @@ import './style/page.css'
 import './style/mesh.css'
 import './style/talk.css'
 import './style/decisions.css'
+import './style/private.css'
 
 // One state, one view of it: whatever happens, the page is drawn from the state at the next frame.
 const root = document.getElementById('app')!
@@ -38,5 +39,5 @@ const app = new App(changed)
 addEventListener('hashchange', () => void app.readLink())
 // A file that misses its goal must not replace the page.
 for (const type of ['dragover', 'drop'] as const) addEventListener(type, event => event.preventDefault())
-draw()
 void app.prepare()
+draw()

@@ -23,9 +23,15 @@ export interface Member {
 
 /**
  * Everybody that is known: this node, its relays, then the others by peer id, so that places change little. `relays` are
- * peer ids of relays that this page wants, connected or not.
+ * peer ids of relays that this page wants, and `connected` those that it has: of a relay that is not in the mesh itself, the
+ * topology does not tell.
  */
-export function roster(topology: NetworkTopology, agents: Iterable<PeerAgent>, relays: Iterable<string> = []): Member[] {
+export function roster(
+  topology: NetworkTopology,
+  agents: Iterable<PeerAgent>,
+  relays: Iterable<string> = [],
+  connected: ReadonlySet<string> = new Set(),
+): Member[] {
   const links = new Map(topology.links.map(link => [link.peerId, link]))
   const silent = new Set(topology.peers.filter(peer => peer.status === 'suspect').map(peer => peer.peerId))
   const theirs = new Map<string, PeerAgent[]>()
@@ -34,15 +40,16 @@ export function roster(topology: NetworkTopology, agents: Iterable<PeerAgent>, r
     if (others) others.push(agent)
     else theirs.set(agent.peerId, [agent])
   }
-  const firstRelay = topology.links.find(link => link.relay)?.peerId
   const wanted = new Set(relays)
+  const firstRelay = topology.links.find(link => link.relay)?.peerId ?? [...wanted].find(peerId => connected.has(peerId))
   const known = [...wanted, ...links.keys(), ...topology.peers.map(peer => peer.peerId), ...theirs.keys()]
   const ids = [topology.peerId, ...[...new Set(known)].filter(id => id !== topology.peerId).sort()]
   const members = ids.map(peerId => {
     const agents = theirs.get(peerId) ?? []
     const link = links.get(peerId)
     const kind = peerId === topology.peerId ? 'self' : link?.relay || wanted.has(peerId) ? 'relay' : 'member'
-    const way = kind === 'self' ? 'self' : link === undefined ? 'none' : link.relayed ? 'relayed' : 'direct'
+    const none = kind === 'relay' && connected.has(peerId) ? 'direct' : 'none'
+    const way = kind === 'self' ? 'self' : link === undefined ? none : link.relayed ? 'relayed' : 'direct'
     const mayCome = way === 'none' && kind === 'member'
     const via = way === 'relayed' ? (carrier(link!.address) ?? firstRelay) : mayCome ? firstRelay : undefined
     return {

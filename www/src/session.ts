@@ -1,18 +1,13 @@
-import { joinMesh, type JoinOptions, type Mesh, type MeshEvent, type NetworkTopology, type PeerAgent } from 'neural-mesh'
+import type { Membership, Mesh, MeshEvent, NetworkTopology, PeerAgent } from 'neural-mesh'
 import { Decisions } from './decisions.js'
+import { enter, type Ticket } from './enter.js'
 import { explain } from './explain.js'
-import type { Invitation } from './link.js'
+import { Invites } from './invites.js'
 import { Recent } from './recent.js'
 import { roster, type Member } from './roster.js'
 import { MAX_ITEMS, Talk, type Said } from './talk.js'
 import { nextKey, Transfers, type Transfer } from './transfers.js'
 import { clip, nameOf, payloadText, peerOf } from './words.js'
-
-/** Who joins, and where. */
-export interface Ticket extends Invitation {
-  readonly name: string
-  readonly capabilities: readonly string[]
-}
 
 /** Milliseconds between looks at the round trips, of which no event tells. */
 const REFRESH_MS = 2000
@@ -25,17 +20,16 @@ const LINK_EVENTS = ['peer-connected', 'path-changed', 'peer-disconnected', 'pee
 const MAX_PULSES = 1000
 
 /** Joins, and follows what happens until the mesh is closed. `changed` is called after everything that can be seen. */
-export async function openSession(ticket: Ticket, changed: () => void, options: Omit<JoinOptions, 'relays'>): Promise<Session> {
-  const { mesh: name, relays, stun, capabilities, charter } = ticket
-  const agent = { id: ticket.name, type: 'page', capabilities }
-  // The same node after a reload, where the browser can keep it.
-  const identity = navigator.locks && globalThis.indexedDB ? 'stored' : undefined
-  // Where it cannot, it only listens: a vote that is forgotten might be given twice.
-  const store = charter && identity ? 'votes' : undefined
-  const mesh = await joinMesh(charter ?? name, { ...options, relays, agent, identity, store, ...(stun.length > 0 && { webrtc: { iceServers: stun } }) })
+export async function openSession(ticket: Ticket, changed: () => void, options: { signal: AbortSignal }): Promise<Session> {
+  const mesh = await enter(ticket, options)
   const session = new Session(mesh, ticket, changed)
   await session.begin()
   return session
+}
+
+const EXPELLED: Readonly<Record<MeshEvent<'expelled'>['reason'], string>> = {
+  revoked: 'You were removed from this mesh. To come in again, ask for a new invite.',
+  expired: 'You are not in this mesh any more: your time in it is over, and nobody was there to renew it. Ask for a new invite.',
 }
 
 // The last part of a relay's address.
@@ -55,10 +49,16 @@ export class Session {
   readonly pulses = new Map<string, number>()
   /** What is decided, in a mesh with a charter. */
   readonly decisions: Decisions | undefined
+  /** What this page is in a private mesh; undefined in one where everybody may come in. */
+  membership: Membership | undefined
+  /** Whom this page lets into a private mesh. */
+  readonly invites: Invites
+  /** Peer ids of the relays that this page wants. */
+  readonly wanted: readonly string[]
   /** Told to those who do not look. */
   news = ''
-  /** Set when it is over; `error` when that was no wish of ours. */
-  over: { readonly error?: string } | undefined
+  /** Set when it is over; `error` when that was no wish of ours, and `expelled` when we may not come back. */
+  over: { readonly error?: string; readonly expelled?: true } | undefined
   readonly #transfers: Transfers
   readonly #changed: () => void
   #topology: NetworkTopology | undefined
@@ -71,7 +71,11 @@ export class Session {
     this.ticket = ticket
     this.#changed = changed
     this.#transfers = new Transfers(mesh, transfer => this.#arriving(transfer), changed)
-    this.decisions = ticket.charter && new Decisions(mesh, news => this.#decisions(news))
+    const isChartered = ticket.charter ?? ticket.invite ?? ticket.founding
+    this.decisions = isChartered && new Decisions(mesh, news => this.#tell(news))
+    this.invites = new Invites(mesh, news => this.#tell(news), peerId => this.whoIs(peerId))
+    // Who invites and can be reached itself is no relay.
+    this.wanted = ticket.relays.map(relayId).filter(peerId => peerId !== ticket.invite?.invitedBy)
     mesh.on('relay-connected', ({ peerId }) => this.#relay(peerId, true))
     mesh.on('relay-disconnected', ({ peerId }) => this.#relay(peerId, false))
     for (const type of LINK_EVENTS) {
@@ -82,25 +86,38 @@ export class Session {
     mesh.on('agent-left', ({ id }) => this.#left(id))
     mesh.on('message', message => this.#message(message))
     mesh.on('broadcast', broadcast => this.#broadcast(broadcast))
+    mesh.on('membership', () => void this.#own())
+    mesh.on('expelled', ({ reason }) => this.#expelled(reason))
     mesh.on('closed', ({ error }) => this.#closed(error))
   }
 
   async begin(): Promise<void> {
     for (const agent of await this.mesh.agents.list()) this.agents.set(agent.id, agent)
-    this.#topology = await this.mesh.health.topology()
-    for (const link of this.#topology.links) if (link.relay) this.relays.add(link.peerId)
+    await this.#survey()
+    for (const link of this.#topology?.links ?? []) if (link.relay) this.relays.add(link.peerId)
+    await this.#own()
     await this.decisions?.begin()
     this.#lookSoon(REFRESH_MS)
   }
 
   /** Everybody who is there. */
   get members(): readonly Member[] {
-    return (this.#members ??= this.#topology ? roster(this.#topology, this.agents.values(), this.ticket.relays.map(relayId)) : [])
+    return (this.#members ??= this.#topology ? roster(this.#topology, this.agents.values(), this.wanted, this.relays) : [])
+  }
+
+  /** Whether no relay is connected, so that nobody new can reach this page. */
+  get lost(): boolean {
+    return this.relays.size === 0 && this.#topology?.health.parts.relays === 0
   }
 
   /** What is not at its best, the worst first. */
   get lacks(): readonly string[] {
     return this.#topology?.health.reasons ?? []
+  }
+
+  /** Whether this page may let in others. */
+  get mayInvite(): boolean {
+    return this.membership !== undefined && (this.membership.founder || this.membership.invitesPerDay > 0)
   }
 
   /** This page's agent. */
@@ -164,6 +181,11 @@ export class Session {
     return found.map(({ id }) => id)
   }
 
+  /** Shuts a node out of a private mesh, with all that it has let in. */
+  async remove(peerId: string): Promise<void> {
+    await this.mesh.members.revoke(peerId)
+  }
+
   /** Says goodbye. A page that is being closed has no time to wait for it. */
   async close(): Promise<void> {
     await this.mesh.close()
@@ -175,6 +197,7 @@ export class Session {
   }
 
   #relay(peerId: string, connected: boolean): void {
+    if (peerId === this.ticket.invite?.invitedBy) return this.#lookSoon()
     if (connected) this.relays.add(peerId)
     else this.relays.delete(peerId)
     this.news = this.relays.size > 0 ? 'Connected to a relay' : 'The relay is lost'
@@ -218,7 +241,23 @@ export class Session {
     this.#changed()
   }
 
-  #decisions(news?: string): void {
+  async #own(): Promise<void> {
+    try {
+      const membership = await this.mesh.members.own()
+      this.membership = membership.open ? undefined : membership
+    } catch {
+      // Only while it is being closed.
+    }
+    this.#changed()
+  }
+
+  #expelled(reason: MeshEvent<'expelled'>['reason']): void {
+    this.over = { error: EXPELLED[reason], expelled: true }
+    void this.close()
+    this.#changed()
+  }
+
+  #tell(news?: string): void {
     if (news !== undefined) this.news = news
     this.#changed()
   }
@@ -232,8 +271,20 @@ export class Session {
     clearTimeout(this.#timer)
     this.#transfers.close()
     this.decisions?.close()
-    this.over = error === undefined ? {} : { error: explain(error).text }
+    this.over ??= error === undefined ? {} : { error: explain(error).text }
     this.#changed()
+  }
+
+  // Who has invited this node is one of its relays to the package, as somebody who is always dialled, and no relay to people. Of
+  // a relay that carries connections without being in the mesh, only the state of all relays tells.
+  async #survey(): Promise<void> {
+    const topology = await this.mesh.health.topology()
+    const inviter = this.ticket.invite?.invitedBy
+    const links = topology.links.map(link => (link.peerId === inviter ? { ...link, relay: false } : link))
+    this.#topology = { ...topology, links }
+    const { relays } = topology.health.parts
+    const onlyOne = relays > 0 && this.wanted.length === 1 && !links.some(({ peerId }) => peerId === inviter)
+    if (relays === 100 || onlyOne) for (const peerId of this.wanted) this.relays.add(peerId)
   }
 
   // One look at the topology for all events of a moment; without any, one from time to time while somebody sees it.
@@ -249,7 +300,7 @@ export class Session {
 
   async #look(): Promise<void> {
     try {
-      if (!document.hidden) this.#topology = await this.mesh.health.topology()
+      if (!document.hidden) await this.#survey()
     } catch {
       // Only while it is being closed.
     }

@@ -28,20 +28,27 @@ export function saveSettings(settings: Settings): void {
   }
 }
 
-/** Remembers for this tab, over reloads, as whom it is joined; nothing when it is not. Its address tells where. */
-export function rememberJoined(name: string | undefined): void {
+/** As whom a tab is joined, and the id of the mesh: of private ones, several can have one name. */
+export interface Joined {
+  readonly name: string
+  readonly meshId: string
+}
+
+/** Remembers that for this tab, over reloads; nothing when it is not joined. Its address tells where. */
+export function rememberJoined(joined: Joined | undefined): void {
   try {
-    if (name !== undefined) sessionStorage.setItem(KEY, name)
+    if (joined !== undefined) sessionStorage.setItem(KEY, JSON.stringify(joined))
     else sessionStorage.removeItem(KEY)
   } catch {
     // Then it asks again.
   }
 }
 
-/** As whom this tab was joined when it was reloaded. */
-export function joinedAs(): string | undefined {
+/** As whom this tab was joined when it was reloaded, or copied. */
+export function joinedAs(): Joined | undefined {
   try {
-    return sessionStorage.getItem(KEY) ?? undefined
+    const { name, meshId } = JSON.parse(sessionStorage.getItem(KEY) ?? '{}') as Partial<Joined>
+    return typeof name === 'string' && typeof meshId === 'string' ? { name, meshId } : undefined
   } catch {
     return undefined
   }

@@ -33,6 +33,9 @@ export const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 
 /** The time of day, as this place writes it. */
 export const clock = (unix: number) => new Date(unix).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
 
+/** The day and the time, as this place writes them. */
+export const dateAndTime = (date: Date) => date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+
 /** Not longer than `max`, cut between characters. */
 export function clip(text: string, max: number): string {
   if (text.length <= max) return text

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MeshError, type ConsensusResult, type Mesh, type PendingProposal, type VerifiedDecision } from 'neural-mesh'
 import { check, checkFile, verdict } from '../src/certificates.js'
-import { withCharter } from '../src/charters.js'
+import { openLink } from '../src/invitations.js'
 import { Decisions, MAX_ENDED } from '../src/decisions.js'
 import { decidedBefore, rememberDecided } from '../src/recall.js'
 import { timeLeft } from '../src/words.js'
@@ -82,11 +82,11 @@ test('a certificate is told in words', async () => {
 
 test('a link with a part that is no charter is none', async () => {
   const invitation = { mesh: 'lab', relays: [], stun: [], charter: Uint8Array.of(1, 2, 3) }
-  const reading = await withCharter({ invitation })
+  const reading = await openLink({ invitation })
   assert.ok(reading && 'error' in reading)
   assert.match(reading.error, /^the link has a part that is no charter \(/)
   const { charter: _, ...open } = invitation
-  assert.deepEqual(await withCharter({ invitation: open }), { invitation: open })
+  assert.deepEqual(await openLink({ invitation: open }), { invitation: open })
 })
 
 test('time that is left', () => {

@@ -24,9 +24,24 @@ test('a link carries a charter, up to the largest there can be', () => {
   }
 })
 
+test('an invite is the link, whatever else stands in it', () => {
+  for (const fragment of ['#i=Ab-_1', `#m=lab&r=${RELAY}&i=Ab-_1`, '#i=Ab-_1&m=']) assert.deepEqual(readLink(fragment), { invite: '#i=Ab-_1' })
+  for (const fragment of ['#i=', '#i=a&i=b', '#i=a%20b', '#i=a+b', '#i=<b>']) assert.deepEqual(readLink(fragment), { error: 'the link has a part that is no invite' })
+  const invite = { fragment: '#i=Ab-_1', meshId: '00', invitedBy: PEER, role: 'member', until: new Date() } as const
+  assert.equal(writeLink({ mesh: 'lab', relays: [RELAY], stun: [], invite }), '#i=Ab-_1', 'a reload comes in by it again')
+})
+
+test('a mesh that this browser founds', () => {
+  const invitation = { mesh: 'lab', relays: [RELAY], stun: [], founding: true } as const
+  assert.equal(writeLink(invitation), `#m=lab&r=${RELAY}&p=1`)
+  assert.deepEqual(readLink(writeLink(invitation)), { invitation })
+  assert.deepEqual(readLink(`#m=lab&r=${RELAY}&p=yes`), { invitation: { mesh: 'lab', relays: [RELAY], stun: [] } })
+  assert.deepEqual(readLink(`#m=lab&r=${RELAY}&p=1&c=AAAA`), { error: 'the link has a charter and founds a mesh' })
+})
+
 test('fields of later versions are passed over, and the order does not matter', () => {
   const invitation = { mesh: 'lab', relays: [RELAY], stun: [] }
-  assert.deepEqual(readLink(`#i=invite&r=${RELAY}&m=lab&x`), { invitation })
+  assert.deepEqual(readLink(`#z=later&r=${RELAY}&m=lab&x`), { invitation })
   assert.deepEqual(readLink(`#m=lab&r=${RELAY}&r=${RELAY}`), { invitation })
 })
 
@@ -78,7 +93,7 @@ test('of the STUN servers of a link only some that can be ones are taken', () =>
 test('a broken escape is no crash', () => {
   for (const fragment of ['#m=%', '#m=%E0%A4%A&r=%', `#m=lab&r=${RELAY}%`, '#m=\ud800&r=\udfff']) {
     const reading = readLink(fragment)
-    assert.ok(reading && ('error' in reading || reading.invitation.mesh !== ''))
+    assert.ok(reading && ('error' in reading || ('invitation' in reading && reading.invitation.mesh !== '')))
   }
 })
 

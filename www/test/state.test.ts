@@ -21,6 +21,8 @@ test('relay.json: addresses that this page can use, those on its own way first',
   const secure = { ...answer, addresses: [address('dns/relay.local', 'wss')] }
   assert.deepEqual(read('https://relay.local/', secure)?.relays, secure.addresses)
   assert.deepEqual(read('http://relay.local/', { ...answer, charter: '00Ff' })?.charter, Uint8Array.of(0, 255))
+  assert.equal(read('http://relay.local/', { ...answer, private: true })?.closed, true)
+  assert.equal(read('http://relay.local/', { ...answer, private: true, charter: '00Ff' })?.charter, undefined, 'its name and charter bring nobody in')
   for (const charter of ['', '0', 'xy', 7, '00'.repeat(16 * 1024 + 1)]) assert.equal(read('http://relay.local/', { ...answer, charter }), undefined)
   for (const broken of [null, 7, [], {}, { mesh: 'lab' }, { mesh: '', addresses: [] }, { mesh: 'lab', addresses: [{}, 7, 'x'] }]) {
     assert.equal(read('http://127.0.0.1/', broken), undefined)
@@ -50,6 +52,19 @@ test('the roster joins links, peers and agents', () => {
     ['zed', 'member', 'none', 'relay1', false, 'z'],
   ])
   assert.deepEqual([members[5]!.reason, members[5]!.rttMs, members[4]!.agents.length], ['no-webrtc', 3, 2])
+})
+
+test('a relay that is not in the mesh is known to be there, and leads to others', () => {
+  const topology: NetworkTopology = {
+    peerId: 'self',
+    meshId: '',
+    links: [],
+    peers: [{ peerId: 'eve', status: 'alive', lastHeardMs: 1, agents: 0 }],
+    health: { score: 100, parts: { relays: 100, links: 100, members: 100, delivery: 100 }, reasons: [] },
+  }
+  const ways = (connected: string[]) => roster(topology, [], ['relay'], new Set(connected)).map(({ peerId, kind, way, via }) => [peerId, kind, way, via])
+  assert.deepEqual(ways(['relay']), [['self', 'self', 'self', undefined], ['relay', 'relay', 'direct', undefined], ['eve', 'member', 'none', 'relay']])
+  assert.deepEqual(ways([])[1], ['relay', 'relay', 'none', undefined])
 })
 
 test('conversations are bounded, and the open one stays', () => {

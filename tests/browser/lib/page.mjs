@@ -52,6 +52,19 @@ export class MeshPage {
     await proposal.getByRole('textbox', { name: 'Reason' }).waitFor({ state: 'detached' })
   }
 
+  get dialog() {
+    return this.tab.getByRole('dialog')
+  }
+
+  // Makes an invite into a private mesh, as a user does, for what the choices say; resolves to its link.
+  async invite({ role, lifetime } = {}) {
+    await this.tab.getByRole('button', { name: 'Invite', exact: true }).click()
+    if (role !== undefined) await this.dialog.getByLabel('For', { exact: true }).selectOption(role)
+    if (lifetime !== undefined) await this.dialog.getByLabel('Valid for').selectOption(lifetime)
+    await this.dialog.getByRole('button', { name: 'Make an invite' }).click()
+    return this.dialog.getByRole('textbox', { name: 'Invite link' }).inputValue()
+  }
+
   // Fills in what is given and joins.
   async join({ name, capabilities, mesh, relay } = {}) {
     const fill = (label, text) => (text === undefined ? undefined : this.tab.getByLabel(label, { exact: true }).fill(text))

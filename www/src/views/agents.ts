@@ -29,10 +29,15 @@ export function agentList(app: App, session: Session): TemplateResult {
     </ul>
     ${all.length > shown.length ? html`<p class="hint">${all.length - shown.length} more: search for them.</p>` : nothing}
     ${all.length === 0 && app.search.text === ''
-      ? html`<p class="empty">Nobody else is here yet. Copy the link and send it to somebody.</p>`
+      ? html`<p class="empty">Nobody else is here yet. ${howToGetCompany(session)}</p>`
       : nothing}
     ${self(session)}
   </section>`
+}
+
+function howToGetCompany({ membership, mayInvite }: Session): string {
+  if (membership) return mayInvite ? 'Invite somebody.' : ''
+  return 'Copy the link and send it to somebody.'
 }
 
 function rows({ search }: App, session: Session): Row[] {

@@ -29,7 +29,7 @@ export function conversation(app: App, session: Session): TemplateResult {
     @dragleave=${leave}
     @drop=${drop}
   >
-    ${head(session, id)}
+    ${head(app, session, id)}
     ${keyed(
       id,
       html`<div class="log" role="log" aria-label="Messages" tabindex="0">${items(session, id)}</div>
@@ -39,7 +39,7 @@ export function conversation(app: App, session: Session): TemplateResult {
   </section>`
 }
 
-function head(session: Session, id: string): TemplateResult {
+function head(app: App, session: Session, id: string): TemplateResult {
   const agent = session.agents.get(id)
   const member = session.members.find(({ peerId }) => peerId === peerOf(id))
   const reason = member && reasonOf(member)
@@ -53,6 +53,9 @@ function head(session: Session, id: string): TemplateResult {
       </p>
       <p class="facts"><code>${peerOf(id)}</code></p>
       ${agent ? chips(agent.capabilities, 32) : nothing}
+      ${session.membership?.founder && member?.kind === 'member'
+        ? html`<button class="small remove" @click=${() => app.ask({ remove: id })}>Remove from the mesh</button>`
+        : nothing}
     </div>
   </div>`
 }

@@ -2,6 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit-html'
 import { repeat } from 'lit-html/directives/repeat.js'
 import type { App } from '../app.js'
 import type { Decisions } from '../decisions.js'
+import type { Member } from '../roster.js'
 import type { Session } from '../session.js'
 import { count } from '../words.js'
 import { decided, verdictOf } from './decided.js'
@@ -47,7 +48,9 @@ export function decisionsView(app: App, session: Session, decisions: Decisions):
 }
 
 function electorate(app: App, session: Session, { electorate, silenced }: Decisions): TemplateResult {
-  const here = session.members.filter(({ kind, silent }) => kind !== 'relay' && !silent).map(({ peerId }) => peerId)
+  // Who only listens in a private mesh cannot vote, and has no agents there.
+  const canVote = ({ kind, silent, agents }: Member) => kind !== 'relay' && !silent && (!session.membership || agents.length > 0)
+  const here = session.members.filter(canVote).map(({ peerId }) => peerId)
   const elect = () => app.decide(decisions => decisions.elect(here))
   return html`<p class="facts">${who(session, electorate, silenced)}</p>
     ${electorate?.founder ? html`<button class="small" @click=${elect}>Let everybody here vote</button>` : nothing}`

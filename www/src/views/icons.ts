@@ -8,6 +8,8 @@ const DRAWINGS = {
   download: svg`<path d="M10 3v10m-4-4 4 4 4-4M4 17h12" />`,
   file: svg`<path d="M11 2.5H5.5v15h9V6zM11 2.5V6h3.5" />`,
   info: svg`<circle cx="10" cy="10" r="7.5" /><path d="M10 9v5M10 6v.5" />`,
+  invite: svg`<circle cx="8" cy="6.5" r="3.5" /><path d="M2 17c0-3.5 2.5-5.5 6-5.5 1.2 0 2.3.2 3.2.7M15 11v6m-3-3h6" />`,
+  lock: svg`<rect x="4" y="9" width="12" height="8" rx="2" /><path d="M6.5 9V6.5a3.5 3.5 0 0 1 7 0V9" />`,
   leave: svg`<path d="M8 3.5H3.5v13H8M8 10h8.5m-3.5-4 4 4-4 4" />`,
   link: svg`<path d="m8.5 11.5 3-3M9 6l1.8-1.8a3.5 3.5 0 0 1 5 5L14 11m-3 3-1.8 1.8a3.5 3.5 0 0 1-5-5L6 9" />`,
   mesh: svg`<path d="M5 15 10 4l5 11zM10 4v6" /><circle cx="10" cy="4" r="2" fill="currentColor" /><circle cx="5" cy="15" r="2" fill="currentColor" /><circle cx="15" cy="15" r="2" fill="currentColor" />`,
