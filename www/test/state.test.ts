@@ -14,7 +14,6 @@ test('relay.json: addresses that this page can use, those on its own way first',
   const answer = { mesh: 'lab', peerId: PEER, addresses: [address('ip4/10.0.0.1'), address('ip4/127.0.0.1'), `/ip4/127.0.0.1/tcp/4001/p2p/${PEER}`] }
   const read = (page: string, given: unknown = answer) => readDefaults(given, new URL(page))
   assert.deepEqual(read('http://127.0.0.1:4003/'), { mesh: 'lab', relays: [address('ip4/127.0.0.1')], stun: [] })
-  assert.equal(read('http://127.0.0.1:4003/', { ...answer, private: true, meshId: '07'.repeat(32) }), undefined, 'a private mesh needs an invite')
   assert.deepEqual(read('http://relay.local/')?.relays, [address('ip4/10.0.0.1'), address('ip4/127.0.0.1')])
   assert.deepEqual(read('http://relay.local/', { ...answer, stun: ['stun:relay.local:3478', 7, 'x'] })?.stun, ['stun:relay.local:3478'])
   assert.equal(read('https://relay.local/'), undefined, 'a page by https needs /wss')

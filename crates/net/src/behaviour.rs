@@ -32,10 +32,21 @@ pub(crate) struct Behaviour<X: NetworkBehaviour> {
     host: X,
 }
 
+/// Whom a swarm listens to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hears {
+    /// That of a node which is not in its mesh yet: it only asks.
+    Nobody,
+    /// That of a private mesh.
+    Members,
+    /// That of an open one.
+    Everybody,
+}
+
 impl<X: NetworkBehaviour> Behaviour<X> {
     pub(crate) fn new(
         config: &Config,
-        is_private: bool,
+        hears: Hears,
         relay: relay::client::Behaviour,
         webrtc: Option<mesh_webrtc::Behaviour>,
         host: X,
@@ -48,11 +59,12 @@ impl<X: NetworkBehaviour> Behaviour<X> {
             .with_cache_size(0);
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
         let shared = [direct::PROTOCOL, join::PROTOCOL, transfer::PROTOCOL];
-        let admission = [admit::AUTH, admit::ADMIT].into_iter().filter(|_| is_private);
-        let protocols = shared.into_iter().chain(admission);
+        let shared = shared.into_iter().filter(|_| hears != Hears::Nobody);
+        let admission = [admit::AUTH, admit::ADMIT].into_iter().filter(|_| hears == Hears::Members);
+        let protocols = shared.chain(admission);
         Self {
             limits: connection_limits::Behaviour::new(limits(config.role)),
-            gossipsub: Gate::new(gossip::behaviour(&config.mesh, config.role), is_private),
+            gossipsub: Gate::new(gossip::behaviour(&config.mesh, config.role), hears != Hears::Everybody),
             kad: dht(config),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),

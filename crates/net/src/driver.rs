@@ -25,7 +25,7 @@ use mesh_proto::direct::Frame;
 use mesh_proto::protocol::Topic;
 use mesh_proto::{MeshId, NodeId, SlotId, TransferId, credential, join};
 
-use crate::behaviour::{Behaviour, BehaviourEvent};
+use crate::behaviour::{Behaviour, BehaviourEvent, Hears};
 use crate::calls::{Call, Ending, Handle, Reply, ShareFailed, Shared, Taken, TakenItem};
 use crate::config::{Config, Role};
 use crate::direct::{self, Report};
@@ -113,10 +113,10 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let issuers = private.map(|founding| founding.issuers(&config.identity.node())).unwrap_or_default();
     let contacts: BTreeMap<_, _> =
         issuers.into_iter().map(|node| (node, addresses_of(&node, &config.relays))).collect();
-    let is_private = founding.as_ref().is_some_and(|founding| !founding.charter().open);
+    let hears = if private.is_some() { Hears::Members } else { Hears::Everybody };
     let Built { transport, relay, webrtc } = transport::build(&config, rtc)?;
     let extra = host.behaviour(config.identity.libp2p());
-    let behaviour = Behaviour::new(&config, is_private, relay, webrtc, extra);
+    let behaviour = Behaviour::new(&config, hears, relay, webrtc, extra);
     let executor = swarm::Config::with_executor(Box::new(mesh_platform::spawn))
         .with_idle_connection_timeout(std::time::Duration::from_secs(60));
     let mut swarm = Swarm::new(transport, behaviour, config.identity.peer_id(), executor);

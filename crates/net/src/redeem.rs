@@ -1,26 +1,27 @@
 //! Redeeming an invite: before a node is a member, it asks who has issued its invite for a credential.
 //!
-//! It does so with a swarm of its own, that can do no more than dial and ask, and goes when it has its answer.
+//! It does so with a swarm of its own, which hears nobody and goes when it has its answer. The swarm is of the kind that members
+//! have, for another kind would be another hundred kilobytes of wasm.
 
 use std::error::Error;
 
 use futures::{FutureExt as _, StreamExt as _};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{self, DialError, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, relay};
+use libp2p::swarm::{self, DialError, SwarmEvent, dummy};
+use libp2p::{Multiaddr, PeerId, Swarm};
 use mesh_proto::credential::{Answer, CredentialError, Invite, NotAdmitted, Pass, Redemption, Request};
 use mesh_proto::{EncodeError, NodeId, Strict};
 use mesh_webrtc::rtc::Rtc;
 
 use crate::admit::{self, AskError};
+use crate::behaviour::{Behaviour, Hears};
 use crate::config::Config;
 use crate::identity::peer_of;
-use crate::streams;
 use crate::transport::{self, Built, TransportError};
 
 /// Milliseconds that all of it may take.
-const TIMEOUT_MS: u64 = 20_000;
+const TIMEOUT_MS: u64 = 8_000;
 
 /// Why an invite cannot be redeemed.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +54,6 @@ pub enum RedeemError {
     /// A charter past its bound.
     #[error("the charter: {0}")]
     Charter(#[from] EncodeError),
-}
-
-#[derive(NetworkBehaviour)]
-struct Asker {
-    relay: relay::client::Behaviour,
-    streams: streams::Behaviour,
 }
 
 /// Where `node` may be: at an address of its own, or through each of these relays.
@@ -96,8 +91,8 @@ pub(crate) async fn redeem<R: Rtc>(config: &Config, invite: &Invite, rtc: Option
 #[expect(clippy::wildcard_enum_match_arm, reason = "the swarm tells much that means nothing here")]
 async fn ask<R: Rtc>(config: &Config, invite: &Invite, issuer: PeerId, rtc: Option<R>) -> Result<Pass, RedeemError> {
     let unreachable = |reason: String| RedeemError::Unreachable { issuer, reason };
-    let Built { transport, relay, webrtc: _ } = transport::build(config, rtc)?;
-    let behaviour = Asker { relay, streams: streams::Behaviour::new([]) };
+    let Built { transport, relay, webrtc } = transport::build(config, rtc)?;
+    let behaviour = Behaviour::new(config, Hears::Nobody, relay, webrtc, dummy::Behaviour);
     let executor = swarm::Config::with_executor(Box::new(mesh_platform::spawn))
         .with_idle_connection_timeout(std::time::Duration::from_secs(30));
     let mut swarm = Swarm::new(transport, behaviour, config.identity.peer_id(), executor);
