@@ -319,6 +319,11 @@ impl Access {
         &self.admission
     }
 
+    /// Whether what this node shows has that number.
+    pub fn shows(&self, serial: &Serial) -> bool {
+        self.admission.chain().0.iter().any(|signed| signed.credential.serial == *serial)
+    }
+
     /// What this node is.
     pub fn membership(&self, now: Now) -> Membership {
         Membership { open: false, founder: self.is_founder(), standing: self.admission.own(now).ok() }

@@ -536,7 +536,10 @@ impl Node {
             Input::Direct(input) => self.messaging.handle(input, now),
             Input::Transfer(input) => self.weights.handle(input, now),
             Input::Auth { from: _, frame: credential::Frame::Revoked(revocation) } => {
-                self.taken_back(&revocation, now);
+                // Whoever has a link can say it, member or not: only what concerns this node is worth keeping.
+                if self.access.as_ref().is_some_and(|access| access.shows(&revocation.revocation.serial)) {
+                    self.taken_back(&revocation, now);
+                }
             }
             Input::Auth { from, frame } => {
                 if let Some(access) = &mut self.access {

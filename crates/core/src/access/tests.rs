@@ -57,6 +57,7 @@ fn writes(outputs: &[Output]) -> Vec<(u64, Vec<Change>)> {
         Output::Tell(..)
         | Output::Admitted(_)
         | Output::TurnedAway { .. }
+        | Output::Close(_)
         | Output::Expelled(_)
         | Output::Say(_)
         | Output::Ask(..)

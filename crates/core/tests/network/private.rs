@@ -11,7 +11,8 @@ use mesh_core::sealer::Sealer;
 use mesh_core::{broadcast, directory, inviter, messaging, proposals};
 use mesh_proto::agent::AgentRecord;
 use mesh_proto::credential::{
-    Answer, Chain, CredentialError, DAY_S, Invite, NotAdmitted, Redemption, Request, Revocation, Role, Serial, Standing,
+    Answer, Chain, CredentialError, DAY_S, Frame, Invite, NotAdmitted, Redemption, Request, Revocation, Role, Serial,
+    Standing,
 };
 use mesh_proto::decision::Proposal;
 use mesh_proto::gossip::{Announcement, Batch, Item};
@@ -300,6 +301,10 @@ fn an_inviter_and_all_it_has_let_in_are_expelled_everywhere() {
     };
     world.run_until(3_000, |world| [HUB, FOUNDER, 3].into_iter().all(|n| gone(world, n)));
     println!("gone everywhere after {} ms", world.now() - start);
+    for n in [inviter, guest] {
+        let lost = access::Event::Lost(CredentialError::Revoked);
+        assert!(told(&world, n).any(|(_, event)| event == lost), "{n} knows why");
+    }
     assert!(world.member(4).knows_agent("guest"), "it is cut off");
     // A newcomer does not hear of them.
     let late = world.members().count();
@@ -659,6 +664,20 @@ fn who_floods_with_revocations_makes_nobody_forget_those_of_founders() {
     assert_ne!(world.member(HUB).node.hearing(&id, now), Hearing::Yes);
     let entries = world.member(HUB).node.retained();
     assert!(entries < 4_096 + 1_000, "{entries} entries");
+}
+
+#[test]
+fn strangers_say_only_what_concerns_oneself() {
+    let mut world = World::private(18, 2);
+    let (mesh, by) = (world.mesh(), key(70));
+    let before = world.member(HUB).node.retained();
+    for number in 0..100 {
+        let serial = Serial { issuer: by.node(), day: 40_000, number };
+        let signed = Revocation { mesh, serial, until: serial.over(), by: by.node() }.sign(&by).unwrap();
+        let input = Input::Auth { from: by.node(), frame: Frame::Revoked(signed) };
+        world.call(HUB, |node, now| node.handle(input, now));
+    }
+    assert_eq!(world.member(HUB).node.retained(), before);
 }
 
 #[test]

@@ -86,6 +86,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("greeting", Frame::Greeting(Greeting { mesh, nonce })),
         ("proof", proof(chain())),
         ("proof of nobody", proof(Chain::default())),
+        ("what was shown is revoked", Frame::Revoked(revocation())),
     ]
 }
 
