@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mesh_proto::charter::Charter;
 use mesh_proto::credential::{
-    Answer, Chain, CredentialError, Frame, Invite, NotAdmitted, Pass, Request, Revocation, Role, Serial,
+    Answer, Chain, CredentialError, Earlier, Frame, Invite, NotAdmitted, Pass, Request, Revocation, Role, Serial,
     SignedRevocation, Standing,
 };
 use mesh_proto::limits::MAX_ADMISSION;
@@ -108,10 +108,12 @@ impl Kept {
     }
 
     /// These credentials are to be shown, unless those that were kept last longer and were not taken back.
-    pub fn admit(&mut self, credentials: Chain) -> Option<Change> {
+    pub fn admit(&mut self, credentials: Chain, charter: &Charter) -> Option<Change> {
         let ends = |chain: &Chain| {
-            let serials = || chain.0.iter().map(|signed| signed.credential.serial);
-            let over = self.revoked.iter().any(|of| serials().any(|serial| serial == of.revocation.serial));
+            let over = self
+                .revoked
+                .iter()
+                .any(|of| chain.0.iter().any(|signed| of.revocation.covers(&signed.credential, charter)));
             chain.0.iter().map(|signed| signed.credential.not_after).min().filter(|_| !over)
         };
         if ends(&credentials) <= ends(&self.credentials) {
@@ -319,9 +321,9 @@ impl Access {
         &self.admission
     }
 
-    /// Whether what this node shows has that number.
-    pub fn shows(&self, serial: &Serial) -> bool {
-        self.admission.chain().0.iter().any(|signed| signed.credential.serial == *serial)
+    /// Whether what this node shows is taken back by this.
+    pub fn shows(&self, what: &Revocation) -> bool {
+        self.admission.chain().0.iter().any(|signed| what.covers(&signed.credential, &self.charter))
     }
 
     /// What this node is.
@@ -393,19 +395,25 @@ impl Access {
     /// [`Error`]
     pub fn revoke(&mut self, what: Revoke, place: u64, now: Now) -> Result<u64, Error> {
         self.check_store()?;
-        let serial = match what {
-            Revoke::Serial(serial) => serial,
+        // What was issued until now begins no later.
+        let until_now = (now.unix / 1_000).saturating_sub(inviter::EARLY_S);
+        let (serial, earlier) = match what {
+            Revoke::Serial(serial) => {
+                let earlier = |subject| Earlier { subject, not_before: until_now };
+                (serial, self.inviter.redeemed_by(&serial).map(earlier))
+            }
             Revoke::Node(node) if self.charter.founders.contains(&node) => return Err(Error::Founder),
             Revoke::Node(node) => {
                 let shown = self.admission.chain_of(&node).and_then(|chain| chain.0.first());
-                shown.ok_or(Error::UnknownNode(node))?.credential.serial
+                let shown = &shown.ok_or(Error::UnknownNode(node))?.credential;
+                (shown.serial, Some(Earlier { subject: node, not_before: shown.not_before.max(until_now) }))
             }
         };
         let by = self.key.node();
         if serial.issuer != by && !self.is_founder() {
             return Err(Error::NotOurs);
         }
-        let revocation = Revocation { mesh: self.mesh, serial, until: serial.over(), by };
+        let revocation = Revocation { mesh: self.mesh, serial, earlier, until: serial.over(), by };
         let signed = revocation.sign(&self.key).map_err(inviter::Error::from)?;
         self.take_back(&signed, place, now);
         self.outputs.push_back(Output::Say(Box::new(signed)));

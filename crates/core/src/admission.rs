@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use mesh_proto::charter::Charter;
 use mesh_proto::credential::{
-    Chain, CredentialError, Frame, Greeting, Meeting, Proof, Role, Serial, SignedRevocation, Standing,
+    Chain, Credential, CredentialError, Frame, Greeting, Meeting, Proof, Revocation, Role, Serial, SignedRevocation,
+    Standing,
 };
 use mesh_proto::{Keypair, MeshId, NodeId, Verifier};
 use rand_chacha::ChaCha8Rng;
@@ -132,6 +133,8 @@ pub struct Admission {
     /// By what they have announced.
     members: BTreeMap<NodeId, Inside>,
     revoked: BTreeMap<Serial, Revoked>,
+    /// Of them those that are about all that a node was given before.
+    banned: BTreeMap<NodeId, BTreeSet<Serial>>,
     /// Whether this node has been told that it is none any more.
     lost: bool,
     /// When the clocks were last looked at.
@@ -157,10 +160,9 @@ struct Inside {
     chain: Chain,
 }
 
-impl Inside {
-    fn stands_on(&self, serial: &Serial) -> bool {
-        self.chain.0.iter().any(|signed| signed.credential.serial == *serial)
-    }
+/// Whether credentials are taken back by this.
+fn is_covered(chain: &Chain, by: &Revocation, charter: &Charter) -> bool {
+    chain.0.iter().any(|signed| by.covers(&signed.credential, charter))
 }
 
 #[derive(Debug)]
@@ -197,6 +199,7 @@ impl Admission {
             away: BTreeMap::new(),
             members: BTreeMap::new(),
             revoked: BTreeMap::new(),
+            banned: BTreeMap::new(),
             lost: false,
             seen: Now::default(),
             outputs: VecDeque::new(),
@@ -242,7 +245,7 @@ impl Admission {
     /// # Errors
     /// [`CredentialError`]
     pub fn check(&self, chain: &Chain, node: &NodeId, now: Now) -> Result<Standing, CredentialError> {
-        let revoked = |serial: &Serial| self.revoked.contains_key(serial);
+        let revoked = |credential: &Credential| self.revocation_of(credential).is_some();
         chain.standing(&self.charter, &self.mesh, node, now.unix / 1_000, revoked, &*self.verifier)
     }
 
@@ -460,8 +463,8 @@ impl Admission {
 
     /// Shows a neighbour why its credentials do not count any more.
     fn tell_revoked(&mut self, node: NodeId, chain: &Chain) {
-        let revoked = chain.0.iter().find_map(|signed| self.revoked.get(&signed.credential.serial));
-        let frame = revoked.map(|revoked| Frame::Revoked(revoked.signed.clone()));
+        let revoked = chain.0.iter().find_map(|signed| self.revocation_of(&signed.credential));
+        let frame = revoked.map(|revoked| Frame::Revoked(revoked.clone()));
         self.outputs.extend(frame.map(|frame| Output::Tell(node, frame)));
     }
 
@@ -475,16 +478,20 @@ impl Admission {
             return false;
         }
         self.revoked.insert(revocation.serial, Revoked { signed: signed.clone(), place });
+        if let Some(earlier) = revocation.earlier {
+            self.banned.entry(earlier.subject).or_default().insert(revocation.serial);
+        }
         if self.revoked.len() > self.config.max_revocations
             && let Some(least) = self.least_revocation()
         {
-            self.revoked.remove(&least);
+            self.forget_revocation(&least);
             if least == revocation.serial {
                 return false;
             }
             self.outputs.push_back(Output::Forgotten(least));
         }
-        let stands_on = |inside: &Inside| inside.stands_on(&revocation.serial);
+        let charter = self.charter.clone();
+        let stands_on = |inside: &Inside| is_covered(&inside.chain, &revocation, &charter);
         let gone: Vec<_> = self.inside.iter().filter(|(_, inside)| stands_on(inside)).map(|(node, _)| *node).collect();
         for node in gone {
             self.outputs.push_back(Output::Tell(node, Frame::Revoked(signed.clone())));
@@ -498,10 +505,30 @@ impl Admission {
             }
             !expelled
         });
-        if self.chain.0.iter().any(|signed| signed.credential.serial == revocation.serial) {
+        if is_covered(&self.chain, &revocation, &charter) {
             self.lose(CredentialError::Revoked);
         }
         true
+    }
+
+    /// What takes a credential back, if anything does.
+    fn revocation_of(&self, credential: &Credential) -> Option<&SignedRevocation> {
+        let of_node = self.banned.get(&credential.subject).into_iter().flatten();
+        let mut all = [&credential.serial].into_iter().chain(of_node).filter_map(|serial| self.revoked.get(serial));
+        let found = all.find(|revoked| revoked.signed.revocation.covers(credential, &self.charter));
+        found.map(|revoked| &revoked.signed)
+    }
+
+    fn forget_revocation(&mut self, serial: &Serial) {
+        let Some(revoked) = self.revoked.remove(serial) else { return };
+        if let Some(earlier) = revoked.signed.revocation.earlier
+            && let Some(serials) = self.banned.get_mut(&earlier.subject)
+        {
+            serials.remove(serial);
+            if serials.is_empty() {
+                self.banned.remove(&earlier.subject);
+            }
+        }
     }
 
     /// Which one is forgotten first.
@@ -558,12 +585,11 @@ impl Admission {
         {
             self.lose(error);
         }
-        let mut forgotten = Vec::new();
-        self.revoked.retain(|serial, revoked| {
-            let over = revoked.signed.revocation.until <= unix_s;
-            forgotten.extend(over.then_some(*serial));
-            !over
-        });
+        let over = self.revoked.iter().filter(|(_, revoked)| revoked.signed.revocation.until <= unix_s);
+        let forgotten: Vec<_> = over.map(|(serial, _)| *serial).collect();
+        for serial in &forgotten {
+            self.forget_revocation(serial);
+        }
         forgotten
     }
 

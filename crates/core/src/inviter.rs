@@ -24,7 +24,7 @@ use serde_bytes::ByteArray;
 use crate::records::{Change, Damaged, read, write};
 
 /// Seconds that a credential begins before it is issued: clocks of others may be late.
-const EARLY_S: u64 = 300;
+pub(crate) const EARLY_S: u64 = 300;
 /// Invites that were redeemed and are remembered, about 400 bytes each: as many as one inviter lets in within two weeks. They
 /// are forgotten when they could not be redeemed any more.
 const MAX_REDEEMED: usize = 10_000;
@@ -135,6 +135,13 @@ impl Inviter {
     /// Entries that are remembered.
     pub fn retained(&self) -> usize {
         self.ledger.redeemed.len()
+    }
+
+    /// Who has redeemed the invite of this number, if it is ours.
+    pub fn redeemed_by(&self, serial: &Serial) -> Option<NodeId> {
+        let place = (serial.day, serial.number);
+        let given = self.ledger.redeemed.get(&place).filter(|_| serial.issuer == self.key.node());
+        given.map(|signed| signed.credential.subject)
     }
 
     /// Issues an invite for one node, which may be redeemed for `lifetime_s` seconds.

@@ -537,7 +537,7 @@ impl Node {
             Input::Transfer(input) => self.weights.handle(input, now),
             Input::Auth { from: _, frame: credential::Frame::Revoked(revocation) } => {
                 // Whoever has a link can say it, member or not: only what concerns this node is worth keeping.
-                if self.access.as_ref().is_some_and(|access| access.shows(&revocation.revocation.serial)) {
+                if self.access.as_ref().is_some_and(|access| access.shows(&revocation.revocation)) {
                     self.taken_back(&revocation, now);
                 }
             }

@@ -169,7 +169,7 @@ impl Standing {
 }
 
 impl Chain {
-    /// What `node` is in the mesh of this charter at `unix_s`, if `revoked` knows none of these serials.
+    /// What `node` is in the mesh of this charter at `unix_s`, if `revoked` knows none of these.
     ///
     /// # Errors
     /// [`CredentialError`]
@@ -179,7 +179,7 @@ impl Chain {
         mesh: &MeshId,
         node: &NodeId,
         unix_s: u64,
-        revoked: impl Fn(&Serial) -> bool,
+        revoked: impl Fn(&Credential) -> bool,
         verifier: &dyn Verifier,
     ) -> Result<Standing, CredentialError> {
         let Some(first) = self.0.first() else {
@@ -206,7 +206,7 @@ impl Chain {
             if !may_issue(charter, credential, above) {
                 return Err(CredentialError::Issuer);
             }
-            if revoked(serial) {
+            if revoked(credential) {
                 return Err(CredentialError::Revoked);
             }
             if !(*not_before..*not_after).contains(&unix_s) {
@@ -470,10 +470,33 @@ pub struct Revocation {
     pub mesh: MeshId,
     /// What is taken back.
     pub serial: Serial,
+    /// Whose credential it is, if all that the same node was given before goes too: one that was renewed is still valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
     /// Until when this has to be remembered, unix seconds: when what it takes back would have ended.
     pub until: u64,
     /// Who says so: the issuer, or a founder.
     pub by: NodeId,
+}
+
+/// The credentials of one node that begin no later than this, unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Earlier {
+    /// The node.
+    pub subject: NodeId,
+    /// When the last of them begins.
+    pub not_before: u64,
+}
+
+impl Revocation {
+    /// Whether a credential is taken back by it: issuers take back their own, founders everybody's.
+    pub fn covers(&self, credential: &Credential, charter: &Charter) -> bool {
+        let Credential { subject, not_before, serial, .. } = credential;
+        let may = self.by == serial.issuer || charter.founders.contains(&self.by);
+        let earlier = |of: &Earlier| of.subject == *subject && *not_before <= of.not_before;
+        self.serial == *serial || may && self.earlier.as_ref().is_some_and(earlier)
+    }
 }
 
 /// A revocation with its signature.

@@ -37,13 +37,13 @@ fn node(seed: u8, kept: Kept) -> Access {
 
 fn with(chain: Vec<SignedCredential>) -> Kept {
     let mut kept = Kept::default();
-    kept.admit(Chain(chain));
+    kept.admit(Chain(chain), &charter());
     kept
 }
 
 fn revocation(signed: &SignedCredential) -> SignedRevocation {
     let serial = signed.credential.serial;
-    Revocation { mesh: mesh(), serial, until: serial.over(), by: key(1).node() }.sign(&key(1)).unwrap()
+    Revocation { mesh: mesh(), serial, earlier: None, until: serial.over(), by: key(1).node() }.sign(&key(1)).unwrap()
 }
 
 fn drain(access: &mut Access) -> Vec<Output> {
@@ -148,7 +148,7 @@ fn what_was_kept_is_gone_on_with_and_damage_is_seen() {
     let mut disk = BTreeMap::new();
     let own = with(vec![credential(&key(5), 5, 1_000)]);
     let mut kept = Kept::default();
-    disk.extend(kept.admit(own.credentials.clone()).map(|change| (change.key, change.value.unwrap())));
+    disk.extend(kept.admit(own.credentials.clone(), &charter()).map(|change| (change.key, change.value.unwrap())));
     for (_, changes) in writes(&drain(&mut founder)) {
         disk.extend(changes.into_iter().map(|change| (change.key, change.value.unwrap())));
     }
@@ -186,12 +186,12 @@ fn what_was_kept_is_gone_on_with_and_damage_is_seen() {
 fn the_better_credentials_are_shown() {
     let (short, long) = (credential(&key(5), 1, 500), credential(&key(5), 2, 1_000));
     let mut kept = with(vec![short.clone()]);
-    assert!(kept.admit(Chain::default()).is_none());
-    assert!(kept.admit(Chain(vec![long.clone()])).is_some());
-    assert!(kept.admit(Chain(vec![short.clone()])).is_none() && kept.credentials.0[0] == long);
+    assert!(kept.admit(Chain::default(), &charter()).is_none());
+    assert!(kept.admit(Chain(vec![long.clone()]), &charter()).is_some());
+    assert!(kept.admit(Chain(vec![short.clone()]), &charter()).is_none() && kept.credentials.0[0] == long);
     // Longer, but taken back.
     kept.revoked.push(revocation(&long));
-    assert!(kept.admit(Chain(vec![short.clone()])).is_some());
+    assert!(kept.admit(Chain(vec![short.clone()]), &charter()).is_some());
     assert_eq!(kept.credentials.0[0], short);
 }
 
@@ -301,4 +301,54 @@ fn what_there_is_no_room_for_is_not_kept_either() {
     let [(1, changes)] = &writes(&drain(&mut again))[..] else { panic!("nothing is forgotten") };
     let gone: Vec<_> = changes.iter().filter(|change| change.value.is_none()).map(|change| &change.key).collect();
     assert_eq!(gone, disk.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn who_is_taken_back_goes_with_all_that_it_was_given() {
+    let mut founder = node(1, with(vec![]));
+    let invited = invite(&mut founder);
+    drain(&mut founder);
+    let bob = key(5);
+    // It comes in by an invite, and renews.
+    let mut given = Vec::new();
+    let mut ask = |founder: &mut Access, request: &Request, now: Now| {
+        founder.asked(1, bob.node(), request, now);
+        founder.kept(u64::MAX - 1, true);
+        for output in drain(founder) {
+            if let Output::Reply(_, answer) = output {
+                let Answer::Admitted(pass) = *answer else { panic!("{answer:?}") };
+                given.push(pass.chain);
+            }
+        }
+        given.clone()
+    };
+    let first = ask(&mut founder, &redeem(&invited.it, &bob), at(0)).remove(0);
+    let both = ask(&mut founder, &Request::Renew(first), at(100_000));
+    assert_eq!(both.len(), 2);
+    for chain in &both {
+        assert!(founder.admission().check(chain, &bob.node(), at(200_000)).is_ok());
+    }
+    let mut by_node = node(1, with(vec![]));
+    by_node.learn(bob.node(), &both[1], at(200_000)).unwrap();
+    by_node.revoke(Revoke::Node(bob.node()), 0, at(200_000)).unwrap();
+    // By the invite that it came in with: only who has issued it knows who that was.
+    founder.revoke(Revoke::Serial(invited.it.invitation.invitation.serial), 0, at(200_000)).unwrap();
+    for of in [&founder, &by_node] {
+        for chain in &both {
+            let checked = of.admission().check(chain, &bob.node(), at(200_000));
+            assert_eq!(checked, Err(CredentialError::Revoked), "the former one too");
+        }
+    }
+    // It may be let in again.
+    let again = founder.issue(bob.node(), (Role::Member, 0), at(260_000)).unwrap().it.chain;
+    assert!(founder.admission().check(&again, &bob.node(), at(260_000)).is_ok());
+    // What somebody says of a node counts for nothing but what it has issued itself.
+    let of = both[1].0[0].credential.clone();
+    let earlier = Some(Earlier { subject: bob.node(), not_before: of.not_before });
+    let serial = Serial { issuer: key(9).node(), ..of.serial };
+    let signed =
+        Revocation { mesh: mesh(), serial, earlier, until: serial.over(), by: key(9).node() }.sign(&key(9)).unwrap();
+    let mut other = node(1, with(vec![]));
+    assert!(other.revoked(&signed, 0, at(0)));
+    assert!(other.admission().check(&both[1], &bob.node(), at(200_000)).is_ok());
 }

@@ -183,7 +183,8 @@ fn who_is_revoked_goes_at_once_and_stays_outside() {
     meet(&mut one, &mut other, at(0));
     let mesh = charter(false).mesh().unwrap();
     let serial = Serial { issuer: key(1).node(), day: UNIX_S / 86_400, number: 3 };
-    let revocation = |by: &Keypair, until| Revocation { mesh, serial, until, by: by.node() }.sign(by).unwrap();
+    let revocation =
+        |by: &Keypair, until| Revocation { mesh, serial, earlier: None, until, by: by.node() }.sign(by).unwrap();
     assert!(!one.revoke(&revocation(&key(3), UNIX_S + 1_000), 0, at(1)), "by somebody who may not");
     assert!(!one.revoke(&revocation(&key(1), UNIX_S), 0, at(1)), "it is over");
     assert!(!one.revoke(&revocation(&key(1), serial.over() + 1), 0, at(1)), "for longer than it has to be remembered");
@@ -235,7 +236,7 @@ fn bounds_hold() {
     for number in 0..5 {
         let serial = Serial { issuer: key(1).node(), day: UNIX_S / 86_400, number };
         let until = UNIX_S + 100 + u64::from(number);
-        let signed = Revocation { mesh, serial, until, by: key(1).node() }.sign(&key(1)).unwrap();
+        let signed = Revocation { mesh, serial, earlier: None, until, by: key(1).node() }.sign(&key(1)).unwrap();
         assert!(one.revoke(&signed, 0, at(0)));
         assert_eq!(one.revoked.len(), 3.min(number as usize + 1));
     }
@@ -254,7 +255,9 @@ fn strangers_take_nothing_back_for_which_others_have_to_make_room() {
     one.learn(key(4).node(), &Chain(vec![invites.sign(&key(1)).unwrap()]), at(0)).unwrap();
     let revoke = |one: &mut Admission, by: u8, day: u64, number: u32| {
         let serial = Serial { issuer: key(by).node(), day, number };
-        let signed = Revocation { mesh, serial, until: serial.over(), by: key(by).node() }.sign(&key(by)).unwrap();
+        let signed = Revocation { mesh, serial, earlier: None, until: serial.over(), by: key(by).node() }
+            .sign(&key(by))
+            .unwrap();
         one.revoke(&signed, 0, at(0))
     };
     let today = UNIX_S / 86_400;

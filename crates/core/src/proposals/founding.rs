@@ -80,7 +80,7 @@ impl Founding {
 
     /// With these credentials to show, unless better ones were kept. The change has to be made before anything else.
     pub fn admit(&mut self, credentials: credential::Chain) -> Option<Change> {
-        self.access.admit(credentials)
+        self.access.admit(credentials, self.chain.charter())
     }
 
     /// What `node` is with these credentials, as far as they say.

@@ -650,7 +650,7 @@ fn who_floods_with_revocations_makes_nobody_forget_those_of_founders() {
         .map(|number| {
             let serial = Serial { issuer: by.node(), day, number };
             let until = serial.over();
-            Revocation { mesh, serial, until, by: by.node() }.sign(&by).unwrap()
+            Revocation { mesh, serial, earlier: None, until, by: by.node() }.sign(&by).unwrap()
         })
         .collect();
     for some in revocations.chunks(128) {
@@ -673,7 +673,7 @@ fn strangers_say_only_what_concerns_oneself() {
     let before = world.member(HUB).node.retained();
     for number in 0..100 {
         let serial = Serial { issuer: by.node(), day: 40_000, number };
-        let signed = Revocation { mesh, serial, until: serial.over(), by: by.node() }.sign(&by).unwrap();
+        let signed = Revocation { mesh, serial, earlier: None, until: serial.over(), by: by.node() }.sign(&by).unwrap();
         let input = Input::Auth { from: by.node(), frame: Frame::Revoked(signed) };
         world.call(HUB, |node, now| node.handle(input, now));
     }

@@ -62,6 +62,7 @@ pub(crate) fn revocation() -> SignedRevocation {
     let revocation = Revocation {
         mesh: charter().mesh().unwrap(),
         serial: serial(&nodes()[1], 3),
+        earlier: None,
         until: NOON + 604_500,
         by: by.node(),
     };
