@@ -122,7 +122,7 @@ export async function peerIdOf(identity: Uint8Array): Promise<string> {
  * Checks a decision without the network, the clock or a key: whether a quorum of the voters of its epoch has signed it.
  *
  * @param certificate {@link ConsensusResult.certificate}
- * @param charter of the mesh that you believe in
+ * @param charter of the mesh that you believe in, or a pass to it
  * @param chain the electorates since: {@link Consensus.chain}
  * @throws MeshError `integrity` when it does not hold, `invalid-argument` when it is no certificate
  * @example

@@ -333,7 +333,8 @@ interface Opened {
 
 function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promise<Opened> {
   const onLate = ({ node, release }: Opened) => void node.close().catch(() => {}).then(release)
-  const onTimeout = () => new MeshError('timeout', `the wasm core did not start within ${timeoutMs} ms`)
+  const invited = config.invite && 'who has made the invite did not answer, or '
+  const onTimeout = () => new MeshError('timeout', `${invited ?? ''}the wasm core did not start within ${timeoutMs} ms`)
   return bounded({ signal, timeoutMs, onTimeout, onLate }, () => open(config)).catch(error => {
     throw toMeshError(error)
   })

@@ -51,7 +51,7 @@ async fn exchange(
             .await?
             .ok_or(std::io::ErrorKind::UnexpectedEof)
             .map_err(std::io::Error::from)?;
-        let more = matches!(reply, join::Reply::Members { end: None, .. });
+        let more = matches!(reply, join::Reply::Members { end: None, .. } | join::Reply::Revoked { .. });
         let reply = Report::Input(Input::JoinReply { from, reply });
         if reports.send(reply).await.is_err() || !more {
             return Ok(());

@@ -179,7 +179,8 @@ pub fn verify_decision(
     let certificate: Certificate = codec::decode(certificate, MAX_DECISION)?;
     let read = |epoch: js_sys::Uint8Array| codec::decode::<SignedEpoch>(&epoch.to_vec(), MAX_CHARTER);
     let epochs = epochs.into_iter().map(read).collect::<Result<_, _>>()?;
-    verified(&Record { charter: read_charter(charter_bytes)?, epochs, certificate, proposal: None })
+    let (charter, _) = read_entry(charter_bytes)?;
+    verified(&Record { charter, epochs, certificate, proposal: None })
 }
 
 /// Checks a file that proves a decision.

@@ -1,8 +1,8 @@
 //! The values that `credentials.json` encodes: who is let in by a founder, and by somebody whom that one has let in.
 
 use mesh_proto::credential::{
-    Answer, Chain, Credential, Frame, Greeting, Invitation, Invite, Meeting, NotAdmitted, Pass, Redemption, Request,
-    Revocation, Role, Serial, SignedCredential, SignedRevocation,
+    Answer, Chain, Credential, Earlier, Frame, Greeting, Invitation, Invite, Meeting, NotAdmitted, Pass, Redemption,
+    Request, Revocation, Role, Serial, SignedCredential, SignedRevocation,
 };
 use mesh_proto::{Keypair, NodeId};
 use serde_bytes::ByteArray;
@@ -58,11 +58,20 @@ pub(crate) fn redemption() -> Redemption {
 }
 
 pub(crate) fn revocation() -> SignedRevocation {
+    revoked(None)
+}
+
+/// By the same founder, of voter 1.
+pub(crate) fn revocation_of_node() -> SignedRevocation {
+    revoked(Some(Earlier { subject: nodes()[1].node(), not_before: NOON }))
+}
+
+fn revoked(earlier: Option<Earlier>) -> SignedRevocation {
     let by = &founders()[2];
     let revocation = Revocation {
         mesh: charter().mesh().unwrap(),
         serial: serial(&nodes()[1], 3),
-        earlier: None,
+        earlier,
         until: NOON + 604_500,
         by: by.node(),
     };

@@ -240,6 +240,7 @@ fn credentials() {
         vector("invite", &invite, MAX_INVITE),
         vector("redemption", &redemption, MAX_ADMISSION),
         vector("revocation", &revocation, MAX_ADMISSION),
+        vector("revocation of all that a node was given", &credentials::revocation_of_node(), MAX_ADMISSION),
     ];
     messages.extend(frames.iter().map(|(name, frame)| vector(name, frame, MAX_ADMISSION)));
     messages.extend(credentials::requests().iter().map(|(name, request)| vector(name, request, MAX_ADMISSION)));
