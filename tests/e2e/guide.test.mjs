@@ -1,4 +1,5 @@
-// The programs of the guide's chapter "Deciding together", one after another in one directory, as a reader would run them.
+// The programs of the guide's chapters "A private mesh" and "Deciding together", one after another in one directory for each, as
+// a reader would run them.
 
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -14,10 +15,15 @@ import { Relay } from './lib/relay.mjs'
 const WITHOUT_DATACHANNEL = new URL('lib/without-datachannel.mjs', import.meta.url).href
 
 const guide = readFileSync(new URL('../../docs/guide.md', import.meta.url), 'utf8')
-const chapter = /^## Deciding together$[\s\S]*?(?=^## )/m.exec(guide)?.[0] ?? ''
-const programs = [...chapter.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code)
+const chapters = guide.split(/^(?=## )/m)
 
-test('the programs of "Deciding together" run', { timeout: 60_000 }, async t => {
+function programsOf(title) {
+  const chapter = chapters.find(chapter => chapter.startsWith(`## ${title}\n`)) ?? ''
+  return [...chapter.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code)
+}
+
+// A directory with the package, what runs a program in it, and a relay for it; all gone after the test.
+function startReader(t) {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'neural-mesh-guide-')))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   mkdirSync(join(dir, 'node_modules'))
@@ -34,14 +40,31 @@ test('the programs of "Deciding together" run', { timeout: 60_000 }, async t => 
     writeFileSync(join(dir, 'example.mjs'), code)
     return run(process.execPath, '--import', WITHOUT_DATACHANNEL, 'example.mjs', ...args)
   }
+  const serve = async (...mesh) => {
+    const rest = ['--key', 'lab.key', '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', 'off', '--stun', 'off', '--no-mdns']
+    const relay = await Relay.run([...mesh, ...rest], { dir })
+    t.after(() => relay.end())
+    return relay
+  }
+  return { run, example, serve }
+}
 
-  const [found, decide, noQuorum, lease] = programs
+test('the programs of "A private mesh" run', { timeout: 60_000 }, async t => {
+  const { example, serve } = startReader(t)
+  const [found, remove, pass] = programsOf('A private mesh')
+  const { address } = await serve('--mesh', 'lab')
+  const said = (await example(found, address)).join('\n')
+  assert.match(said, /^came in 12D3KooW\w+ member$/m)
+  assert.match(said, /^bob@12D3KooW\w+ says hello$/m)
+  assert.deepEqual(await example(remove, address), ['1 observer', 'over-quota', 'not-a-member', 'revoked', 'revoked', 'member'])
+  assert.deepEqual(await example(pass, address), ['false voter true'])
+})
+
+test('the programs of "Deciding together" run', { timeout: 60_000 }, async t => {
+  const { run, example, serve } = startReader(t)
+  const [found, decide, noQuorum, lease] = programsOf('Deciding together')
   const [meshId] = await example(found)
-  const relay = await Relay.run(
-    ['--charter', 'lab.charter', '--key', 'lab.key', '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', 'off', '--stun', 'off', '--no-mdns'],
-    { dir },
-  )
-  t.after(() => relay.end())
+  const relay = await serve('--charter', 'lab.charter')
   assert.equal((await example(decide, relay.address)).at(-1), 'approved 3 of 4')
   const verified = await run(relayBinary(), 'verify', 'decision.cbor', '--mesh-id', meshId)
   assert.match(verified[0], /approved/)
