@@ -431,8 +431,12 @@ async function joined(mesh: Mesh, config: JoinConfig, alone: Alone, { signal, ti
   }
 }
 
-function unreachable({ mesh, charter, relays }: JoinConfig, timeoutMs: number | undefined, connected: boolean): MeshError {
+function unreachable({ mesh, charter, invite, relays }: JoinConfig, timeoutMs: number | undefined, connected: boolean): MeshError {
   const addresses = relays.join(', ')
+  if (invite) {
+    const message = `nobody of mesh '${mesh}' could be reached within ${timeoutMs} ms, and no relay. Check that the network is there`
+    return new MeshError('relay-unreachable', message, { details: { relays, connected } })
+  }
   const command = charter ? 'mesh-relay --charter FILE' : `mesh-relay --mesh ${mesh}`
   const message = connected
     ? `connected to a relay, but within ${timeoutMs} ms none handed over the members of mesh '${mesh}': ${addresses}. ` +

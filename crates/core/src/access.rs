@@ -246,6 +246,15 @@ pub struct Membership {
     pub standing: Option<Standing>,
 }
 
+/// An answer that waits for a write, and what the application is told then.
+#[derive(Debug)]
+struct Waiting {
+    write: u64,
+    ticket: u64,
+    answer: Answer,
+    event: Option<Event>,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Access {
@@ -265,7 +274,7 @@ pub struct Access {
     keeping: bool,
     failed: bool,
     /// Answers that wait for a write.
-    replies: VecDeque<(u64, u64, Answer)>,
+    replies: VecDeque<Waiting>,
     /// When to ask for the next credential.
     renew: Option<Mono>,
     /// How often it was asked for: each time another one is asked first, for the issuer may be gone, or refuse.
@@ -443,17 +452,19 @@ impl Access {
     /// A node asks for a credential; answered with [`Output::Reply`] to `ticket`.
     pub fn asked(&mut self, ticket: u64, from: NodeId, request: &Request, now: Now) {
         match self.answer(from, request, now) {
-            Ok(pass) => {
+            Ok((pass, event)) => {
                 self.admission.welcome(&from);
                 let write = self.write();
-                self.replies.push_back((write, ticket, Answer::Admitted(Box::new(pass))));
+                let answer = Answer::Admitted(Box::new(pass));
+                self.replies.push_back(Waiting { write, ticket, answer, event });
             }
             Err(refused) => self.outputs.push_back(Output::Reply(ticket, Box::new(Answer::Refused(refused)))),
         }
         self.settle();
     }
 
-    fn answer(&mut self, from: NodeId, request: &Request, now: Now) -> Result<Pass, NotAdmitted> {
+    /// What a node gets that asks, and what the application is told of it.
+    fn answer(&mut self, from: NodeId, request: &Request, now: Now) -> Result<(Pass, Option<Event>), NotAdmitted> {
         if !self.requests.admit(&from, 1, now.mono) {
             return Err(NotAdmitted::Busy);
         }
@@ -461,16 +472,17 @@ impl Access {
             return Err(NotAdmitted::Unable);
         }
         let unix_s = now.unix / 1_000;
-        let signed = match request {
+        let (signed, event) = match request {
             Request::Redeem(redemption) => {
                 // What this node stands on itself may be over.
                 self.license(now).map_err(|_| NotAdmitted::Unable)?;
                 let Self { inviter, admission, verifier, .. } = self;
                 let revoked = |serial: &Serial| admission.is_revoked(serial);
+                let known = inviter.redeemed_by(&redemption.invitation.invitation.serial).is_some();
                 let signed = inviter.redeem(from, redemption, revoked, &**verifier, unix_s)?;
                 let (serial, role) = (signed.credential.serial, signed.credential.role);
-                self.outputs.push_back(Output::Event(Event::Redeemed { serial, node: from, role }));
-                signed
+                let event = (!known).then_some(Event::Redeemed { serial, node: from, role });
+                (signed, event)
             }
             Request::Renew(chain) => {
                 let shown = self.admission.check(chain, &from, now).map_err(|error| match error {
@@ -487,10 +499,10 @@ impl Access {
                 }
                 let license = self.license(now).map_err(|_| NotAdmitted::Unable)?;
                 let what = (shown.role, shown.invites);
-                self.inviter.issue(license, from, what, unix_s).map_err(|_| NotAdmitted::Unable)?
+                (self.inviter.issue(license, from, what, unix_s).map_err(|_| NotAdmitted::Unable)?, None)
             }
         };
-        Ok(self.pass(signed))
+        Ok((self.pass(signed), event))
     }
 
     /// The answer to a request of ours.
@@ -566,9 +578,10 @@ impl Access {
         self.keeping = false;
         self.failed |= !durable;
         self.outputs.push_back(Output::Settled(write, !self.failed));
-        while self.replies.front().is_some_and(|(of, ..)| *of <= write)
-            && let Some((_, ticket, answer)) = self.replies.pop_front()
+        while self.replies.front().is_some_and(|waiting| waiting.write <= write)
+            && let Some(Waiting { ticket, answer, event, .. }) = self.replies.pop_front()
         {
+            self.outputs.extend(event.filter(|_| !self.failed).map(Output::Event));
             let answer = if self.failed { Answer::Refused(NotAdmitted::Unable) } else { answer };
             self.outputs.push_back(Output::Reply(ticket, Box::new(answer)));
         }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::codec::encode;
     use crate::codec::tests::{assert_bound, read_back};
-    use crate::credential::{Revocation, Serial};
+    use crate::credential::{Earlier, Revocation, Serial};
     use crate::id::Keypair;
     use crate::limits::{MAX_INVITES_PER_DAY, MAX_JOIN_FRAME};
 
@@ -92,7 +92,8 @@ mod tests {
     fn largest_revocation() -> SignedRevocation {
         let by = Keypair::from_seed(&[1; 32]);
         let serial = Serial { issuer: by.node(), day: u64::MAX, number: MAX_INVITES_PER_DAY - 1 };
-        Revocation { mesh: MeshId([1; 32]), serial, until: u64::MAX, by: by.node() }.sign(&by).unwrap()
+        let earlier = Some(Earlier { subject: by.node(), not_before: u64::MAX });
+        Revocation { mesh: MeshId([1; 32]), serial, earlier, until: u64::MAX, by: by.node() }.sign(&by).unwrap()
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub const MAX_JOIN_FRAME: usize = MAX_ENVELOPE + 1024;
 /// Most announcements that one join may hand over: ten times the thousand members the mesh is built for.
 pub const MAX_JOIN_ANNOUNCEMENTS: usize = 10_000;
 
-/// Most revocations in one frame of a join reply, some 300 bytes each.
+/// Most revocations in one frame of a join reply, up to 400 bytes each.
 pub const MAX_JOIN_REVOCATIONS: usize = 128;
 
 /// Largest transfer frame: one chunk of the largest size and its header, or a manifest.

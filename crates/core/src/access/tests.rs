@@ -96,8 +96,13 @@ fn one_write_at_a_time_and_nothing_is_given_away_before_it() {
     assert!(keys[2].starts_with("access/redeemed/"));
     founder.kept(2, true);
     let outputs = drain(&mut founder);
-    assert!(matches!(&outputs[..], [Output::Settled(2, true), Output::Reply(7, answer)]
-        if matches!(**answer, Answer::Admitted(_))));
+    let event = Output::Event(Event::Redeemed {
+        serial: first.it.invitation.invitation.serial,
+        node: key(3).node(),
+        role: Role::Member,
+    });
+    assert_eq!(outputs[..2], [Output::Settled(2, true), event], "nor is anybody told of it");
+    assert!(matches!(&outputs[2..], [Output::Reply(7, answer)] if matches!(**answer, Answer::Admitted(_))));
 }
 
 #[test]

@@ -132,12 +132,12 @@ fn what_is_taken_back_takes_what_it_let_in_with_it() {
     for gone in [&own, &above] {
         let serial = gone.credential.serial;
         let chain = Chain(vec![own.clone(), above.clone()]);
-        let standing = chain.standing(&charter(false), &mesh(), &node.node(), NOW, |of| *of == serial, &Strict);
+        let standing = chain.standing(&charter(false), &mesh(), &node.node(), NOW, |of| of.serial == serial, &Strict);
         assert_eq!(standing, Err(CredentialError::Revoked));
     }
     let revocation = |by: &Keypair| {
         let serial = own.credential.serial;
-        Revocation { mesh: mesh(), serial, until: NOW + 1_000, by: by.node() }.sign(by).unwrap()
+        Revocation { mesh: mesh(), serial, earlier: None, until: NOW + 1_000, by: by.node() }.sign(by).unwrap()
     };
     assert!(revocation(&inviter).verifies(&charter(false), &Strict), "by who issued it");
     assert!(revocation(&founder()).verifies(&charter(false), &Strict), "by a founder");
