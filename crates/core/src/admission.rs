@@ -61,6 +61,7 @@ impl Default for Config {
 
 /// What has to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there are few at a time, and most say something")]
 pub enum Output {
     /// Say this to a neighbour.
     Tell(NodeId, Frame),
