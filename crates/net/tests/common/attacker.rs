@@ -153,6 +153,7 @@ impl Attacker {
                         return Ok(members);
                     }
                 }
+                join::Reply::Revoked { .. } => {}
                 join::Reply::WrongMesh { mesh } => return Err(io::Error::other(format!("it is a member of {mesh}"))),
             }
         }
