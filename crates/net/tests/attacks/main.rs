@@ -11,5 +11,6 @@ mod flood;
 mod garbage;
 mod gossip;
 mod loris;
+mod private;
 mod replay;
 mod transfer;

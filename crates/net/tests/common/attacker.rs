@@ -139,6 +139,11 @@ impl Attacker {
         within("the attacker overhears it", waiting).await
     }
 
+    /// Envelopes of `author` that were gossiped to it.
+    pub(crate) fn overheard_of(&self, author: NodeId) -> usize {
+        lock(&self.overheard).iter().filter_map(wire::claims).filter(|claims| claims.from == author).count()
+    }
+
     /// Asks `target` for its member list with `announcement` as its own, and returns the announcements it is given.
     pub(crate) async fn join(&self, target: &Member, announcement: Vec<u8>) -> io::Result<Vec<ByteBuf>> {
         let mut stream = self.open(target, JOIN).await?;

@@ -137,6 +137,12 @@ impl Member {
         Self::start(name, config, WithRtc(Some(rtc))).await
     }
 
+    /// A leaf of a private mesh, as `config` lets it in.
+    pub(crate) async fn private(name: &'static str, config: Config, hubs: &[Multiaddr]) -> Self {
+        let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().expect("valid")];
+        Self::start(name, Config { listen, relays: hubs.to_vec(), ..config }, NoHost).await
+    }
+
     async fn start<H: Host>(name: &'static str, config: Config, host: H) -> Self {
         let identity = config.identity.clone();
         let running = mesh_net::start(config, host).await.unwrap_or_else(|error| panic!("{name}: {error}"));
