@@ -1,7 +1,7 @@
 //! Redeeming an invite: before a node is a member, it asks who has issued its invite for a credential.
 //!
 //! It does so with a swarm of its own, which hears nobody and goes when it has its answer. The swarm is of the kind that members
-//! have, for another kind would be another hundred kilobytes of wasm.
+//! have: another kind would be compiled once more, and make the wasm larger.
 
 use std::error::Error;
 
