@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
-use futures::{AsyncWriteExt as _, FutureExt as _, SinkExt as _, StreamExt as _};
+use futures::{AsyncWriteExt as _, SinkExt as _, StreamExt as _};
 use libp2p::{Stream, StreamProtocol};
 use mesh_core::node::Input;
 use mesh_proto::credential::{Answer, Frame, Request};
@@ -35,7 +35,7 @@ pub(crate) async fn show(
     frames: mpsc::Receiver<Frame>,
     mut reports: mpsc::Sender<Report>,
 ) {
-    let broken = match within(write(opening, frames)).await {
+    let broken = match frames::within(TIMEOUT, write(opening, frames)).await {
         Some(Ok(())) => return,
         Some(Err(Broken::Unsupported)) => Input::AuthBroken { peer, unsupported: true },
         Some(Err(Broken::Io)) | None => Input::AuthBroken { peer, unsupported: false },
@@ -77,13 +77,13 @@ pub(crate) async fn read(mut stream: Stream, from: NodeId, mut reports: mpsc::Se
             }
         }
     };
-    within(reading).await;
+    frames::within(TIMEOUT, reading).await;
     let _ = reports.send(Report::ServingEnded { peer: from }).await;
 }
 
 /// Asks for a credential over the stream that is being opened.
 pub(crate) async fn ask(opening: Opening, request: &Request) -> Result<Answer, AskError> {
-    within(exchange(opening, request)).await.unwrap_or(Err(AskError::Timeout))
+    frames::within(TIMEOUT, exchange(opening, request)).await.unwrap_or(Err(AskError::Timeout))
 }
 
 /// Why there is no answer.
@@ -122,7 +122,7 @@ pub(crate) async fn renew(opening: Opening, request: Box<Request>, mut reports: 
 
 /// Answers on a stream that `from` opened.
 pub(crate) async fn answer(stream: Stream, from: NodeId, mut reports: mpsc::Sender<Report>) {
-    let served = within(serve(stream, from, reports.clone())).await;
+    let served = frames::within(TIMEOUT, serve(stream, from, reports.clone())).await;
     if let Some(Err(ReadError::Offence(offence))) = served {
         let _ = reports.send(Report::Input(Input::Offence { from, offence })).await;
     }
@@ -144,12 +144,4 @@ async fn serve(mut stream: Stream, from: NodeId, mut reports: mpsc::Sender<Repor
     frames::write(&mut stream, &*answer, MAX_PASS + 256).await?;
     stream.close().await?;
     Ok(())
-}
-
-async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
-    let timeout = u64::try_from(TIMEOUT.as_millis()).unwrap_or(u64::MAX);
-    futures::select! {
-        done = std::pin::pin!(work.fuse()) => Some(done),
-        () = std::pin::pin!(mesh_platform::sleep(timeout).fuse()) => None,
-    }
 }

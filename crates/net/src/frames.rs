@@ -1,8 +1,9 @@
 //! Frames on a stream: CBOR behind an unsigned varint of its length. Lengths are checked before anything is allocated.
 
 use std::io;
+use std::time::Duration;
 
-use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, FutureExt as _};
 use mesh_core::Offence;
 use mesh_proto::codec::{self, Bounded, DecodeError};
 use serde::Serialize;
@@ -60,6 +61,15 @@ pub(crate) async fn write<T: Serialize>(
     append(&mut buffer, frame, max)?;
     stream.write_all(&buffer).await?;
     stream.flush().await
+}
+
+/// What comes of `work`; nothing if that takes longer.
+pub(crate) async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    futures::select! {
+        done = std::pin::pin!(work.fuse()) => Some(done),
+        () = std::pin::pin!(mesh_platform::sleep(timeout).fuse()) => None,
+    }
 }
 
 async fn read_length(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<usize>, ReadError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 use futures::io::BufReader;
-use futures::{AsyncWriteExt as _, FutureExt as _, SinkExt as _};
+use futures::{AsyncWriteExt as _, SinkExt as _};
 use libp2p::{Stream, StreamProtocol};
 use mesh_core::Offence;
 use mesh_core::node::Input;
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Asks `from` over the stream that is being opened, and reports the frames of its answer.
 pub(crate) async fn ask(opening: Opening, from: NodeId, request: join::Request, mut reports: mpsc::Sender<Report>) {
-    let failed = match within(exchange(opening, from, request, reports.clone())).await {
+    let failed = match frames::within(TIMEOUT, exchange(opening, from, request, reports.clone())).await {
         Some(Ok(())) => return,
         Some(Err(ReadError::Offence(offence))) => {
             let _ = reports.send(Report::Input(Input::Offence { from, offence })).await;
@@ -62,7 +62,7 @@ async fn exchange(
 
 /// Answers on a stream that `from` opened: hands its request to the driver and writes what comes back.
 pub(crate) async fn answer(stream: Stream, from: NodeId, mut reports: mpsc::Sender<Report>) {
-    let served = within(serve(stream, from, reports.clone())).await;
+    let served = frames::within(TIMEOUT, serve(stream, from, reports.clone())).await;
     if let Some(Err(ReadError::Offence(offence))) = served {
         let _ = reports.send(Report::Input(Input::Offence { from, offence })).await;
     }
@@ -86,12 +86,4 @@ async fn serve(mut stream: Stream, from: NodeId, mut reports: mpsc::Sender<Repor
     }
     stream.close().await?;
     Ok(())
-}
-
-async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
-    let timeout = u64::try_from(TIMEOUT.as_millis()).unwrap_or(u64::MAX);
-    futures::select! {
-        done = std::pin::pin!(work.fuse()) => Some(done),
-        () = std::pin::pin!(mesh_platform::sleep(timeout).fuse()) => None,
-    }
 }
