@@ -184,6 +184,7 @@ for (const [how, output] of [
   ['service', 'left'],
   ['dispose', 'left'],
   ['direct', 'left'],
+  ['channels', 'left'],
   ['busy', 'closed closed\nleft'],
   ['unreachable', 'relay-unreachable\nleft'],
 ]) {

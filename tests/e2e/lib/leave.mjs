@@ -46,6 +46,15 @@ const ways = {
     await ada.send('bob', 'hello')
     await Promise.all([ada.close(), bob.close()])
   },
+  // Its connections, and the channels on them, are closed from both ends at once.
+  async channels() {
+    await (await joinMesh(name, { relays, agent: { id: 'ada' } })).close()
+    let left = 100
+    const lane = async () => {
+      while (left-- > 0) await closedFromBothEnds(globalThis[Symbol.for('neural-mesh.RTCPeerConnection')], left % 2 === 0)
+    }
+    await Promise.all(Array.from({ length: 8 }, lane))
+  },
   async unreachable() {
     const error = await joinMesh(name, { relays, timeoutMs: 500 }).catch(error => error)
     console.log(error.code)
@@ -58,6 +67,28 @@ async function use(mesh) {
   mesh.messages.inbox().next()
   await mesh.broadcast('hello')
   await mesh.send('ada', 'hello')
+}
+
+async function closedFromBothEnds(PeerConnection, atOnce) {
+  const [ours, theirs] = [new PeerConnection(), new PeerConnection()]
+  const channels = Array.from({ length: 8 }, (_, i) => ours.createDataChannel(`${i}`))
+  const opened = channels.map(channel => new Promise(resolve => channel.addEventListener('open', resolve)))
+  // One that does not come up is closed with its channels not open.
+  const over = new Promise(resolve => ours.addEventListener('connectionstatechange', () => ours.connectionState === 'closed' && resolve()))
+  theirs.addEventListener('datachannel', ({ channel }) => channels.push(channel))
+  const offer = await ours.createOffer()
+  await ours.setLocalDescription(offer)
+  await theirs.setRemoteDescription(offer)
+  await ours.setRemoteDescription(await theirs.createAnswer())
+  for (const [from, to] of [[ours, theirs], [theirs, ours]]) {
+    for (const candidate of from.ext_localCandidates) await to.addIceCandidate(candidate)
+    from.addEventListener('icecandidate', ({ candidate }) => candidate && to.addIceCandidate(candidate).catch(() => {}))
+  }
+  await Promise.race([over, Promise.all(opened)])
+  for (const channel of channels) channel.close()
+  ours.close()
+  if (!atOnce) await new Promise(resolve => setImmediate(resolve))
+  theirs.close()
 }
 
 await ways[how]()

@@ -36,5 +36,5 @@ export async function simulate(): Promise<[number, string[], Mesh | undefined]> 
   return [ms, found.map(agent => agent.id), node.mesh]
 }
 
-// @ts-expect-error: relays are required
-export const wrong = joinMesh('lab', {})
+// @ts-expect-error: a relay is an address
+export const wrong = joinMesh('lab', { relays: 9000 })
