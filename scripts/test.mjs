@@ -6,7 +6,7 @@
 // unless it says that it was skipped and why.
 
 import { parseArgs } from 'node:util'
-import { ciParts } from './ci.mjs'
+import { ciParts, compiling } from './ci.mjs'
 import { buildRelay, buildTs, buildWasm, buildWww } from './build.mjs'
 import { locked } from './build-wasm.mjs'
 import { gates } from './gates.mjs'
@@ -50,7 +50,8 @@ const parts = [
     },
   },
   tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
-  tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 30, env: nativeEnv, shows: figures }),
+  { beside: true, ...tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 45, env: nativeEnv, shows: figures, low: true }) },
+  ...(values.ci ? compiling : []),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),
   { needs: [namespaces], ...where(whyNoNamespaces, tests('netns', process.execPath, [...spec, 'tests/netns/faults.test.mjs'], { minutes: 5, shows: faults })) },

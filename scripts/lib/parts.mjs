@@ -1,6 +1,8 @@
 // The parts of a test run. A part is { name, run(): Promise<{ passed, failed, output, why?, skipped? }> }; `why` says in a
 // word what went wrong beside failed tests, `skipped` in a line why this machine cannot run them and what to do. One part
-// after another: the machine may have two cores, and times are measured.
+// after another: the machine may have two cores, and tests with peers have limits. Parts that only compute are `beside`: they
+// run one after another too, but next to the others and at low priority, on what those leave of the processors while they
+// wait for each other. A part that is `last` waits for them.
 
 import { countTests } from './counts.mjs'
 import { Stop, busy, failed, note, ok, seconds, tail } from './print.mjs'
@@ -8,11 +10,11 @@ import { run } from './run.mjs'
 
 // A program whose output is counted. It fails too when it ends with an error, takes too long, or ran no test. Lines that
 // match `shows` are printed even if all is well.
-export function tests(name, command, args, { minutes, env, shows } = {}) {
+export function tests(name, command, args, { minutes, env, shows, low } = {}) {
   return {
     name,
     async run() {
-      const result = await run(command, args, { env, limitMs: minutes * 60_000 })
+      const result = await run(command, args, { env, limitMs: minutes * 60_000, low })
       const counts = countTests(result.output)
       const why = mishap(result, counts)
       if (why && counts.failed === 0) counts.failed = 1
@@ -34,9 +36,9 @@ export function where(whyNot, part) {
 }
 
 // A program that passes or fails as one.
-export function gate(name, command, args, { minutes = 5, env, alsoFailsOn } = {}) {
+export function gate(name, command, args, { minutes = 5, env, alsoFailsOn, low } = {}) {
   return check(name, async () => {
-    const result = await run(command, args, { env, limitMs: minutes * 60_000 })
+    const result = await run(command, args, { env, limitMs: minutes * 60_000, low })
     const why = exitMishap(result) ?? (alsoFailsOn?.test(result.output) ? 'it printed warnings' : undefined)
     return { output: result.output, why }
   })
@@ -68,15 +70,22 @@ export function build(name, body) {
 // Runs them all, whatever fails, and prints what failed. Resolves to the sums, and how many parts were skipped.
 export async function runParts(parts) {
   const sum = { passed: 0, failed: 0, skipped: 0 }
-  for (const part of parts) {
+  const one = async part => {
     const began = Date.now()
-    if (!part.silent) busy(part.name)
+    if (!part.silent) busy(part.beside ? `${part.name}, beside the others` : part.name)
     const result = await part.run().catch(asFailure)
     sum.passed += result.passed
     sum.failed += result.failed
     if (result.skipped) sum.skipped++
     if (!part.silent || result.failed > 0) print(part.name, result, Date.now() - began)
   }
+  let beside = Promise.resolve()
+  for (const part of parts) {
+    if (part.last) await beside
+    if (part.beside) beside = beside.then(() => one(part))
+    else await one(part)
+  }
+  await beside
   return sum
 }
 

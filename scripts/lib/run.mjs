@@ -2,6 +2,8 @@
 // the program and everything it started are ended, by their process group.
 
 import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, writeFileSync } from 'node:fs'
+import { constants, setPriority } from 'node:os'
 import { root } from './paths.mjs'
 import { Stop, seconds } from './print.mjs'
 
@@ -10,9 +12,10 @@ const alive = new Set()
 const endings = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
 const end = name => process.exit(endings[name])
 
-// output: 'show' prints as it comes (stdin is always closed), 'keep' returns it, 'both' does both.
+// output: 'show' prints as it comes (stdin is always closed), 'keep' returns it, 'both' does both. `low`: whatever else wants a
+// processor goes first.
 // Resolves to { code, timedOut, output, ms }; rejects only when the program cannot be started.
-export function run(command, args, { cwd = root, env = {}, limitMs = 60_000, output = 'keep' } = {}) {
+export function run(command, args, { cwd = root, env = {}, limitMs = 60_000, output = 'keep', low = false } = {}) {
   const began = Date.now()
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -23,6 +26,7 @@ export function run(command, args, { cwd = root, env = {}, limitMs = 60_000, out
       stdio: output === 'show' ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
     })
     alive.add(child)
+    if (low && child.pid !== undefined) lower(child.pid)
     const chunks = []
     const keep = stream => chunk => {
       chunks.push(chunk)
@@ -98,6 +102,17 @@ export function hand(command, args, { env = {} } = {}) {
 
 // Long builds show their progress to a person and stay quiet in a log, where their output is printed on failure only.
 export const progress = process.stdout.isTTY ? 'show' : 'keep'
+
+// Linux divides the processors among sessions first, and this is one of its own: a priority counts only within it.
+function lower(pid) {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW)
+    const session = `/proc/${pid}/autogroup`
+    if (existsSync(session)) writeFileSync(session, `${constants.priority.PRIORITY_LOW}`)
+  } catch {
+    // Already gone, or a kernel that has it otherwise: it is slower for the others, no more.
+  }
+}
 
 function signal(child, name) {
   try {

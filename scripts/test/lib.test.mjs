@@ -6,6 +6,7 @@ import { atLeast, packages } from '../lib/cargo-lock.mjs'
 import { countTests } from '../lib/counts.mjs'
 import { parseToml } from '../lib/toml.mjs'
 import { run } from '../lib/run.mjs'
+import { runParts } from '../lib/parts.mjs'
 
 test('TOML: what our files use', () => {
   const text = `
@@ -83,3 +84,39 @@ test('run: a grandchild that keeps the output open does not hold it up', async (
   assert.equal(result.code, 3)
   assert.ok(result.ms < 10_000, `${result.ms} ms`)
 })
+
+test('a low one lets others go first', { skip: process.platform === 'win32' }, async () => {
+  const ask = [process.execPath, ['-e', 'setTimeout(() => console.log(os.getPriority()), 200)']]
+  const [low, other] = await Promise.all([run(...ask, { low: true }), run(...ask)])
+  assert.ok(Number(low.output) > Number(other.output), `${low.output} and ${other.output}`)
+})
+
+test('parts: those beside run one after another next to the others, and the last waits for them', async () => {
+  const events = []
+  const gates = Object.fromEntries(['b', 'c'].map(name => [name, deferred()]))
+  const part = (name, more = {}) => ({
+    name,
+    silent: true,
+    async run() {
+      events.push(name)
+      if (name === 'd') gates.b.resolve()
+      await gates[name]?.promise
+      events.push(`${name}.`)
+      return { passed: 1, failed: name === 'c' ? 1 : 0, output: '' }
+    },
+    ...more,
+  })
+  gates.c.resolve()
+  const sum = await runParts([part('a'), part('b', { beside: true }), part('c', { beside: true }), part('d'), part('e', { last: true })])
+  assert.deepEqual(sum, { passed: 5, failed: 1, skipped: 0 })
+  assert.deepEqual(events.filter(name => 'ade'.includes(name[0])), ['a', 'a.', 'd', 'd.', 'e', 'e.'])
+  assert.deepEqual(events.filter(name => 'bce'.includes(name[0])), ['b', 'b.', 'c', 'c.', 'e', 'e.'])
+  // b cannot end before d has begun.
+  assert.ok(events.indexOf('d') < events.indexOf('b.'))
+})
+
+function deferred() {
+  let resolve
+  const promise = new Promise(done => (resolve = done))
+  return { promise, resolve }
+}
