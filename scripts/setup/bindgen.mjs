@@ -9,10 +9,12 @@ export const bindgenStep = {
     const version = bindgenVersion()
     return bindgenCli(version) && version
   },
-  how: () => `cargo install wasm-bindgen-cli ${bindgenVersion()} into .tools/ (about 2 min)`,
+  how: () => `cargo install wasm-bindgen-cli ${bindgenVersion()} into .tools/ (1 to 3 min)`,
   async act() {
     const version = bindgenVersion()
     await must('cargo', ['install', 'wasm-bindgen-cli', '--version', version, '--locked', '--root', '.tools'], {
+      // It runs for seconds: half of the time to optimise it is never won back.
+      env: { CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' },
       limitMs: 20 * 60_000,
       output: progress,
       next: `cargo install wasm-bindgen-cli --version ${version} --locked; any copy of that version on the PATH will do`,
