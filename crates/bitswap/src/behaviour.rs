@@ -1,0 +1,280 @@
+//! Client and server in a swarm.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use cid::Cid;
+use futures::FutureExt as _;
+use futures_timer::Delay;
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId};
+use mesh_unixfs::Block;
+
+use crate::client::{self, Client, Full};
+use crate::clock::now;
+use crate::handler::{Handler, Report, Send};
+use crate::message::Message;
+use crate::server::{Found, Look, Server};
+use crate::stream::StreamError;
+
+/// Words of a wantlist in one message: Kubo and Helia take as many.
+const MAX_WORDS: usize = 1024;
+
+/// What the behaviour tells.
+#[derive(Debug)]
+pub enum Event {
+    /// A block that was wanted has come, and is what its CID says.
+    Got {
+        /// The block.
+        block: Block,
+        /// Who sent it.
+        from: PeerId,
+    },
+    /// Nobody that we are connected with has this block. Answer with [`Behaviour::found`]; everybody is asked again anyway.
+    Search(Cid),
+    /// A peer asks for this block. Answer with [`Behaviour::looked`].
+    Look(Look),
+    /// A peer sent what is no message, or one past a limit.
+    Bad {
+        /// Who.
+        peer: PeerId,
+        /// What was wrong.
+        error: StreamError,
+    },
+}
+
+/// A peer that we are connected with.
+#[derive(Debug, Default)]
+struct Peer {
+    connections: Vec<ConnectionId>,
+    /// The connection that a message is on its way on.
+    busy: Option<ConnectionId>,
+    /// Since the last message that arrived, or the beginning, nothing could be sent.
+    failures: u32,
+}
+
+/// Messages that are lost one after another before a peer is asked nothing more.
+const MAX_FAILURES: u32 = 3;
+
+/// Bitswap in a swarm. Blocks are not kept here: what others ask for is told as [`Event::Look`], and what is wanted comes as
+/// [`Event::Got`].
+#[derive(Debug, Default)]
+pub struct Behaviour {
+    client: Client,
+    server: Server,
+    peers: BTreeMap<PeerId, Peer>,
+    events: VecDeque<ToSwarm<Event, Send>>,
+    timer: Option<(Duration, Delay)>,
+    waker: Option<Waker>,
+}
+
+impl Behaviour {
+    /// Wants a block, from these peers first; [`Event::Got`] tells that it has come.
+    ///
+    /// # Errors
+    ///
+    /// When [`client::MAX_WANTS`] blocks are wanted already.
+    pub fn want(&mut self, cid: Cid, from: &[PeerId]) -> Result<(), Full> {
+        self.wake();
+        self.client.want(cid, from, now())
+    }
+
+    /// Wants a block no more.
+    pub fn cancel(&mut self, cid: &Cid) {
+        self.wake();
+        self.client.cancel(cid);
+    }
+
+    /// Says who has a block, in answer to [`Event::Search`]. Those that are not connected have to be dialled first.
+    pub fn found(&mut self, cid: Cid, peers: &[PeerId]) {
+        self.wake();
+        self.client.found(cid, peers, now());
+    }
+
+    /// Answers an [`Event::Look`].
+    pub fn looked(&mut self, peer: PeerId, cid: Cid, found: Found) {
+        self.wake();
+        self.server.looked(peer, cid, found);
+    }
+
+    /// A block has been put into the store: peers that wait for it get it.
+    pub fn added(&mut self, cid: &Cid) {
+        self.wake();
+        self.server.added(cid);
+    }
+
+    /// What we want, and its figures.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What others want, and its figures.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Sends to each peer that has got the message before.
+    fn send(&mut self) {
+        for (id, peer) in &mut self.peers {
+            let idle = peer.busy.is_none() && (self.client.has_words(id) || self.server.has_answers(id));
+            let Some(connection) = peer.connections.first().copied().filter(|_| idle) else { continue };
+            let mut message = Message { wants: self.client.take(id, MAX_WORDS), ..Message::default() };
+            self.server.take(id, &mut message);
+            peer.busy = Some(connection);
+            self.events.push_back(ToSwarm::NotifyHandler {
+                peer_id: *id,
+                handler: NotifyHandler::One(connection),
+                event: Send(message.encode()),
+            });
+        }
+    }
+
+    fn lost(&mut self, id: PeerId, now: Duration) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.busy = None;
+        peer.failures += 1;
+        if peer.failures < MAX_FAILURES {
+            self.client.lost(id, now);
+        } else {
+            self.client.unsupported(&id, now);
+        }
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(Handler::new())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(Handler::new())
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a swarm tells much that means nothing here")]
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        let now = now();
+        match event {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
+                let peer = self.peers.entry(peer_id).or_default();
+                peer.connections.push(connection_id);
+                if peer.connections.len() == 1 {
+                    self.client.connected(peer_id, now);
+                }
+            }
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
+                let Some(peer) = self.peers.get_mut(&peer_id) else { return };
+                peer.connections.retain(|id| *id != connection_id);
+                let lost = peer.busy == Some(connection_id);
+                if peer.connections.is_empty() {
+                    self.peers.remove(&peer_id);
+                    self.client.disconnected(&peer_id, now);
+                    self.server.disconnected(&peer_id);
+                } else if lost {
+                    self.lost(peer_id, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, report: THandlerOutEvent<Self>) {
+        let now = now();
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        match report {
+            Report::Received(message) => {
+                for block in message.blocks {
+                    self.client.block(peer, block, now);
+                }
+                for (cid, presence) in message.presences {
+                    self.client.presence(peer, cid, presence, now);
+                }
+                self.server.wantlist(peer, message.wants, message.full);
+            }
+            Report::Sent => {
+                known.busy = None;
+                known.failures = 0;
+            }
+            Report::Lost(why) => {
+                tracing::debug!(%peer, %connection, why, "a message was not sent");
+                self.lost(peer, now);
+            }
+            Report::Unsupported => {
+                known.busy = None;
+                self.client.unsupported(&peer, now);
+                self.server.disconnected(&peer);
+            }
+            Report::Bad(error) => self.events.push_back(ToSwarm::GenerateEvent(Event::Bad { peer, error })),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+        loop {
+            while let Some(output) = self.client.poll_output() {
+                self.events.push_back(ToSwarm::GenerateEvent(match output {
+                    client::Output::Got(block, from) => Event::Got { block, from },
+                    client::Output::Search(cid) => Event::Search(cid),
+                }));
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(event);
+            }
+            if let Some(look) = self.server.poll_look() {
+                return Poll::Ready(ToSwarm::GenerateEvent(Event::Look(look)));
+            }
+            self.send();
+            if !self.events.is_empty() {
+                continue;
+            }
+            let Some(due) = self.client.poll_timeout() else {
+                self.timer = None;
+                break;
+            };
+            let now = now();
+            if due <= now {
+                self.client.handle_timeout(now);
+                continue;
+            }
+            let timer = match &mut self.timer {
+                Some((at, timer)) if *at == due => timer,
+                timer => &mut timer.insert((due, Delay::new(due - now))).1,
+            };
+            if timer.poll_unpin(cx).is_pending() {
+                break;
+            }
+            self.timer = None;
+        }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}

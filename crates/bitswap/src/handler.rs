@@ -1,0 +1,195 @@
+//! One connection's half: streams that the remote sends messages on, and one of ours.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::lock::Mutex;
+use futures::stream::FuturesUnordered;
+use futures::{AsyncWriteExt as _, FutureExt as _, StreamExt as _};
+use libp2p::core::upgrade::ReadyUpgrade;
+use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound};
+use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
+use libp2p::{Stream, StreamProtocol};
+
+use crate::message::Message;
+use crate::stream::{self, StreamError};
+
+/// The protocol, and the only one of its versions that we speak.
+pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
+
+/// Streams of the remote that are read at once. Further ones are reset: Helia opens one for each message, and closes it.
+const MAX_INBOUND: usize = 32;
+
+/// How long a stream may take to open.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// A message to send. One at a time.
+#[derive(Debug)]
+pub struct Send(pub(crate) Bytes);
+
+/// What happened on the connection.
+#[derive(Debug)]
+pub enum Report {
+    /// The remote sent a message.
+    Received(Message),
+    /// What was to be sent is on its way.
+    Sent,
+    /// It is not; the remote may have got a part of it.
+    Lost(String),
+    /// The remote does not speak Bitswap 1.2.
+    Unsupported,
+    /// The remote sent what is no message. Its stream was reset.
+    Bad(StreamError),
+}
+
+type Reading = BoxFuture<'static, Result<Option<(Message, Stream)>, StreamError>>;
+
+enum Outbound {
+    /// Nothing is being sent. The stream of the message before is used again.
+    Idle(Option<Stream>),
+    /// A stream is being opened for it.
+    Opening(Bytes),
+    Writing(BoxFuture<'static, Result<Stream, StreamError>>),
+}
+
+/// One connection's half.
+pub struct Handler {
+    inbound: FuturesUnordered<Reading>,
+    turn: Arc<Mutex<()>>,
+    outbound: Outbound,
+    reports: VecDeque<Report>,
+    ask: bool,
+}
+
+impl Handler {
+    pub(crate) fn new() -> Self {
+        Self {
+            inbound: FuturesUnordered::new(),
+            turn: Arc::default(),
+            outbound: Outbound::Idle(None),
+            reports: VecDeque::new(),
+            ask: false,
+        }
+    }
+
+    fn read(&self, mut stream: Stream) {
+        let turn = self.turn.clone();
+        self.inbound
+            .push(async move { Ok(stream::read(&mut stream, &turn).await?.map(|message| (message, stream))) }.boxed());
+    }
+
+    fn write(&mut self, mut stream: Stream, bytes: Bytes) {
+        self.outbound = Outbound::Writing(
+            async move {
+                stream::write(&mut stream, bytes).await?;
+                Ok(stream)
+            }
+            .boxed(),
+        );
+    }
+}
+
+impl ConnectionHandler for Handler {
+    type FromBehaviour = Send;
+    type ToBehaviour = Report;
+    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = ();
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
+        SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ()).with_timeout(OPENING)
+    }
+
+    /// While something is being sent. What is wanted is for whoever wants it to hold connections for.
+    fn connection_keep_alive(&self) -> bool {
+        !matches!(self.outbound, Outbound::Idle(_))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Report>> {
+        if let Some(report) = self.reports.pop_front() {
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
+        }
+        if std::mem::take(&mut self.ask) {
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol: self.listen_protocol() });
+        }
+        if let Outbound::Writing(writing) = &mut self.outbound
+            && let Poll::Ready(result) = writing.poll_unpin(cx)
+        {
+            let (stream, report) = match result {
+                Ok(stream) => (Some(stream), Report::Sent),
+                Err(error) => (None, Report::Lost(error.to_string())),
+            };
+            self.outbound = Outbound::Idle(stream);
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
+        }
+        // A message is read when the one before was handed over.
+        while let Poll::Ready(Some(result)) = self.inbound.poll_next_unpin(cx) {
+            let report = match result {
+                Ok(Some((message, stream))) => {
+                    self.read(stream);
+                    Report::Received(message)
+                }
+                // The remote has closed it.
+                Ok(None) | Err(StreamError::Io(_)) => continue,
+                Err(error) => Report::Bad(error),
+            };
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
+        }
+        Poll::Pending
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Report>> {
+        if let Outbound::Idle(Some(stream)) = &mut self.outbound {
+            // A goodbye; nothing hangs on it.
+            let _ = stream.close().poll_unpin(cx);
+        }
+        Poll::Ready(None)
+    }
+
+    fn on_behaviour_event(&mut self, Send(bytes): Send) {
+        match std::mem::replace(&mut self.outbound, Outbound::Idle(None)) {
+            Outbound::Idle(Some(stream)) => self.write(stream, bytes),
+            Outbound::Idle(None) => {
+                self.outbound = Outbound::Opening(bytes);
+                self.ask = true;
+            }
+            // The behaviour sends one at a time.
+            busy @ (Outbound::Opening(_) | Outbound::Writing(_)) => {
+                self.outbound = busy;
+                self.reports.push_back(Report::Lost("another message is being sent".to_owned()));
+            }
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a connection tells much that means nothing here")]
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), ()>,
+    ) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
+                if self.inbound.len() < MAX_INBOUND =>
+            {
+                self.read(stream);
+            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
+                if let Outbound::Opening(bytes) = std::mem::replace(&mut self.outbound, Outbound::Idle(None)) {
+                    self.write(stream, bytes);
+                }
+            }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
+                self.outbound = Outbound::Idle(None);
+                self.reports.push_back(match error {
+                    StreamUpgradeError::NegotiationFailed => Report::Unsupported,
+                    error => Report::Lost(error.to_string()),
+                });
+            }
+            _ => {}
+        }
+    }
+}

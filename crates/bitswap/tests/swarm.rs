@@ -1,0 +1,243 @@
+//! Real swarms over TCP.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use cid::Cid;
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
+use mesh_bitswap::{Behaviour, Event, Found, Look, PROTOCOL};
+use mesh_unixfs::Block;
+use tokio::time::timeout;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A node with a store. Whatever comes is put into it.
+struct Node {
+    swarm: Swarm<Behaviour>,
+    store: BTreeMap<Cid, Block>,
+    address: Multiaddr,
+    bad: Vec<(PeerId, String)>,
+    searches: BTreeSet<Cid>,
+}
+
+fn swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
+    SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .expect("a transport")
+        .with_behaviour(|_| behaviour)
+        .expect("a behaviour")
+        .with_swarm_config(|config| config.with_idle_connection_timeout(LIMIT))
+        .build()
+}
+
+impl Node {
+    async fn start(blocks: &[Block]) -> Self {
+        let mut swarm = swarm(Behaviour::default());
+        swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect("listens");
+        let address = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                break address;
+            }
+        };
+        let store = blocks.iter().map(|block| (*block.cid(), block.clone())).collect();
+        Self { swarm, store, address, bad: Vec::new(), searches: BTreeSet::new() }
+    }
+
+    fn id(&self) -> PeerId {
+        *self.swarm.local_peer_id()
+    }
+
+    fn on(&mut self, event: SwarmEvent<Event>) {
+        let SwarmEvent::Behaviour(event) = event else { return };
+        match event {
+            Event::Got { block, .. } => {
+                self.swarm.behaviour_mut().added(block.cid());
+                self.store.insert(*block.cid(), block);
+            }
+            Event::Look(Look { peer, cid, read }) => {
+                let found = match self.store.get(&cid) {
+                    None => Found::Nothing,
+                    Some(block) if read => Found::Block(block.clone()),
+                    Some(block) => Found::Size(block.data().len()),
+                };
+                self.swarm.behaviour_mut().looked(peer, cid, found);
+            }
+            Event::Search(cid) => {
+                self.searches.insert(cid);
+            }
+            Event::Bad { peer, error } => self.bad.push((peer, error.to_string())),
+        }
+    }
+}
+
+/// Runs them all until `done`, which is asked after all that happens, told or not.
+async fn run(nodes: &mut [Node], done: impl Fn(&[Node]) -> bool) {
+    let all = poll_fn(|cx| {
+        loop {
+            let mut idle = true;
+            for node in &mut *nodes {
+                while let Poll::Ready(Some(event)) = node.swarm.poll_next_unpin(cx) {
+                    node.on(event);
+                    idle = false;
+                }
+            }
+            if done(nodes) {
+                return Poll::Ready(());
+            }
+            if idle {
+                return Poll::Pending;
+            }
+        }
+    });
+    timeout(LIMIT, all).await.expect("it comes to an end");
+}
+
+fn block(i: usize, bytes: usize) -> Block {
+    let data = (0..bytes).map(|at| (at.wrapping_mul(31) ^ i) as u8).chain((i as u64).to_le_bytes());
+    Block::raw(data.collect::<Vec<_>>()).expect("it fits")
+}
+
+#[tokio::test]
+async fn blocks_of_all_sizes_come() {
+    let sizes = [0, 1, 1000, 1024, 20_000, 256 * 1024, 1024 * 1024, mesh_unixfs::MAX_BLOCK - 8];
+    let blocks: Vec<_> = (0..200).map(|i| block(i, sizes[i % if i < 40 { 8 } else { 5 }])).collect();
+    let mut nodes = [Node::start(&blocks).await, Node::start(&[]).await];
+    let address = nodes[0].address.clone();
+    nodes[1].swarm.dial(address).expect("dials");
+    for block in &blocks {
+        nodes[1].swarm.behaviour_mut().want(*block.cid(), &[]).expect("room");
+    }
+    run(&mut nodes, |nodes| nodes[1].store.len() == blocks.len()).await;
+    assert!(blocks.iter().all(|block| nodes[1].store[block.cid()] == *block));
+    // Nothing is left of it at either.
+    run(&mut nodes, |nodes| nodes[0].swarm.behaviour().server().wanted() == 0).await;
+    assert_eq!(nodes[1].swarm.behaviour().client().wanted(), 0);
+}
+
+#[tokio::test]
+async fn each_half_comes_from_whoever_has_it_and_what_comes_later_is_sent_then() {
+    let blocks: Vec<_> = (0..60).map(|i| block(i, 10_000)).collect();
+    let mut nodes = [Node::start(&blocks[..30]).await, Node::start(&blocks[30..59]).await, Node::start(&[]).await];
+    for i in 0..2 {
+        let address = nodes[i].address.clone();
+        nodes[2].swarm.dial(address).expect("dials");
+    }
+    for block in &blocks {
+        nodes[2].swarm.behaviour_mut().want(*block.cid(), &[]).expect("room");
+    }
+    let last = *blocks[59].cid();
+    run(&mut nodes, |nodes| nodes[2].store.len() == 59 && nodes[2].searches.contains(&last)).await;
+    // The server still knows who waits.
+    nodes[0].store.insert(last, blocks[59].clone());
+    nodes[0].swarm.behaviour_mut().added(&last);
+    run(&mut nodes, |nodes| nodes[2].store.len() == 60).await;
+}
+
+#[tokio::test]
+async fn when_a_peer_goes_another_is_asked() {
+    let blocks: Vec<_> = (0..40).map(|i| block(i, 100_000)).collect();
+    let (first, second, mut third) = (Node::start(&blocks).await, Node::start(&blocks).await, Node::start(&[]).await);
+    third.swarm.dial(first.address.clone()).expect("dials");
+    third.swarm.dial(second.address.clone()).expect("dials");
+    let from = first.id();
+    let mut nodes = [first, second, third];
+    run(&mut nodes, |nodes| nodes[2].swarm.connected_peers().count() == 2).await;
+    for block in &blocks {
+        nodes[2].swarm.behaviour_mut().want(*block.cid(), &[from]).expect("room");
+    }
+    run(&mut nodes, |nodes| !nodes[2].store.is_empty()).await;
+    let [first, second, third] = nodes;
+    drop(first);
+    let mut nodes = [second, third];
+    run(&mut nodes, |nodes| nodes[1].store.len() == blocks.len()).await;
+}
+
+/// Sends `bytes` on a stream of its own.
+async fn attack(node: &mut Node, bytes: &[u8]) -> PeerId {
+    let mut attacker = swarm(libp2p_stream::Behaviour::new());
+    let mut control = attacker.behaviour().new_control();
+    attacker.dial(node.address.clone()).expect("dials");
+    let id = *attacker.local_peer_id();
+    let target = node.id();
+    let send = async move {
+        loop {
+            let Ok(mut stream) = control.open_stream(target, PROTOCOL).await else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.flush().await;
+            // Until it is reset.
+            let _ = stream.read(&mut [0]).await;
+            return;
+        }
+    };
+    let run = async {
+        tokio::select! {
+            () = send => {}
+            () = async { loop { attacker.select_next_some().await; } } => {}
+            () = async { loop { let event = node.swarm.select_next_some().await; node.on(event); } } => {}
+        }
+    };
+    timeout(LIMIT, run).await.expect("the stream is reset");
+    id
+}
+
+#[tokio::test]
+async fn what_is_no_message_ends_the_stream_and_is_told() {
+    let mut node = Node::start(&[block(1, 10)]).await;
+    // 4 GiB claimed; a varint that is none; no protobuf; a payload of a hash that is not taken.
+    let cases: [(&[u8], &str); 4] = [
+        (&[0xff, 0xff, 0xff, 0xff, 0x0f], "4194304"),
+        (&[0xff; 12], "4194304"),
+        (&[4, 0xff, 0xff, 0xff, 0xff], "protobuf"),
+        (&[9, 0x1a, 7, 0x0a, 4, 0x01, 0x55, 0x13, 0x40, 0x12], ""),
+    ];
+    for (bytes, told) in cases {
+        let attacker = attack(&mut node, bytes).await;
+        let (peer, error) = node.bad.pop().expect("it is told");
+        assert!(
+            peer == attacker && (error.contains(told) || told == "protobuf" && error.contains("Bitswap")),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_speak_it_is_passed_over() {
+    let x = block(1, 10);
+    let mut deaf = swarm(libp2p::swarm::dummy::Behaviour);
+    deaf.listen_on("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect("listens");
+    let address = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = deaf.select_next_some().await {
+            break address;
+        }
+    };
+    tokio::spawn(async move {
+        loop {
+            deaf.select_next_some().await;
+        }
+    });
+    let mut nodes = [Node::start(&[]).await];
+    nodes[0].swarm.dial(address).expect("dials");
+    run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 1).await;
+    nodes[0].swarm.behaviour_mut().want(*x.cid(), &[]).expect("room");
+    run(&mut nodes, |nodes| nodes[0].searches.contains(x.cid())).await;
+}
+
+#[tokio::test]
+async fn a_want_that_nobody_can_fulfil_is_cancelled_at_the_server_too() {
+    let absent = block(7, 100);
+    let mut nodes = [Node::start(&[]).await, Node::start(&[]).await];
+    let address = nodes[0].address.clone();
+    nodes[1].swarm.dial(address).expect("dials");
+    nodes[1].swarm.behaviour_mut().want(*absent.cid(), &[]).expect("room");
+    run(&mut nodes, |nodes| nodes[0].swarm.behaviour().server().wanted() == 1).await;
+    nodes[1].swarm.behaviour_mut().cancel(absent.cid());
+    run(&mut nodes, |nodes| nodes[0].swarm.behaviour().server().wanted() == 0).await;
+}
