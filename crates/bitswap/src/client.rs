@@ -286,12 +286,6 @@ impl Client {
         self.wants.len()
     }
 
-    /// Whether this block is wanted.
-    #[must_use]
-    pub fn wants(&self, cid: &Cid) -> bool {
-        self.wants.contains_key(cid)
-    }
-
     /// Blocks that came and nobody wanted, so far.
     #[must_use]
     pub fn unwanted(&self) -> u64 {

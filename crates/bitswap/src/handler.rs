@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::lock::Mutex;
 use futures::stream::FuturesUnordered;
-use futures::{AsyncWriteExt as _, FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, StreamExt as _};
 use libp2p::core::upgrade::ReadyUpgrade;
 use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
@@ -141,14 +141,6 @@ impl ConnectionHandler for Handler {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
         Poll::Pending
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Report>> {
-        if let Outbound::Idle(Some(stream)) = &mut self.outbound {
-            // A goodbye; nothing hangs on it.
-            let _ = stream.close().poll_unpin(cx);
-        }
-        Poll::Ready(None)
     }
 
     fn on_behaviour_event(&mut self, Send(bytes): Send) {

@@ -116,11 +116,6 @@ impl Block {
         &self.data
     }
 
-    /// Both parts.
-    pub fn into_parts(self) -> (Cid, Bytes) {
-        (self.cid, self.data)
-    }
-
     fn hashed(codec: u64, data: Bytes) -> Result<Self, Error> {
         fits(data.len(), MAX_BLOCK)?;
         let hash = Multihash::wrap(SHA2_256, &Sha256::digest(&data)).expect("32 bytes fit into the 64 of a Cid");

@@ -201,6 +201,51 @@ fn directories_are_listed() {
     assert_eq!(empty.0.cid.to_string(), "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354");
 }
 
+/// A part of a HAMT of fanout 16, made by hand: one digit, then the name.
+fn shard(links: &[(&str, Cid)]) -> Block {
+    let mut out = Vec::new();
+    for (name, cid) in links {
+        let mut link = Vec::new();
+        field(&mut link, 1, &cid.to_bytes());
+        field(&mut link, 2, name.as_bytes());
+        field(&mut out, 2, &link);
+    }
+    field(&mut out, 1, &[0x08, 5, 0x30, 16]);
+    Block::dag_pb(out).expect("it fits")
+}
+
+#[test]
+fn directories_in_many_blocks_are_listed_without_hashing_names() {
+    let file = file(b"x").0.cid;
+    let below = shard(&[("0a", file), ("Fb", file)]);
+    let root = shard(&[("3c", file), ("A", *below.cid())]);
+    let mut listing = Listing::new(*root.cid(), 3);
+    listing.give(&root).expect("it is wanted");
+    assert_eq!(listing.wants(8), [*below.cid()]);
+    listing.give(&below).expect("it is wanted");
+    assert_eq!(listing.entries().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert!(listing.is_done());
+    // A part that is there twice would make it endless, a name twice would hide one, and a name needs its digit.
+    for (root, error) in [
+        (shard(&[("0", *below.cid()), ("1", *below.cid())]), Error::Repeated(*below.cid())),
+        (shard(&[("0a", file), ("1a", file)]), Error::DuplicateName("a".to_owned())),
+    ] {
+        assert_eq!(Listing::new(*root.cid(), 9).give(&root), Err(error));
+    }
+    let plain = shard(&[("xa", file)]);
+    assert!(matches!(Listing::new(*plain.cid(), 9).give(&plain), Err(Error::Malformed { .. })));
+    // A chain of parts, as deep as it may be and deeper.
+    let mut top = shard(&[("0a", file)]);
+    let mut parts = vec![top.clone()];
+    for level in 2..=33 {
+        top = shard(&[("0", *top.cid())]);
+        parts.push(top.clone());
+        let mut listing = Listing::new(*top.cid(), 40);
+        let listed = parts.iter().rev().try_for_each(|part| listing.give(part));
+        assert_eq!(listed.is_ok(), level <= 32, "{level} levels: {listed:?}");
+    }
+}
+
 #[test]
 fn names_have_rules() {
     let root = file(b"x").0;
@@ -217,11 +262,6 @@ fn names_have_rules() {
 
 /// A node of a file, made by hand: links with the sizes that are claimed, and data of its own.
 fn node(links: &[(Cid, u64)], data: &[u8], file_size: u64) -> Block {
-    let field = |out: &mut Vec<u8>, number: u8, value: &[u8]| {
-        out.push(number << 3 | 2);
-        varint(out, value.len() as u64);
-        out.extend_from_slice(value);
-    };
     let mut out = Vec::new();
     for (cid, _) in links {
         let mut link = Vec::new();
@@ -240,6 +280,12 @@ fn node(links: &[(Cid, u64)], data: &[u8], file_size: u64) -> Block {
     }
     field(&mut out, 1, &inner);
     Block::dag_pb(out).expect("it fits")
+}
+
+fn field(out: &mut Vec<u8>, number: u8, value: &[u8]) {
+    out.push(number << 3 | 2);
+    varint(out, value.len() as u64);
+    out.extend_from_slice(value);
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
