@@ -14,7 +14,7 @@ use bytes::Bytes;
 use mesh_proto::agent::{AgentRecord, Criteria};
 use mesh_proto::codec::Bounded;
 use mesh_proto::credential::Chain;
-use mesh_proto::gossip::{Announcement, Known, Query};
+use mesh_proto::gossip::{Announcement, Known, Query, Storage};
 use mesh_proto::limits::{MAX_ADDRESS, MAX_ADDRESSES, MAX_AGENTS_PER_NODE, MAX_BODY, MAX_KNOWN};
 use mesh_proto::{AgentId, AgentName, Envelope, MessageId, NodeId, Verified, codec};
 
@@ -182,6 +182,8 @@ pub struct Directory {
     addresses: Vec<String>,
     /// The key that would sign this node's votes.
     voting: Option<NodeId>,
+    /// What room it gives to content of others.
+    storage: Option<Storage>,
     /// What shows that this node is a member.
     credentials: Chain,
     /// Our current announcement, once signed.
@@ -212,6 +214,7 @@ impl Directory {
             own: BTreeMap::new(),
             addresses: Vec::new(),
             voting: None,
+            storage: None,
             credentials: Chain::default(),
             current: None,
             due: Some(now.mono),
@@ -275,6 +278,11 @@ impl Directory {
     /// What key would sign this node's votes. To be called before the first announcement.
     pub fn set_voting(&mut self, key: NodeId) {
         self.voting = Some(key);
+    }
+
+    /// What room it gives to content of others. To be called before the first announcement.
+    pub fn set_storage(&mut self, storage: Storage) {
+        self.storage = Some(storage);
     }
 
     /// What shows that this node is a member, from now on.
@@ -540,6 +548,7 @@ impl Directory {
             leaving: false,
             relay: self.config.relay,
             voting: self.voting,
+            storage: self.storage.clone(),
             credentials: self.credentials.clone(),
         }
     }

@@ -45,6 +45,8 @@ pub struct Config {
     pub votes: Quota,
     /// Revocations of one author.
     pub revocations: Quota,
+    /// Entries of knowledge of one author; what comes in greater numbers is found by comparison.
+    pub entries: Quota,
     /// Authors not heard before that one neighbour may bring. Each is remembered for six minutes: at this rate one
     /// neighbour cannot fill what there is room for, and whoever is refused is found in a member list.
     pub newcomers: Quota,
@@ -69,6 +71,7 @@ impl Default for Config {
             proposals: per_second(100, 5_000),
             votes: per_second(2_400, 4_000),
             revocations: per_second(100, 10_000),
+            entries: per_second(128, 4_000),
             newcomers: per_second(1000, 30_000),
             joins: per_second(20, 20_000),
             max_senders: 16_384,
@@ -122,6 +125,7 @@ struct Authors {
     proposals: Limiter<NodeId>,
     votes: Limiter<NodeId>,
     revocations: Limiter<NodeId>,
+    entries: Limiter<NodeId>,
 }
 
 impl Authors {
@@ -134,6 +138,7 @@ impl Authors {
             Kind::CoordinationProposal => &mut self.proposals,
             Kind::ConsensusVote => &mut self.votes,
             Kind::MembershipRevocation => &mut self.revocations,
+            Kind::KnowledgeShare => &mut self.entries,
         }
     }
 }
@@ -151,6 +156,7 @@ impl Intake {
             proposals,
             votes,
             revocations,
+            entries,
             newcomers,
             joins,
             max_senders,
@@ -173,6 +179,7 @@ impl Intake {
                 proposals: limiter(proposals),
                 votes: limiter(votes),
                 revocations: limiter(revocations),
+                entries: limiter(entries),
             },
         }
     }
@@ -265,11 +272,20 @@ impl Intake {
         unverified.verify_by(&*self.verifier).map_err(|error| offence_of(&error))
     }
 
+    /// Checks the signature of something that was handed over outside of gossip.
+    ///
+    /// # Errors
+    /// [`Offence::Forged`]
+    pub fn verify(&self, unverified: Unverified) -> Result<Verified<Envelope>, Offence> {
+        unverified.verify_by(&*self.verifier).map_err(|error| offence_of(&error))
+    }
+
     /// Entries that are remembered of others.
     pub fn retained(&self) -> usize {
         let Self { mesh: _, verifier: _, replay, peers, reserve, newcomers, joins, authors } = self;
-        let Authors { broadcasts, announcements, queries, heartbeats, proposals, votes, revocations } = authors;
-        let of_authors = [broadcasts, announcements, queries, heartbeats, proposals, votes, revocations];
+        let Authors { broadcasts, announcements, queries, heartbeats, proposals, votes, revocations, entries } =
+            authors;
+        let of_authors = [broadcasts, announcements, queries, heartbeats, proposals, votes, revocations, entries];
         let limiters = [peers, reserve, newcomers, joins].into_iter().chain(of_authors);
         replay.retained() + limiters.map(|limiter| limiter.retained()).sum::<usize>()
     }

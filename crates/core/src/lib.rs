@@ -1,7 +1,7 @@
 //! What a node decides. Pure: no IO, no clock, no randomness of its own.
 //!
 //! [`node::Node`] composes the components, one module each: [`membership`] and [`directory`] (who is here),
-//! [`messaging`], [`loopback`], [`broadcast`], [`unheard`] and [`weights`] (what they say), [`intake`], [`limits`] and
+//! [`messaging`], [`loopback`], [`broadcast`], [`unheard`] and [`weights`] (what they say), [`knowledge`] (what they keep together), [`intake`], [`limits`] and
 //! [`replay`] (what is let in), [`proposals`] (what is decided together), [`access`] with [`admission`] and [`inviter`] (who is let in), [`health`],
 //! [`condition`] and [`metrics`] (how it goes). [`records`] is what of it stands in a store. Each is told what happened, by `handle` or a
 //! method named after it, does what is due in `handle_timeout`, says when that is in `poll_timeout` and what it wants in
@@ -18,6 +18,7 @@ pub mod gossip;
 pub mod health;
 pub mod intake;
 pub mod inviter;
+pub mod knowledge;
 pub mod limits;
 pub mod loopback;
 pub mod membership;

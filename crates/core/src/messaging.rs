@@ -38,7 +38,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use mesh_proto::direct::{Frame, Message, Refusal};
+use mesh_proto::direct::{Frame, Message, Reader, Refusal};
 use mesh_proto::limits::MAX_BODY;
 use mesh_proto::{AgentName, MeshId, NodeId};
 
@@ -203,16 +203,23 @@ impl Messaging {
         now: Now,
     ) -> Result<SendId, Error> {
         let deadline = now.mono + timeout_ms;
-        self.post(to, Letter { from, to: to_agent, body, decision: false, deadline }, now)
+        self.post(to, Letter { from, to: to_agent, body, reader: Reader::Application, deadline }, now)
     }
 
-    /// Sends an encoded [`mesh_proto::decision::Message`] to a node.
+    /// Sends an encoded message to a node, which it takes itself.
     ///
     /// # Errors
     /// [`Error`], and then nothing was taken in.
-    pub fn tell(&mut self, to: NodeId, body: Bytes, timeout_ms: u64, now: Now) -> Result<SendId, Error> {
+    pub fn tell(
+        &mut self,
+        to: NodeId,
+        reader: Reader,
+        body: Bytes,
+        timeout_ms: u64,
+        now: Now,
+    ) -> Result<SendId, Error> {
         let deadline = now.mono + timeout_ms;
-        self.post(to, Letter { from: None, to: None, body, decision: true, deadline }, now)
+        self.post(to, Letter { from: None, to: None, body, reader, deadline }, now)
     }
 
     fn post(&mut self, to: NodeId, letter: Letter, now: Now) -> Result<SendId, Error> {

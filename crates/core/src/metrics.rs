@@ -70,6 +70,28 @@ counters! {
     links_relayed,
     /// Bytes of broadcasts that wait to be sent.
     broadcast_bytes_waiting,
+    /// Knowledge entries that this node has written.
+    entries_written,
+    /// Knowledge entries of others that became current here.
+    entries_received,
+    /// Comparisons of a domain with a peer.
+    comparisons,
+    /// Of them, those that broke off.
+    comparisons_broken,
+    /// Contents that this node holds because another was lost.
+    repairs,
+    /// Knowledge entries that are current.
+    entries,
+    /// Bytes of these entries.
+    entry_bytes,
+    /// Blocks in the store.
+    blocks,
+    /// Bytes that these blocks take.
+    block_bytes,
+    /// Contents that were placed with this node.
+    contents_placed,
+    /// Of them, those that are here.
+    contents_held,
 }
 
 impl Metrics {

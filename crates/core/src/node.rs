@@ -29,6 +29,7 @@ use crate::directory::{self, Applied, Directory, PeerAgent, SearchId, SearchOpti
 use crate::doorstep::{Asked, Doorstep};
 use crate::health::{self, Health};
 use crate::intake::{self, Intake, Verdict};
+use crate::knowledge::{self, Knowledge};
 use crate::loopback::Loopback;
 use crate::membership::{self, Membership};
 use crate::messaging::{self, Messaging, SendId};
@@ -62,6 +63,10 @@ pub struct Config {
     pub health: health::Config,
     /// Direct links.
     pub paths: paths::Config,
+    /// Knowing together.
+    pub knowledge: knowledge::Config,
+    /// What of it stood in the store.
+    pub known: knowledge::Restored,
     /// Deciding together.
     pub proposals: proposals::Config,
     /// Who is let in, in a private mesh.
@@ -84,6 +89,8 @@ impl Default for Config {
             weights: weights::Config::default(),
             health: health::Config::default(),
             paths: paths::Config::default(),
+            knowledge: knowledge::Config::default(),
+            known: knowledge::Restored::default(),
             proposals: proposals::Config::default(),
             access: access::Config::default(),
             contacts: Vec::new(),
@@ -110,6 +117,7 @@ pub struct Node {
     weights: Weights,
     health: Health,
     paths: Paths,
+    knowledge: Knowledge,
     /// Where the mesh has a charter.
     proposals: Option<Proposals>,
     /// Where the mesh is private.
@@ -121,6 +129,8 @@ pub struct Node {
     searching: BTreeMap<SearchId, Waiting>,
     /// Messages that are being sent.
     sending: BTreeMap<SendId, CallId>,
+    /// What is being told about knowledge, and to whom.
+    telling: BTreeMap<SendId, NodeId>,
     /// Messages from one agent of this node to another.
     loopback: Loopback,
     next_call: u64,
@@ -188,8 +198,14 @@ impl Node {
         if let Some(voting) = proposals.as_ref().and_then(Proposals::voting_key) {
             directory.set_voting(voting);
         }
+        if let Some(offer) = &config.knowledge.offer {
+            directory.set_storage(offer.clone());
+        }
+        let mut entropy = [0; 32];
+        rng.fill_bytes(&mut entropy);
         Self {
             mesh,
+            knowledge: Knowledge::new(config.knowledge, node, config.known, entropy, now),
             inbox: config.inbox,
             run,
             rng,
@@ -210,6 +226,7 @@ impl Node {
             losses: Losses::default(),
             searching: BTreeMap::new(),
             sending: BTreeMap::new(),
+            telling: BTreeMap::new(),
             loopback: Loopback::default(),
             next_call: 0,
             unheard: Unheard::new(node),
@@ -471,10 +488,11 @@ impl Node {
     /// Entries that are remembered of others, in all components: what must not grow for ever.
     pub fn retained(&self) -> usize {
         let Self { intake, directory, messaging, health, paths, proposals, searching, sending, cursors, .. } = self;
+        let knowledge = self.knowledge.retained() + self.telling.len();
         let components = intake.retained() + directory.retained() + messaging.retained() + health.retained();
         let proposals = proposals.as_ref().map_or(0, Proposals::retained);
         let access = self.access.as_ref().map_or(0, Access::retained) + self.strangers.retained();
-        components + proposals + access + paths.retained() + searching.len() + sending.len() + cursors.len()
+        components + proposals + access + knowledge + paths.retained() + searching.len() + sending.len() + cursors.len()
     }
 
     /// Whether `node` is one of the seeds.
@@ -491,6 +509,12 @@ impl Node {
             links: links.len() as u64,
             links_relayed: links.values().filter(|link| link.relayed).count() as u64,
             broadcast_bytes_waiting: self.broadcast.waiting() as u64,
+            entries: self.knowledge.ledger().load().0 as u64,
+            entry_bytes: self.knowledge.ledger().load().1 as u64,
+            blocks: self.knowledge.shelf().blocks() as u64,
+            block_bytes: self.knowledge.shelf().load().0,
+            contents_placed: self.knowledge.held().0 as u64,
+            contents_held: self.knowledge.held().1 as u64,
             ..self.metrics.clone()
         }
     }
@@ -523,6 +547,9 @@ impl Node {
             Input::Unpublished { topic: _, wire } => self.unheard.keep(wire, now),
             Input::Listener { peer, topic } => {
                 self.doorstep.listens(peer);
+                if topic == Kind::KnowledgeShare.topic() {
+                    self.knowledge.met(peer, now);
+                }
                 let again = self.unheard.take(topic, now).into_iter();
                 self.outputs.extend(again.map(|wire| Output::Publish { topic, wire }));
             }
@@ -569,6 +596,8 @@ impl Node {
                     access.kept(write, durable);
                 }
             }
+            Input::Kept { ticket: Ticket::Knowledge(write), durable } => self.knowledge.kept(write, durable),
+            Input::Blocks(blocks) => self.blocks(blocks, now),
             Input::Offence { from, offence } => self.offence(from, offence),
         }
         self.turn(now);
@@ -584,6 +613,7 @@ impl Node {
         self.loopback.handle_timeout(now);
         self.weights.handle_timeout(now);
         self.health.handle_timeout(now);
+        self.knowledge.handle_timeout(now);
         if let Some(proposals) = &mut self.proposals {
             proposals.handle_timeout(now);
         }
@@ -611,6 +641,7 @@ impl Node {
             (self.weights.poll_timeout(), "weights"),
             (self.health.poll_timeout(), "health"),
             (self.paths.poll_timeout(), "paths"),
+            (self.knowledge.poll_timeout(), "knowledge"),
             (self.proposals.as_ref().and_then(Proposals::poll_timeout), "proposals"),
             (self.access.as_ref().and_then(Access::poll_timeout), "access"),
             (self.strangers.poll_timeout(), "strangers"),
@@ -631,6 +662,7 @@ mod admitting;
 mod carry;
 mod deciding;
 mod io;
+mod knowing;
 mod members;
 
 use admitting::Strangers;

@@ -49,7 +49,8 @@ pub(crate) fn bytes32(key: &str, sealed: &[u8]) -> Result<[u8; 32], Damaged> {
     open(key, sealed)?.try_into().map_err(|_| Damaged(key.to_owned()))
 }
 
-fn open<'a>(key: &str, sealed: &'a [u8]) -> Result<&'a [u8], Damaged> {
+/// What a record holds.
+pub(crate) fn open<'a>(key: &str, sealed: &'a [u8]) -> Result<&'a [u8], Damaged> {
     match sealed.split_at_checked(SUM) {
         Some((checksum, value)) if checksum == sum(key, value) => Ok(value),
         Some(_) | None => Err(Damaged(key.to_owned())),

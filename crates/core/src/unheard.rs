@@ -56,6 +56,8 @@ impl Unheard {
                 now.mono + expires
             }
             Kind::AgentDiscovery => now.mono + expires.min(QUESTION_MS),
+            // Whoever comes is told what is known.
+            Kind::KnowledgeShare => return,
             Kind::SwarmBroadcast | Kind::CoordinationProposal | Kind::ConsensusVote | Kind::MembershipRevocation => {
                 now.mono + expires
             }

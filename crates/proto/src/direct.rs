@@ -56,9 +56,28 @@ pub struct Message {
     /// The application's bytes, at most 60 KiB.
     #[serde(with = "payload")]
     pub body: Bytes,
-    /// Whether the body is a [`crate::decision::Message`], which the receiving node takes itself.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub decision: bool,
+    /// Who takes it at the receiver.
+    #[serde(rename = "for", default, skip_serializing_if = "Reader::is_application")]
+    pub reader: Reader,
+}
+
+/// Who takes a direct message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reader {
+    /// The application.
+    #[default]
+    Application,
+    /// The node itself: the body is a [`crate::decision::Message`].
+    Decision,
+    /// The node itself: the body is a [`crate::knowledge::Message`].
+    Knowledge,
+}
+
+impl Reader {
+    fn is_application(&self) -> bool {
+        *self == Self::Application
+    }
 }
 
 /// Why a message cannot be delivered.
@@ -93,13 +112,14 @@ mod tests {
             from: name("a"),
             to: name("b"),
             body: vec![0; body].into(),
-            decision: false,
+            reader: Reader::Application,
         })
     }
 
     #[test]
     fn frames_are_read_as_they_were_written() {
-        let unnamed = Message { number: u64::MAX, from: None, to: None, body: Bytes::new(), decision: false };
+        let unnamed =
+            Message { number: u64::MAX, from: None, to: None, body: Bytes::new(), reader: Reader::Application };
         let frames = [
             Frame::Hello { mesh: MeshId([1; 32]), session: 2 },
             message(3),
@@ -121,8 +141,13 @@ mod tests {
     #[test]
     fn the_largest_frames_fit_a_stream() {
         let name = || Some("x".repeat(64).parse().unwrap());
-        let message =
-            Message { number: u64::MAX, from: name(), to: name(), body: vec![0; MAX_BODY].into(), decision: true };
+        let message = Message {
+            number: u64::MAX,
+            from: name(),
+            to: name(),
+            body: vec![0; MAX_BODY].into(),
+            reader: Reader::Knowledge,
+        };
         encode(&Frame::Message(message), MAX_DIRECT_FRAME).unwrap();
         encode(&Frame::Ack { session: u64::MAX, numbers: vec![u64::MAX; MAX_ACKS] }, MAX_DIRECT_FRAME).unwrap();
     }

@@ -38,11 +38,13 @@ pub enum Kind {
     ConsensusVote,
     /// [`crate::credential::SignedRevocation`]
     MembershipRevocation,
+    /// [`crate::knowledge::Entry`]
+    KnowledgeShare,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AgentAnnounce,
         Self::AgentDiscovery,
         Self::MeshHeartbeat,
@@ -50,6 +52,7 @@ impl Kind {
         Self::CoordinationProposal,
         Self::ConsensusVote,
         Self::MembershipRevocation,
+        Self::KnowledgeShare,
     ];
 
     /// The topic that this kind belongs to; on any other it is an offence.
@@ -61,7 +64,7 @@ impl Kind {
             | Self::CoordinationProposal
             | Self::ConsensusVote
             | Self::MembershipRevocation => Topic::Agents,
-            Self::SwarmBroadcast => Topic::Swarm,
+            Self::SwarmBroadcast | Self::KnowledgeShare => Topic::Swarm,
         }
     }
 }
@@ -132,6 +135,11 @@ impl Unverified {
     /// What it claims.
     pub fn claims(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// Takes the signature as checked: it was, before these bytes were put into a store that only this node writes.
+    pub fn believe(self) -> Verified<Envelope> {
+        Verified { value: self.envelope, wire: self.wire }
     }
 
     /// Checks the signature, strictly.

@@ -8,7 +8,9 @@ use crate::codec::{Bounded, DecodeError, bound};
 use crate::credential::Chain;
 use crate::envelope::payload;
 use crate::id::{MessageId, NodeId};
-use crate::limits::{MAX_ADDRESS, MAX_ADDRESSES, MAX_AGENTS_PER_NODE, MAX_BATCH, MAX_BODY, MAX_KNOWN, MAX_LABEL};
+use crate::limits::{
+    MAX_ADDRESS, MAX_ADDRESSES, MAX_AGENTS_PER_NODE, MAX_BATCH, MAX_BODY, MAX_KNOWN, MAX_LABEL, MAX_STORAGE,
+};
 
 /// Everything a node has to announce, under one signature: it replaces what the node announced before.
 ///
@@ -32,6 +34,31 @@ pub struct Announcement {
     /// In a private mesh, what shows that it is a member; nothing for founders.
     #[serde(default, skip_serializing_if = "Chain::is_empty")]
     pub credentials: Chain,
+    /// What room it gives to content of others, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+}
+
+/// Room for content of others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// Bytes in all, at most 1 PiB.
+    pub bytes: u64,
+    /// Whether it is a program's own disk, and not a browser's storage, which goes with its tab.
+    pub native: bool,
+    /// What it fails together with: a rack, a site, at most 64 bytes. Two that say the same hold no two copies if there is a choice.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zone: String,
+}
+
+impl Bounded for Storage {
+    fn check(&self) -> Result<(), DecodeError> {
+        if self.bytes > MAX_STORAGE {
+            return Err(DecodeError::Malformed("storage: more than there is".into()));
+        }
+        bound("zone", self.zone.len(), MAX_LABEL)
+    }
 }
 
 impl Bounded for Announcement {
@@ -40,6 +67,7 @@ impl Bounded for Announcement {
         self.addresses.iter().try_for_each(|address| bound("address", address.len(), MAX_ADDRESS))?;
         bound("agents", self.agents.len(), MAX_AGENTS_PER_NODE)?;
         self.agents.iter().try_for_each(Bounded::check)?;
+        self.storage.iter().try_for_each(Bounded::check)?;
         self.credentials.check()
     }
 }

@@ -92,6 +92,19 @@ byte_id!(
     32
 );
 
+byte_id!(
+    /// A knowledge entry: the hash of the envelope that its author signed.
+    EntryId,
+    32
+);
+
+impl EntryId {
+    /// The id of the entry in this envelope: BLAKE3 of its bytes.
+    pub fn of(wire: &[u8]) -> Self {
+        Self(*blake3::hash(wire).as_bytes())
+    }
+}
+
 impl MeshId {
     /// The id of the open mesh called `name`: SHA-256 of a domain string and the name.
     ///

@@ -2,7 +2,7 @@
 //!
 //! Read it in this order: [`id`] names things, [`codec`] is the one canonical encoding, [`envelope`] signs what is
 //! gossiped, and the message modules ([`gossip`], [`direct`], [`join`], [`transfer`]) list what may be said. [`charter`]
-//! says who may vote, [`decision`] what voters say. [`limits`] bounds all of it, [`protocol`] names it on the network.
+//! says who may vote, [`decision`] what voters say, [`knowledge`] what is kept together. [`limits`] bounds all of it, [`protocol`] names it on the network.
 //!
 //! Nothing in here performs IO, reads a clock or draws a random number. Formats are pinned by the vectors in
 //! `tests/vectors`, which Rust and TypeScript both read.
@@ -17,10 +17,13 @@ pub mod envelope;
 pub mod gossip;
 pub mod id;
 pub mod join;
+pub mod knowledge;
 pub mod limits;
 pub mod protocol;
 pub mod transfer;
 
 pub use codec::{DecodeError, EncodeError};
 pub use envelope::{Envelope, EnvelopeError, Kind, Strict, Unverified, Verified, Verifier};
-pub use id::{AgentId, AgentName, Digest, Hlc, Keypair, MeshId, MessageId, NameError, NodeId, SlotId, TransferId};
+pub use id::{
+    AgentId, AgentName, Digest, EntryId, Hlc, Keypair, MeshId, MessageId, NameError, NodeId, SlotId, TransferId,
+};

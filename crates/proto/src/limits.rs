@@ -117,3 +117,28 @@ pub const MAX_INVITE: usize = 3 * 1024;
 pub const MAX_RECORD_EPOCHS: usize = 256;
 /// Largest such file.
 pub const MAX_RECORD: usize = (MAX_RECORD_EPOCHS + 1) * MAX_CHARTER + MAX_DECISION;
+
+/// Longest name of a domain.
+pub const MAX_DOMAIN: usize = 64;
+/// Longest key within a domain.
+pub const MAX_KEY: usize = 256;
+/// Most authors whose versions an entry replaces. Past it the oldest are left out: what they wrote comes back as a sibling then.
+pub const MAX_REPLACED: usize = 16;
+/// Most nodes that may write in a domain beside its owner.
+pub const MAX_WRITERS: usize = 64;
+/// Most copies of content.
+pub const MAX_REPLICAS: usize = 8;
+/// Largest entry with its envelope: the longest grant has 3 KB, the longest key with metadata and all it replaces 2.5 KB.
+pub const MAX_ENTRY: usize = 4 * 1024;
+/// Most domains in one summary, up to 150 bytes each.
+pub const MAX_SUMMARIES: usize = 256;
+/// Bytes of one step of a comparison: some 1,500 ids.
+pub const MAX_ROUND_BYTES: usize = 48 * 1024;
+/// Most entries that are asked for or given at once.
+pub const MAX_PULLED: usize = 512;
+/// Most authors whose credentials come with entries.
+pub const MAX_CREDITED: usize = 32;
+/// Most contents that one message speaks of, 42 bytes each.
+pub const MAX_CONTENTS: usize = 512;
+/// Largest room for content that a node may announce: 1 PiB, far from where sums of them overflow.
+pub const MAX_STORAGE: u64 = 1 << 50;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use mesh_proto::AgentName;
-use mesh_proto::direct::Message;
+use mesh_proto::direct::{Message, Reader};
 
 use super::{Load, SendId};
 use crate::time::Mono;
@@ -21,7 +21,7 @@ pub(super) struct Letter {
     pub(super) to: Option<AgentName>,
     pub(super) body: Bytes,
     /// Whether it is one node's word to another about a decision, and no agent's.
-    pub(super) decision: bool,
+    pub(super) reader: Reader,
     pub(super) deadline: Mono,
 }
 
@@ -141,7 +141,7 @@ impl Letter {
             from: self.from.clone(),
             to: self.to.clone(),
             body: self.body.clone(),
-            decision: self.decision,
+            reader: self.reader,
         }
     }
 }

@@ -282,7 +282,11 @@ impl Node {
                 return None;
             }
         }
+        let storage = announcement.storage.clone();
         let applied = self.directory.apply(envelope, announcement, now);
+        if applied == Applied::Current {
+            self.knowledge.offered(author, storage, now);
+        }
         let (known, others) =
             std::mem::take(&mut self.strangers.held).into_iter().partition(|held| held.envelope.from == author);
         self.strangers.held = others;

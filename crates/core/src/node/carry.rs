@@ -48,6 +48,10 @@ impl Node {
                 quiet = false;
                 self.proposals_want(output, now);
             }
+            while let Some(output) = self.knowledge.poll_output() {
+                quiet = false;
+                self.knowledge_wants(output, now);
+            }
             while let Some(output) = self.access.as_mut().and_then(Access::poll_output) {
                 quiet = false;
                 self.access_wants(output, now);
@@ -104,6 +108,7 @@ impl Node {
             directory::Event::NodeLeft(node) => {
                 self.health.forget(node);
                 self.paths.left(node, now);
+                self.knowledge.left(*node, now);
                 if let Some(access) = &mut self.access {
                     access.forget(node);
                 }
@@ -127,9 +132,13 @@ impl Node {
             messaging::Output::Offence { from, offence } => self.offence(from, offence),
             messaging::Output::Event(messaging::Event::Received { from, session, message }) => {
                 self.heard(from, now);
-                if message.decision {
+                if message.reader != direct::Reader::Application {
                     self.messaging.taken(from, session, message.number, now);
-                    return self.decision_told(from, &message.body, now);
+                }
+                match message.reader {
+                    direct::Reader::Decision => return self.decision_told(from, &message.body, now),
+                    direct::Reader::Knowledge => return self.knowledge_told(from, &message.body, now),
+                    direct::Reader::Application => {}
                 }
                 let read = message.to.as_ref().map_or(self.inbox, |agent| self.directory.is_local(agent));
                 if read {
@@ -141,7 +150,9 @@ impl Node {
                 }
             }
             messaging::Output::Event(messaging::Event::Delivered { id, peer, session, number, round_trip_ms }) => {
-                if let Some(call) = self.sending.remove(&id) {
+                if let Some(to) = self.telling.remove(&id) {
+                    self.knowledge.told(to, now);
+                } else if let Some(call) = self.sending.remove(&id) {
                     self.metrics.messages_delivered += 1;
                     self.losses.count(false);
                     let receipt = Receipt { peer, number: (session, number), round_trip_ms };
@@ -149,7 +160,9 @@ impl Node {
                 }
             }
             messaging::Output::Event(messaging::Event::Failed { id, peer: _, error }) => {
-                if let Some(call) = self.sending.remove(&id) {
+                if let Some(to) = self.telling.remove(&id) {
+                    self.knowledge.told(to, now);
+                } else if let Some(call) = self.sending.remove(&id) {
                     self.metrics.messages_failed += 1;
                     let error = match error {
                         messaging::SendError::PeerUnreachable => SendError::PeerUnreachable,
@@ -214,8 +227,14 @@ impl Node {
                 let announced = self.directory.current_seq();
                 self.seal(Kind::MeshHeartbeat, &Heartbeat { announced }, now);
             }
-            health::Output::Suspected(peer) => self.event(Event::PeerSuspected { peer }),
-            health::Output::Recovered(peer) => self.event(Event::PeerRecovered { peer }),
+            health::Output::Suspected(peer) => {
+                self.knowledge.suspected(peer, now);
+                self.event(Event::PeerSuspected { peer });
+            }
+            health::Output::Recovered(peer) => {
+                self.knowledge.recovered(peer, now);
+                self.event(Event::PeerRecovered { peer });
+            }
             health::Output::Split { lost, of } => self.event(Event::Split { lost, of }),
             health::Output::Whole => self.event(Event::Whole),
             // What was announced on its side meanwhile went past us.
@@ -262,7 +281,7 @@ impl Node {
             if !self.loopback.wait(call, deadline, now) {
                 return Err(messaging::Error::OverQuota.into());
             }
-            let message = direct::Message { number, from, to, body, decision: false };
+            let message = direct::Message { number, from, to, body, reader: direct::Reader::Application };
             self.metrics.messages_received += 1;
             self.event(Event::Message(Incoming { from: node, session, message }));
         } else {

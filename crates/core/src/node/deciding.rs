@@ -188,7 +188,7 @@ impl Node {
         debug_assert!(body.is_ok(), "it does not fit: {body:?}");
         if let Ok(body) = body {
             // What finds no room is asked for again.
-            let _ = self.messaging.tell(to, body.into(), TELL_MS, now);
+            let _ = self.messaging.tell(to, direct::Reader::Decision, body.into(), TELL_MS, now);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::intake::Verdict;
 use crate::offence::Offence;
 use crate::paths::{Failure, Why};
 use crate::records::Change;
-use crate::{access, directory, health, messaging, proposals, weights};
+use crate::{access, directory, health, knowledge, messaging, proposals, weights};
 
 /// Something happened.
 #[derive(Debug)]
@@ -133,6 +133,8 @@ pub enum Input {
         /// Whether they are safe from a crash now.
         durable: bool,
     },
+    /// Something happened to blocks.
+    Blocks(knowledge::Blocks),
     /// The driver refused what a peer sent.
     Offence {
         /// The peer.
@@ -173,6 +175,7 @@ impl Input {
             | Self::AdmitRequest { .. }
             | Self::AdmitAnswer(_)
             | Self::Kept { .. }
+            | Self::Blocks(_)
             | Self::Direct(
                 messaging::Input::Connected { .. }
                 | messaging::Input::Disconnected { .. }
@@ -309,6 +312,8 @@ pub enum Output {
         /// Whether the store has it.
         durable: bool,
     },
+    /// On the blocks of contents.
+    Blocks(knowledge::Command),
     /// Tell the application.
     Event(Event),
 }
@@ -320,6 +325,8 @@ pub enum Ticket {
     Proposals(u64),
     /// Who was let in.
     Access(u64),
+    /// What is known.
+    Knowledge(u64),
 }
 
 /// Whether a neighbour is heard.
@@ -423,6 +430,8 @@ pub enum Event {
     },
     /// Transfers.
     Weights(weights::Event),
+    /// Knowing together.
+    Knowledge(knowledge::Event),
     /// Deciding together.
     Decision(proposals::Event),
     /// Who is let in.

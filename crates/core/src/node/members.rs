@@ -50,6 +50,7 @@ impl Node {
         if let Some(proposals) = &mut self.proposals {
             proposals.unlinked(&peer);
         }
+        self.knowledge.unlinked(&peer, now);
         self.paths.unlinked(&peer, now);
         self.messaging.handle(messaging::Input::Disconnected { peer }, now);
         self.weights.handle(weights::Input::Disconnected(peer), now);
@@ -129,6 +130,7 @@ impl Node {
             }
             Kind::CoordinationProposal | Kind::ConsensusVote => return self.decision_said(envelope, now),
             Kind::MembershipRevocation => return self.revocation_said(envelope, now),
+            Kind::KnowledgeShare => return self.entry_said(envelope, now),
         }
         Ok(Verdict::Accept)
     }

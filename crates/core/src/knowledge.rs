@@ -1,0 +1,749 @@
+//! Shared knowledge: what keys stand for, on all nodes, and where their content is.
+//!
+//! [`ledger`] says which entries are current, [`compare`](self::compare) finds out what two nodes lack of each other's,
+//! `holding` sees to it that content is where [`placement`] puts it, and [`shelf`] keeps account of the blocks that are here.
+//! This file ties them together and decides when who is told what:
+//!
+//! * An entry is gossiped by its author. Who writes more at once than others let in by gossip ([`Config::say`]) lets the rest be
+//!   found by comparison, which follows at once.
+//! * Neighbours compare when they meet, when one has learned something by comparison, and else every [`Config::active_ms`]
+//!   with one of them, or [`Config::idle_ms`] when nothing has changed for a while: what gossip has lost is found that way.
+//! * Everything that is current stands in the store, under `knowledge/entry/`, what was pinned under `knowledge/pin/`, and in a
+//!   private mesh what shows that the authors are members under `knowledge/author/`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use cid::Cid;
+use mesh_proto::codec::Bounded as _;
+use mesh_proto::credential::Chain;
+use mesh_proto::gossip::Storage;
+use mesh_proto::knowledge::{Change as What, Content, Domain, Entry, Message, Signed, Summary};
+use mesh_proto::limits::MAX_ADMISSION;
+use mesh_proto::{DecodeError, EntryId, NodeId, Unverified};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::access::OnlyListens;
+use crate::limits::{Limiter, Quota};
+use crate::records::{self, Change};
+use crate::time::{Mono, Now};
+
+mod compare;
+mod holding;
+pub mod ledger;
+pub mod placement;
+pub mod shelf;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use compare::Comparisons;
+pub use compare::Done;
+use holding::Holding;
+pub use holding::{Config as HoldingConfig, MAX_QUESTIONS};
+pub use ledger::{Applied, Follow, Kept, Ledger, Refused};
+
+/// What shows that an author is a member, in a private mesh.
+pub type Chains = BTreeMap<NodeId, Chain>;
+
+/// Bounds and pace.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Of entries.
+    pub ledger: ledger::Config,
+    /// Of content.
+    pub holding: holding::Config,
+    /// What room this node gives to content of others, and says so; none if nothing.
+    pub offer: Option<Storage>,
+    /// Entries of ours that are gossiped: half of what others let in.
+    pub say: Quota,
+    /// Messages about entries that one peer may send, other than answers: the rest is dropped.
+    pub questions: Quota,
+    /// Milliseconds between two comparisons while something changes.
+    pub active_ms: u64,
+    /// Milliseconds between two when nothing has changed for a minute.
+    pub idle_ms: u64,
+    /// Milliseconds until what came by comparison is told to other neighbours.
+    pub spread_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ledger: ledger::Config::default(),
+            holding: holding::Config::default(),
+            offer: None,
+            say: Quota { burst: 64, period_ms: 4_000 },
+            questions: Quota { burst: 512, period_ms: 8_000 },
+            active_ms: 10_000,
+            idle_ms: 60_000,
+            spread_ms: 100,
+        }
+    }
+}
+
+/// How long after a change comparisons are frequent, milliseconds.
+const ACTIVE_FOR_MS: u64 = 60_000;
+/// Neighbours that are told what came by comparison, drawn anew each time.
+const SPREAD: usize = 16;
+/// Milliseconds between two that are told, so that they need not all be compared with at once.
+const STAGGER_MS: u64 = 25;
+/// Peers whose messages are counted.
+const MAX_PEERS: usize = 4_096;
+
+const ENTRY: &str = "knowledge/entry/";
+const PIN: &str = "knowledge/pin/";
+const AUTHOR: &str = "knowledge/author/";
+/// What the keys of all records begin with.
+pub const PREFIX: &str = "knowledge/";
+
+/// What stood in the store.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    entries: Vec<Bytes>,
+    pins: BTreeSet<Cid>,
+    chains: Chains,
+    /// Records that are damaged: they count as missing, for others have the same entries.
+    pub damaged: Vec<String>,
+}
+
+impl Restored {
+    /// Takes its records out of those of a store.
+    pub fn take(records: &mut Vec<(String, Bytes)>) -> Self {
+        let mut restored = Self::default();
+        for (key, value) in records.extract_if(.., |(key, _)| key.starts_with(PREFIX)) {
+            if !restored.record(&key, &value) {
+                restored.damaged.push(key);
+            }
+        }
+        restored
+    }
+
+    fn record(&mut self, key: &str, value: &[u8]) -> bool {
+        if key.starts_with(ENTRY) {
+            let wire = records::open(key, value);
+            wire.map(|wire| self.entries.push(Bytes::copy_from_slice(wire))).is_ok()
+        } else if let Some(cid) = key.strip_prefix(PIN) {
+            cid.parse().map(|cid| self.pins.insert(cid)).is_ok()
+        } else if key.starts_with(AUTHOR) {
+            let read = records::read::<mesh_proto::knowledge::Credited>(key, value, MAX_ADMISSION);
+            read.map(|of| self.chains.insert(of.node, of.chain)).is_ok()
+        } else {
+            false
+        }
+    }
+}
+
+/// Why an entry is not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A part of it is past its bound.
+    #[error(transparent)]
+    Invalid(#[from] DecodeError),
+    /// It is not kept here.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// This node is no member.
+    #[error(transparent)]
+    OnlyListens(#[from] OnlyListens),
+    /// Too many questions wait for answers.
+    #[error("{MAX_QUESTIONS} questions who holds something wait for answers already; wait for one to end")]
+    Busy,
+}
+
+/// What knowledge wants done or has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Tell this to a peer by direct message, and say when it has it.
+    Tell(NodeId, Bytes),
+    /// Publish this envelope.
+    Publish(Bytes),
+    /// Make these changes in the store.
+    Keep(u64, Vec<Change>),
+    /// A peer did what no honest one does.
+    Malformed(NodeId),
+    /// For the driver's blocks.
+    Blocks(Command),
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What is to be done with blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Get all blocks below this root into the store. Ends in [`Node::blocks`](crate::Node::handle).
+    Fetch {
+        /// The root.
+        cid: Cid,
+        /// Bytes of the content, by its entry: blocks of more than that and a little are not its.
+        size: u64,
+        /// Who may have them, the likeliest first.
+        from: Vec<NodeId>,
+    },
+    /// That is not wanted any more.
+    Cancel {
+        /// The root.
+        cid: Cid,
+    },
+    /// Remove these blocks from the store.
+    Remove {
+        /// Which.
+        blocks: Vec<Cid>,
+    },
+}
+
+/// What happened to blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocks {
+    /// These stood in the store at the beginning, with their sizes.
+    Found(Vec<(Cid, u64)>),
+    /// All blocks of a root are in the store, with their sizes.
+    Fetched {
+        /// The root.
+        cid: Cid,
+        /// All of them, the root's own included.
+        blocks: Vec<(Cid, u64)>,
+    },
+    /// They could not be fetched.
+    Failed {
+        /// The root.
+        cid: Cid,
+        /// Whether the store has no room.
+        full: bool,
+    },
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A key stands for something else, or there is another sibling.
+    Changed {
+        /// Where.
+        domain: Domain,
+        /// Of which key.
+        key: String,
+        /// The entry that is new.
+        entry: Kept,
+        /// Whether the key stands for it now.
+        current: bool,
+    },
+    /// What a key stood for has expired.
+    Expired {
+        /// Where.
+        domain: Domain,
+        /// Of which key.
+        key: String,
+    },
+    /// Entries of this node up to this write are in the store, or are not.
+    Settled {
+        /// The write.
+        write: u64,
+        /// Whether they are.
+        durable: bool,
+    },
+    /// Content that this node wrote is held by these.
+    Held {
+        /// The content.
+        cid: Cid,
+        /// Who says that it holds it.
+        holders: Vec<NodeId>,
+    },
+    /// Who holds a content, as far as they have answered.
+    Holders {
+        /// The question.
+        question: u64,
+        /// The content.
+        cid: Cid,
+        /// Who does.
+        holders: Vec<NodeId>,
+    },
+    /// This node holds a content now because somebody else was lost.
+    Repaired {
+        /// The content.
+        cid: Cid,
+    },
+    /// A domain was compared with a peer.
+    Compared(Done),
+}
+
+/// An entry of ours that was taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Names it.
+    pub id: EntryId,
+    /// [`Event::Settled`] tells when it is in the store.
+    pub write: u64,
+}
+
+/// What this node knows, and what it holds of it.
+#[derive(Debug)]
+pub struct Knowledge {
+    config: Config,
+    node: NodeId,
+    rng: ChaCha8Rng,
+    ledger: Ledger,
+    comparisons: Comparisons,
+    holding: Holding,
+    chains: Chains,
+    /// The latest time that was seen: a clock that steps back must not bring back what has expired.
+    unix: u64,
+    /// When the clocks were looked at last.
+    seen: Now,
+    said: Limiter<()>,
+    questions: Limiter<NodeId>,
+    neighbours: BTreeSet<NodeId>,
+    /// When neighbours are to be told what is here.
+    due: BTreeMap<NodeId, Mono>,
+    changed: Option<Mono>,
+    next_compare: Mono,
+    writes: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Knowledge {
+    /// What `node` knows, beginning with what stood in its store.
+    pub fn new(config: Config, node: NodeId, restored: Restored, entropy: [u8; 32], now: Now) -> Self {
+        let mut knowledge = Self {
+            rng: ChaCha8Rng::from_seed(entropy),
+            ledger: Ledger::new(config.ledger.clone(), node),
+            comparisons: Comparisons::default(),
+            holding: Holding::new(config.holding.clone(), node, restored.pins),
+            chains: restored.chains,
+            unix: now.unix,
+            seen: now,
+            said: Limiter::new(config.say, 1),
+            questions: Limiter::new(config.questions, MAX_PEERS),
+            neighbours: BTreeSet::new(),
+            due: BTreeMap::new(),
+            changed: None,
+            next_compare: now.mono + config.active_ms,
+            writes: 0,
+            outputs: VecDeque::new(),
+            config,
+            node,
+        };
+        // Grants first, for the others may stand on them.
+        let read = |wire| Signed::read(Unverified::decode(wire).ok()?.believe()).ok();
+        let (grants, others): (Vec<_>, Vec<_>) = restored
+            .entries
+            .into_iter()
+            .filter_map(read)
+            .partition(|signed| matches!(signed.entry.change, What::Grant(_)));
+        for signed in grants.into_iter().chain(others) {
+            let _ = knowledge.apply(signed, &mut Vec::new(), now);
+        }
+        knowledge.outputs.clear();
+        if let Some(offer) = knowledge.config.offer.clone() {
+            knowledge.holding.offered(node, Some(offer), now);
+        }
+        knowledge
+    }
+
+    /// All entries.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The latest time it has seen, unix milliseconds: what counts as expired is a matter of it.
+    pub fn unix(&self) -> u64 {
+        self.unix
+    }
+
+    /// What is here of blocks.
+    pub fn shelf(&self) -> &shelf::Shelf {
+        self.holding.shelf()
+    }
+
+    /// Contents that were placed here, and how many of them are here.
+    pub fn held(&self) -> (usize, usize) {
+        self.holding.held()
+    }
+
+    /// What is pinned here.
+    pub fn pins(&self) -> &BTreeSet<Cid> {
+        self.holding.pins()
+    }
+
+    /// One hash of all entries: equal on nodes that know the same.
+    pub fn digest(&mut self) -> EntryId {
+        self.ledger.digest()
+    }
+
+    /// What is told of a domain to others.
+    pub fn summary(&mut self, domain: &Domain) -> Summary {
+        self.ledger.summary(domain)
+    }
+
+    /// Where content was placed, and who of all has said that it holds it.
+    pub fn places(&self, cid: &Cid) -> (Vec<NodeId>, Vec<NodeId>) {
+        let mut holders = self.holding.holders(cid);
+        if self.holding.shelf().has(cid) {
+            holders.push(self.node);
+        }
+        (self.holding.placed(cid).to_vec(), holders)
+    }
+
+    /// From whom content is to be fetched, the likeliest first.
+    pub fn providers(&self, cid: &Cid) -> Vec<NodeId> {
+        self.holding.providers(cid)
+    }
+
+    /// Entries that are remembered of others.
+    pub fn retained(&self) -> usize {
+        let entries = self.ledger.load().0 + self.comparisons.retained() + self.holding.retained();
+        entries + self.chains.len() + self.due.len() + self.questions.retained()
+    }
+
+    /// The entry that changes a key so, for its author to sign.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::Refused`]
+    pub fn entry(&self, domain: Domain, key: String, change: What, expires: Option<u64>) -> Result<Entry, Error> {
+        let replaces = self.ledger.replaced(&domain, &key, &self.node);
+        let entry = Entry { domain, key, change, replaces, expires };
+        entry.check()?;
+        let metadata = |content: &Content| content.metadata.as_ref().map_or(0, |metadata| metadata.len());
+        let about = match &entry.change {
+            What::Put(content) => 512 + metadata(content),
+            What::Delete => 512,
+            What::Grant(writers) => 512 + writers.len() * NodeId::LEN,
+        };
+        self.ledger.check_own(&entry.domain, about + entry.key.len())?;
+        Ok(entry)
+    }
+
+    /// An entry that this node has just signed.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    pub fn written(&mut self, signed: Signed, now: Now) -> Result<Written, Refused> {
+        let (id, wire) = (signed.id, signed.envelope.wire().clone());
+        let mut changes = Vec::new();
+        self.apply(signed, &mut changes, now)?;
+        let write = self.keep(changes);
+        match self.said.admit(&(), 1, now.mono) {
+            true => self.outputs.push_back(Output::Publish(wire)),
+            false => self.spread(None, now),
+        }
+        Ok(Written { id, write })
+    }
+
+    /// An entry came by gossip, its author being allowed to speak. Whether it is news.
+    pub fn heard(&mut self, signed: Signed, chain: Option<&Chain>, now: Now) -> bool {
+        let author = signed.version.0;
+        let mut changes = Vec::new();
+        let news = self.apply(signed, &mut changes, now) == Ok(true);
+        if news {
+            self.credit(author, chain, &mut changes);
+            self.keep(changes);
+        }
+        news
+    }
+
+    /// What shows that an author is a member, as far as it is known.
+    pub fn chain_of(&self, author: &NodeId) -> Option<&Chain> {
+        self.chains.get(author)
+    }
+
+    /// Entries came from a peer whose authors may write, each with what shows it.
+    pub fn pushed(&mut self, from: NodeId, asked: (u64, bool), entries: Vec<(Signed, Option<Chain>)>, now: Now) {
+        let mut changes = Vec::new();
+        let mut news = 0;
+        // The latest first: it may replace the others.
+        let mut entries = entries;
+        entries.sort_by_key(|(signed, _)| {
+            (!matches!(signed.entry.change, What::Grant(_)), std::cmp::Reverse(signed.version.1))
+        });
+        for (signed, chain) in entries {
+            let author = signed.version.0;
+            if self.apply(signed, &mut changes, now) == Ok(true) {
+                news += 1;
+                self.credit(author, chain.as_ref(), &mut changes);
+            }
+        }
+        if !changes.is_empty() {
+            self.keep(changes);
+        }
+        if news > 0 {
+            self.spread(Some(from), now);
+        }
+        self.comparisons.pushed(from, asked, news, now);
+        self.settle(now);
+    }
+
+    /// A peer says something about entries or content, other than [`Message::Push`], which [`pushed`](Self::pushed) takes.
+    /// Whether it was heard: else it says too much.
+    pub fn handle(&mut self, from: NodeId, message: Message, now: Now) -> bool {
+        let asks = !matches!(message, Message::Compared(_) | Message::Holds { .. });
+        if asks && !self.questions.admit(&from, 1, now.mono) {
+            return false;
+        }
+        match message {
+            Message::Summary(summaries) => {
+                let Self { comparisons, ledger, rng, .. } = self;
+                comparisons.summary(from, summaries, ledger, || rng.next_u64(), now);
+            }
+            Message::Compare(round) => self.comparisons.compare(from, &round, &self.ledger, now),
+            Message::Compared(round) => {
+                self.comparisons.compared(from, &round, &self.ledger, &self.chains, now);
+            }
+            Message::Pull { session, entries } => {
+                self.comparisons.pulled(from, session, &entries, &self.ledger, &self.chains, now);
+            }
+            Message::Push { .. } => debug_assert!(false, "entries are checked first"),
+            Message::WhoHas { question, contents } => self.holding.asked(from, question, &contents),
+            Message::Holds { question, contents } => self.holding.holds(from, question, &contents, now),
+            Message::Full(contents) => self.holding.full(from, &contents, now),
+        }
+        self.settle(now);
+        true
+    }
+
+    /// A message of ours was taken by its receiver, or never will be.
+    pub fn told(&mut self, to: NodeId, now: Now) {
+        self.comparisons.told(to, &self.ledger, &self.chains, now);
+        self.settle(now);
+    }
+
+    /// Compares a domain with a peer, whatever it has said. Whether that has begun.
+    pub fn compare(&mut self, peer: NodeId, domain: Domain, now: Now) -> bool {
+        let Self { comparisons, ledger, rng, .. } = self;
+        let begun = comparisons.begin(peer, vec![(domain, None)], ledger, || rng.next_u64(), now);
+        self.settle(now);
+        begun
+    }
+
+    /// A neighbour that is a member speaks of this mesh, or has come back.
+    pub fn met(&mut self, peer: NodeId, now: Now) {
+        self.neighbours.insert(peer);
+        // One of the two is enough to begin.
+        if self.node < peer {
+            self.tell(peer, now.mono + self.config.spread_ms);
+        }
+    }
+
+    /// There is no link to it any more.
+    pub fn unlinked(&mut self, peer: &NodeId, now: Now) {
+        self.neighbours.remove(peer);
+        self.due.remove(peer);
+        self.comparisons.unlinked(peer);
+        self.settle(now);
+    }
+
+    /// A member gives room, or none any more.
+    pub fn offered(&mut self, node: NodeId, offer: Option<Storage>, now: Now) {
+        self.holding.offered(node, offer, now);
+    }
+
+    /// A member is silent.
+    pub fn suspected(&mut self, node: NodeId, now: Now) {
+        self.holding.suspected(node, now);
+    }
+
+    /// It was heard again.
+    pub fn recovered(&mut self, node: NodeId, now: Now) {
+        self.holding.recovered(node, now);
+    }
+
+    /// It has left.
+    pub fn left(&mut self, node: NodeId, now: Now) {
+        self.holding.left(node, now);
+    }
+
+    /// Something happened to blocks.
+    pub fn blocks(&mut self, blocks: Blocks, now: Now) {
+        match blocks {
+            Blocks::Found(found) => found.into_iter().for_each(|(cid, bytes)| self.holding.found(cid, bytes)),
+            Blocks::Fetched { cid, blocks } => self.holding.fetched(cid, blocks, now),
+            Blocks::Failed { cid, full } => self.holding.failed(cid, full, now),
+        }
+        self.settle(now);
+    }
+
+    /// Somebody here has read content.
+    pub fn used(&mut self, cid: &Cid, now: Now) {
+        self.holding.used(cid, now);
+    }
+
+    /// Keeps content, and gets it first if need be. The number is that of a write, see [`Event::Settled`].
+    pub fn pin(&mut self, cid: Cid, now: Now) -> u64 {
+        let changes = match self.holding.pin(cid, now) {
+            true => vec![records::put(format!("{PIN}{cid}"), &[])],
+            false => Vec::new(),
+        };
+        self.settle(now);
+        self.keep(changes)
+    }
+
+    /// Keeps it no longer for that.
+    pub fn unpin(&mut self, cid: &Cid, now: Now) -> u64 {
+        let changes = match self.holding.unpin(cid) {
+            true => vec![Change { key: format!("{PIN}{cid}"), value: None }],
+            false => Vec::new(),
+        };
+        self.settle(now);
+        self.keep(changes)
+    }
+
+    /// Asks who holds content; ends in [`Event::Holders`] with this number.
+    ///
+    /// # Errors
+    /// [`Error::Busy`]
+    pub fn who_has(&mut self, cid: Cid, now: Now) -> Result<u64, Error> {
+        let question = self.holding.ask(cid, now).ok_or(Error::Busy)?;
+        self.settle(now);
+        Ok(question)
+    }
+
+    /// Entries are in the store, or could not be put there.
+    pub fn kept(&mut self, write: u64, durable: bool) {
+        self.outputs.push_back(Output::Event(Event::Settled { write, durable }));
+    }
+
+    /// Compares, places, expires and gives up what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.expire(now);
+        let due: Vec<_> = self.due.iter().filter(|(_, due)| **due <= now.mono).map(|(peer, _)| *peer).collect();
+        for peer in due {
+            self.due.remove(&peer);
+            self.comparisons.summarise(peer, &mut self.ledger);
+        }
+        if self.next_compare <= now.mono {
+            let active = self.changed.is_some_and(|changed| now.mono.since(changed) < ACTIVE_FOR_MS);
+            self.next_compare = now.mono + if active { self.config.active_ms } else { self.config.idle_ms };
+            if let Some(peer) = self.draw(1, None).pop() {
+                self.comparisons.summarise(peer, &mut self.ledger);
+            }
+        }
+        self.comparisons.handle_timeout(now);
+        self.holding.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// When something is due.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        let expiry = self.ledger.next_expiry();
+        let expiry = expiry.map(|at| self.seen.mono + at.saturating_sub(self.seen.unix).max(1));
+        let due = self.due.values().min().copied();
+        [Some(self.next_compare), due, expiry, self.comparisons.poll_timeout(), self.holding.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What there is to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes an entry in, and what follows from it for content. Whether it is current.
+    fn apply(&mut self, signed: Signed, changes: &mut Vec<Change>, now: Now) -> Result<bool, Refused> {
+        self.expire(now);
+        let (id, version, domain, key) =
+            (signed.id, signed.version, signed.entry.domain.clone(), signed.entry.key.clone());
+        let Applied::Current { dropped } = self.ledger.apply(signed, self.unix)? else { return Ok(false) };
+        self.changed = Some(now.mono);
+        // Sooner than when nothing changed.
+        self.next_compare = self.next_compare.min(now.mono + self.config.active_ms);
+        let Some((_, kept)) = self.ledger.entry(&domain, &id) else { return Ok(false) };
+        changes.push(records::put(format!("{ENTRY}{id}"), &kept.wire));
+        // Before the others are let go: they may stand for the same.
+        if let Some(content) = kept.content(self.unix) {
+            self.holding.referenced(content.cid, (content.size, content.replicas), version.0, now);
+        }
+        let entry = kept.clone();
+        let current = self.ledger.get(&domain, &key).first().is_some_and(|first| first.id == id);
+        for (_, gone) in dropped {
+            changes.push(Change { key: format!("{ENTRY}{}", gone.id), value: None });
+            if let Some(content) = gone.content(self.unix) {
+                self.holding.released(&content.cid, &gone.version.0);
+            }
+        }
+        self.outputs.push_back(Output::Event(Event::Changed { domain, key, entry, current }));
+        Ok(true)
+    }
+
+    fn expire(&mut self, now: Now) {
+        self.unix = self.unix.max(now.unix);
+        self.seen = now;
+        for (domain, key, kept) in self.ledger.expire(self.unix) {
+            if let What::Put(content) = &kept.change {
+                self.holding.released(&content.cid, &kept.version.0);
+            }
+            self.outputs.push_back(Output::Event(Event::Expired { domain, key }));
+        }
+    }
+
+    fn credit(&mut self, author: NodeId, chain: Option<&Chain>, changes: &mut Vec<Change>) {
+        let Some(chain) = chain.filter(|chain| self.chains.get(&author) != Some(chain)) else { return };
+        let credited = mesh_proto::knowledge::Credited { node: author, chain: chain.clone() };
+        changes.push(records::write(format!("{AUTHOR}{author}"), &credited, MAX_ADMISSION));
+        self.chains.insert(author, credited.chain);
+    }
+
+    fn keep(&mut self, changes: Vec<Change>) -> u64 {
+        self.writes += 1;
+        self.outputs.push_back(Output::Keep(self.writes, changes));
+        self.writes
+    }
+
+    /// Some neighbours are told soon what is here, but for the one that it came from.
+    fn spread(&mut self, but: Option<NodeId>, now: Now) {
+        for (n, peer) in self.draw(SPREAD, but).into_iter().enumerate() {
+            self.tell(peer, now.mono + self.config.spread_ms + n as u64 * STAGGER_MS);
+        }
+    }
+
+    fn tell(&mut self, peer: NodeId, at: Mono) {
+        let due = self.due.entry(peer).or_insert(at);
+        *due = (*due).min(at);
+    }
+
+    /// At most `count` neighbours, in an order that is drawn.
+    fn draw(&mut self, count: usize, but: Option<NodeId>) -> Vec<NodeId> {
+        let mut others: Vec<_> = self.neighbours.iter().filter(|peer| Some(**peer) != but).copied().collect();
+        let count = count.min(others.len());
+        for n in 0..count {
+            let at = n + self.rng.next_u64() as usize % (others.len() - n);
+            others.swap(n, at);
+        }
+        others.truncate(count);
+        others
+    }
+
+    /// Carries what the parts want until none wants anything more.
+    fn settle(&mut self, now: Now) {
+        let Self { comparisons, ledger, rng, .. } = self;
+        comparisons.advance(ledger, || rng.next_u64(), now);
+        loop {
+            if let Some(output) = self.comparisons.poll_output() {
+                self.outputs.push_back(match output {
+                    compare::Output::Tell(to, bytes) => Output::Tell(to, bytes),
+                    compare::Output::Compared(done) => Output::Event(Event::Compared(done)),
+                    compare::Output::Malformed(peer) => Output::Malformed(peer),
+                });
+            } else if let Some(output) = self.holding.poll_output() {
+                let output = match output {
+                    holding::Output::Tell(to, message) => {
+                        self.comparisons.say(to, &message);
+                        continue;
+                    }
+                    holding::Output::Fetch(cid, size, from) => Output::Blocks(Command::Fetch { cid, size, from }),
+                    holding::Output::Cancel(cid) => Output::Blocks(Command::Cancel { cid }),
+                    holding::Output::Remove(blocks) => Output::Blocks(Command::Remove { blocks }),
+                    holding::Output::Held(cid, holders) => Output::Event(Event::Held { cid, holders }),
+                    holding::Output::Holders(question, cid, holders) => {
+                        Output::Event(Event::Holders { question, cid, holders })
+                    }
+                    holding::Output::Repaired(cid) => Output::Event(Event::Repaired { cid }),
+                };
+                self.outputs.push_back(output);
+            } else {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
