@@ -16,8 +16,8 @@ use crate::credential::Chain;
 use crate::envelope::{Envelope, Kind, Verified};
 use crate::id::{EntryId, Hlc, NodeId};
 use crate::limits::{
-    MAX_BODY, MAX_CONTENTS, MAX_CREDITED, MAX_DOMAIN, MAX_ENTRY, MAX_KEY, MAX_LABEL, MAX_METADATA, MAX_PULLED,
-    MAX_REPLACED, MAX_REPLICAS, MAX_ROUND_BYTES, MAX_SUMMARIES, MAX_WRITERS,
+    MAX_BODY, MAX_CONTENTS, MAX_CREDITED, MAX_DOMAIN, MAX_ENTRY, MAX_KEY, MAX_LABEL, MAX_METADATA, MAX_NAMED,
+    MAX_PULLED, MAX_REPLACED, MAX_REPLICAS, MAX_ROUND_BYTES, MAX_SUMMARIES, MAX_WRITERS,
 };
 
 /// Where a key belongs, and who may write there. Ordered by name.
@@ -209,17 +209,29 @@ pub enum Message {
     Compare(Round),
     /// The answer to a [`Self::Compare`].
     Compared(Round),
+    /// I have these, and they may be new to you: give them by name ([`Self::Pull`] without a session).
+    Have {
+        /// Of which domain.
+        domain: Domain,
+        /// Their ids.
+        entries: Vec<EntryId>,
+    },
     /// Give me these.
     Pull {
         /// Names this question in the answers.
-        session: u64,
-        /// What is missing; each is [salted](salted).
+        question: u64,
+        /// The comparison that has found them missing, if one has: then they are [salted](salted).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+        /// Of which domain.
+        domain: Domain,
+        /// What is missing.
         entries: Vec<EntryId>,
     },
     /// Entries, as they were signed.
     Push {
-        /// Of the [`Self::Pull`] that it answers; 0 if it was not asked for.
-        session: u64,
+        /// Of the [`Self::Pull`] that it answers.
+        question: u64,
         /// The envelopes.
         entries: Vec<ByteBuf>,
         /// In a private mesh: what shows that their authors were members when they wrote them.
@@ -315,7 +327,10 @@ impl Bounded for Message {
                 bound("ranges", round.ranges.len(), MAX_ROUND_BYTES)?;
                 round.domain.check()
             }
-            Self::Pull { entries, .. } => bound("entries", entries.len(), MAX_PULLED),
+            Self::Have { domain, entries } | Self::Pull { domain, entries, .. } => {
+                bound("entries", entries.len(), MAX_NAMED)?;
+                domain.check()
+            }
             Self::Push { entries, credentials, .. } => {
                 bound("entries", entries.len(), MAX_PULLED)?;
                 entries.iter().try_for_each(|entry| bound("entry", entry.len(), MAX_ENTRY))?;

@@ -2,8 +2,9 @@
 //! Range-Based Set Reconciliation, 2022) by the `negentropy` crate.
 //!
 //! Somebody says a [`Summary`] of what it has. Whoever has something else begins a comparison, domain by domain: it asks in
-//! rounds until it knows which entries each lacks, gives what it has and pulls what it has not. Whoever is asked keeps one set
-//! for each peer and nothing else, so that a comparison that breaks off is simply begun anew: what came is here already.
+//! rounds until it knows which entries each lacks, pulls what it has not and [offers](super::offers) what it has. Whoever is asked
+//! keeps one set for each peer and nothing else, so that a comparison that breaks off is simply begun anew: what came is here
+//! already.
 //!
 //! One domain is compared with one peer at a time, so that what several neighbours have just learned is fetched once. A
 //! peer with which nothing more came of it is not asked again until either side has changed.
@@ -12,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use mesh_proto::knowledge::{Credited, Domain, Message, Round, Summary, salted};
-use mesh_proto::limits::{MAX_BODY, MAX_CREDITED, MAX_ENTRY, MAX_PULLED, MAX_ROUND_BYTES, MAX_SUMMARIES};
+use mesh_proto::limits::{
+    MAX_ADMISSION, MAX_BODY, MAX_CREDITED, MAX_NAMED, MAX_PULLED, MAX_ROUND_BYTES, MAX_SUMMARIES,
+};
 use mesh_proto::{EntryId, NodeId};
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use serde_bytes::ByteBuf;
@@ -30,11 +33,13 @@ const MAX_ROUNDS: u32 = 64;
 /// Entries that are pulled in one comparison of a domain; the next goes on.
 const MAX_NEED: usize = 32_768;
 /// Entries in one pull. What comes back fits into a handful of messages.
-const PULL: usize = 256;
+const PULL: usize = 512;
+/// Pulls that are not answered wholly yet: on a line that loses packets, one after the other would take as many times as long.
+const PULLS: u32 = 4;
 /// Bytes of entries in one push, less the room for what stands around them.
-const PUSH_BYTES: usize = MAX_BODY - MAX_ENTRY - 1024;
+const PUSH_BYTES: usize = MAX_BODY - 256;
 /// Messages to one peer that it has not acknowledged yet. Past it, they wait.
-const WINDOW: usize = 4;
+const WINDOW: usize = 16;
 /// Messages to one peer that wait. Past it, what it asks is not answered.
 pub(super) const MAX_WAITING: usize = 64;
 /// Comparisons whose end is remembered, 200 bytes each.
@@ -102,11 +107,11 @@ struct Ours {
     asking: Option<Negentropy<'static, NegentropyStorageVector>>,
     names: BTreeMap<EntryId, EntryId>,
     rounds: u32,
-    /// What the peer lacks and has not been given yet.
-    have: VecDeque<EntryId>,
+    /// What the peer lacks.
+    have: Vec<EntryId>,
     /// What we lack and have not asked for yet, by their salted names.
     need: Vec<EntryId>,
-    pulling: bool,
+    pulling: u32,
     received: usize,
     sent: usize,
     heard: Mono,
@@ -161,7 +166,7 @@ impl Comparisons {
     }
 
     /// A message of ours was taken by its receiver, or never will be.
-    pub(super) fn told(&mut self, to: NodeId, ledger: &Ledger, chains: &Chains, now: Now) {
+    pub(super) fn told(&mut self, to: NodeId, now: Now) {
         if let Some(lane) = self.lanes.get_mut(&to) {
             lane.unacknowledged = lane.unacknowledged.saturating_sub(1);
         }
@@ -169,7 +174,6 @@ impl Comparisons {
             ours.heard = now.mono;
         }
         self.flush(to);
-        self.give(to, ledger, chains);
         if self.lanes.get(&to).is_some_and(|lane| lane.waiting.is_empty() && lane.unacknowledged == 0) {
             self.lanes.remove(&to);
         }
@@ -253,9 +257,9 @@ impl Comparisons {
             asking: None,
             names: BTreeMap::new(),
             rounds: 0,
-            have: VecDeque::new(),
+            have: Vec::new(),
             need: Vec::new(),
-            pulling: false,
+            pulling: 0,
             received: 0,
             sent: 0,
             heard: now.mono,
@@ -270,7 +274,7 @@ impl Comparisons {
         let Some(ours) = self.ours.get_mut(&peer) else { return };
         let set = Set::of(ledger, &ours.domain, ours.session);
         ours.names = set.names;
-        (ours.rounds, ours.received, ours.sent, ours.pulling) = (0, 0, 0, false);
+        (ours.rounds, ours.received, ours.sent, ours.pulling) = (0, 0, 0, 0);
         let begun = Negentropy::owned(set.storage, MAX_ROUND_BYTES as u64).and_then(|mut asking| {
             let first = asking.initiate()?;
             Ok((asking, first))
@@ -285,19 +289,7 @@ impl Comparisons {
     /// A peer compares with us.
     pub(super) fn compare(&mut self, from: NodeId, round: &Round, ledger: &Ledger, now: Now) {
         let Round { session, domain, ranges } = round;
-        let known = self.theirs.get(&from).is_some_and(|of| of.session == *session && of.domain == *domain);
-        if !known {
-            let set = Set::of(ledger, domain, *session);
-            let theirs = Theirs { session: *session, domain: domain.clone(), set, used: now.mono };
-            self.theirs.insert(from, theirs);
-            if self.theirs.len() > MAX_THEIRS
-                && let Some(oldest) = self.theirs.iter().min_by_key(|(_, of)| of.used).map(|(peer, _)| *peer)
-            {
-                self.theirs.remove(&oldest);
-            }
-        }
-        let Some(theirs) = self.theirs.get_mut(&from) else { return };
-        theirs.used = now.mono;
+        let Some(theirs) = self.theirs(from, *session, domain, ledger, now) else { return };
         let answered = Negentropy::borrowed(&theirs.set.storage, MAX_ROUND_BYTES as u64)
             .and_then(|mut comparison| comparison.reconcile(ranges));
         match answered {
@@ -311,7 +303,7 @@ impl Comparisons {
     }
 
     /// A peer answers our comparison.
-    pub(super) fn compared(&mut self, from: NodeId, round: &Round, ledger: &Ledger, chains: &Chains, now: Now) {
+    pub(super) fn compared(&mut self, from: NodeId, round: &Round, now: Now) {
         let Some(ours) = self.ours.get_mut(&from) else { return };
         if ours.session != round.session || ours.domain != round.domain {
             return;
@@ -337,7 +329,7 @@ impl Comparisons {
                         ours.asking = None;
                         ours.names = BTreeMap::new();
                         self.pull(from);
-                        self.give(from, ledger, chains);
+                        self.offer(from);
                     }
                 }
             }
@@ -351,30 +343,27 @@ impl Comparisons {
     /// Asks for the next of what we lack.
     fn pull(&mut self, from: NodeId) {
         let Some(ours) = self.ours.get_mut(&from) else { return };
-        if ours.pulling || ours.asking.is_some() || ours.need.is_empty() {
+        if ours.asking.is_some() {
             return;
         }
-        ours.pulling = true;
-        let entries = ours.need.split_off(ours.need.len() - ours.need.len().min(PULL));
-        let session = ours.session;
-        self.say(from, &Message::Pull { session, entries });
+        let mut pulls = Vec::new();
+        while ours.pulling < PULLS && !ours.need.is_empty() {
+            ours.pulling += 1;
+            let entries = ours.need.split_off(ours.need.len() - ours.need.len().min(PULL));
+            let (session, domain) = (ours.session, ours.domain.clone());
+            pulls.push(Message::Pull { question: session, session: Some(session), domain, entries });
+        }
+        pulls.iter().for_each(|pull| self.say(from, pull));
     }
 
-    /// Gives the next of what a peer lacks, as far as it has taken what went before.
-    fn give(&mut self, to: NodeId, ledger: &Ledger, chains: &Chains) {
-        loop {
-            let Some(ours) = self.ours.get_mut(&to) else { return };
-            let room = self.lanes.get(&to).is_none_or(|lane| lane.waiting.is_empty() && lane.unacknowledged < WINDOW);
-            if ours.asking.is_some() || ours.have.is_empty() || !room {
-                return;
-            }
-            let domain = ours.domain.clone();
-            let have = &mut ours.have;
-            let next = || have.pop_front();
-            let pushes = pack(std::iter::from_fn(next), &domain, ledger, chains, 1);
-            let Some(Packed { entries, credentials }) = pushes.into_iter().next() else { continue };
-            ours.sent += entries.len();
-            self.say(to, &Message::Push { session: 0, entries, credentials, last: false });
+    /// Tells a peer what it lacks.
+    fn offer(&mut self, to: NodeId) {
+        let Some(ours) = self.ours.get_mut(&to) else { return };
+        let have = std::mem::take(&mut ours.have);
+        ours.sent = have.len();
+        let domain = ours.domain.clone();
+        for entries in have.chunks(MAX_NAMED) {
+            self.say(to, &Message::Have { domain: domain.clone(), entries: entries.to_vec() });
         }
     }
 
@@ -382,32 +371,60 @@ impl Comparisons {
     pub(super) fn pulled(
         &mut self,
         from: NodeId,
-        session: u64,
-        names: &[EntryId],
+        (question, session): (u64, Option<u64>),
+        (domain, names): (&Domain, &[EntryId]),
         ledger: &Ledger,
         chains: &Chains,
         now: Now,
     ) {
-        let Some(theirs) = self.theirs.get_mut(&from).filter(|theirs| theirs.session == session) else { return };
-        theirs.used = now.mono;
-        let ids = names.iter().filter_map(|name| theirs.set.names.get(name).copied());
-        let domain = theirs.domain.clone();
-        let mut pushes = pack(ids, &domain, ledger, chains, usize::MAX);
+        let ids: Vec<_> = match session {
+            None => names.to_vec(),
+            Some(session) => {
+                let Some(theirs) = self.theirs(from, session, domain, ledger, now) else { return };
+                names.iter().filter_map(|name| theirs.set.names.get(name).copied()).collect()
+            }
+        };
+        let mut pushes = pack(&ids, domain, ledger, chains);
         let last = pushes.pop().unwrap_or_default();
         for Packed { entries, credentials } in pushes {
-            self.say(from, &Message::Push { session, entries, credentials, last: false });
+            self.say(from, &Message::Push { question, entries, credentials, last: false });
         }
         let Packed { entries, credentials } = last;
-        self.say(from, &Message::Push { session, entries, credentials, last: true });
+        self.say(from, &Message::Push { question, entries, credentials, last: true });
+    }
+
+    /// The set that a peer compares with, made anew if it was given up for others'.
+    fn theirs(
+        &mut self,
+        from: NodeId,
+        session: u64,
+        domain: &Domain,
+        ledger: &Ledger,
+        now: Now,
+    ) -> Option<&mut Theirs> {
+        let known = self.theirs.get(&from).is_some_and(|of| of.session == session && of.domain == *domain);
+        if !known {
+            let set = Set::of(ledger, domain, session);
+            self.theirs.insert(from, Theirs { session, domain: domain.clone(), set, used: now.mono });
+            if self.theirs.len() > MAX_THEIRS
+                && let others = self.theirs.iter().filter(|(peer, _)| **peer != from)
+                && let Some(oldest) = others.min_by_key(|(_, of)| of.used).map(|(peer, _)| *peer)
+            {
+                self.theirs.remove(&oldest);
+            }
+        }
+        let theirs = self.theirs.get_mut(&from)?;
+        theirs.used = now.mono;
+        Some(theirs)
     }
 
     /// A peer has given entries; `current` of them were news.
-    pub(super) fn pushed(&mut self, from: NodeId, (session, last): (u64, bool), current: usize, now: Now) {
-        let Some(ours) = self.ours.get_mut(&from).filter(|ours| ours.session == session) else { return };
+    pub(super) fn pushed(&mut self, from: NodeId, (question, last): (u64, bool), current: usize, now: Now) {
+        let Some(ours) = self.ours.get_mut(&from).filter(|ours| ours.session == question) else { return };
         ours.received += current;
         ours.heard = now.mono;
         if last {
-            ours.pulling = false;
+            ours.pulling = ours.pulling.saturating_sub(1);
             self.pull(from);
         }
     }
@@ -416,7 +433,7 @@ impl Comparisons {
     pub(super) fn advance(&mut self, ledger: &mut Ledger, mut draw: impl FnMut() -> u64, now: Now) {
         let through = |peer: &NodeId, ours: &Ours| {
             let idle = self.lanes.get(peer).is_none_or(|lane| lane.waiting.is_empty());
-            ours.asking.is_none() && !ours.pulling && ours.need.is_empty() && ours.have.is_empty() && idle
+            ours.asking.is_none() && ours.pulling == 0 && ours.need.is_empty() && idle
         };
         let done: Vec<_> = self.ours.iter().filter(|(peer, ours)| through(peer, ours)).map(|(peer, _)| *peer).collect();
         for peer in done {
@@ -502,43 +519,30 @@ struct Packed {
     credentials: Vec<Credited>,
 }
 
-/// Packs entries that are still here into at most `max` pushes. Of `ids`, no more is taken than that takes.
-fn pack(
-    ids: impl Iterator<Item = EntryId>,
-    domain: &Domain,
-    ledger: &Ledger,
-    chains: &Chains,
-    max: usize,
-) -> Vec<Packed> {
+/// Packs entries that are still here into pushes.
+fn pack(ids: &[EntryId], domain: &Domain, ledger: &Ledger, chains: &Chains) -> Vec<Packed> {
     let mut pushes = vec![Packed::default()];
     let (mut bytes, mut authors) = (0, BTreeSet::new());
-    for id in ids {
-        if let Some((_, kept)) = ledger.entry(domain, &id)
-            && let Some(push) = pushes.last_mut()
-        {
-            let author = kept.version.0;
-            if authors.insert(author)
-                && let Some(chain) = chains.get(&author)
-            {
-                push.credentials.push(Credited { node: author, chain: chain.clone() });
-                bytes += mesh_proto::limits::MAX_ADMISSION;
-            }
-            bytes += kept.wire.len() + 8;
-            push.entries.push(ByteBuf::from(kept.wire.to_vec()));
-            let full = bytes > PUSH_BYTES - mesh_proto::limits::MAX_ADMISSION
-                || push.entries.len() >= MAX_PULLED
-                || push.credentials.len() >= MAX_CREDITED;
-            if full {
-                if pushes.len() >= max {
-                    return pushes;
-                }
-                pushes.push(Packed::default());
-                (bytes, authors) = (0, BTreeSet::new());
-            }
+    for (_, kept) in ids.iter().filter_map(|id| ledger.entry(domain, id)) {
+        let author = kept.version.0;
+        let chain = chains.get(&author).filter(|_| !authors.contains(&author));
+        let more = kept.wire.len() + 8 + chain.map_or(0, |_| MAX_ADMISSION);
+        let full = |push: &Packed| {
+            bytes + more > PUSH_BYTES || push.entries.len() >= MAX_PULLED || push.credentials.len() >= MAX_CREDITED
+        };
+        if pushes.last().is_some_and(full) {
+            pushes.push(Packed::default());
+            (bytes, authors) = (0, BTreeSet::new());
         }
-    }
-    if pushes.last().is_some_and(|push| push.entries.is_empty()) {
-        pushes.pop();
+        let Some(push) = pushes.last_mut() else { break };
+        bytes += more;
+        // Again in each push: they may come to nothing one by one.
+        if authors.insert(author)
+            && let Some(chain) = chains.get(&author)
+        {
+            push.credentials.push(Credited { node: author, chain: chain.clone() });
+        }
+        push.entries.push(ByteBuf::from(kept.wire.to_vec()));
     }
     pushes
 }

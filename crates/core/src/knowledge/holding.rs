@@ -91,6 +91,14 @@ struct Content {
     failures: u32,
 }
 
+impl Content {
+    /// Where it is to be: its authors have it anyway, and do not count.
+    fn place(&self, cid: &Cid, candidates: &Candidates) -> Vec<NodeId> {
+        let may_not = |node: &NodeId| self.full.contains(node) || self.authors.contains(node);
+        placement::place(cid, self.replicas, candidates, may_not)
+    }
+}
+
 /// A question who holds something.
 #[derive(Debug)]
 struct Question {
@@ -340,9 +348,8 @@ impl Holding {
         let pinned = self.pins.contains(cid);
         let Some(content) = self.contents.get(cid) else { return Hold { pinned, ..Hold::default() } };
         let placed = content.placed.contains(&self.node);
-        let enough = content.holders.len() + usize::from(placed) >= content.replicas.min(self.candidates.len().max(1));
-        let alone = content.holders.is_empty() && !placed;
-        let own = content.authors.contains(&self.node) && (!enough || alone);
+        let safe = !content.placed.is_empty() && content.placed.iter().all(|node| content.holders.contains(node));
+        let own = content.authors.contains(&self.node) && !safe;
         Hold { pinned, placed, own }
     }
 
@@ -386,7 +393,7 @@ impl Holding {
     fn no_room(&mut self, cid: Cid, now: Now) {
         let Some(content) = self.contents.get_mut(&cid) else { return };
         content.full.insert(self.node);
-        let next = placement::place(&cid, content.replicas, &self.candidates, |node| content.full.contains(node));
+        let next = content.place(&cid, &self.candidates);
         let told: BTreeSet<_> = next.iter().chain(&content.placed).chain(&content.authors).copied().collect();
         for to in told.into_iter().filter(|to| *to != self.node) {
             self.outputs.push_back(Output::Tell(to, Message::Full(vec![cid])));
@@ -518,8 +525,7 @@ impl Holding {
 
     fn place(&mut self, cid: Cid, now: Now) {
         let Some(content) = self.contents.get_mut(&cid) else { return };
-        let full = &content.full;
-        let placed = placement::place(&cid, content.replicas, &self.candidates, |node| full.contains(node));
+        let placed = content.place(&cid, &self.candidates);
         content.moved |= !content.placed.is_empty() && placed != content.placed;
         let before = std::mem::replace(&mut content.placed, placed);
         let mine = content.placed.contains(&self.node);

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use mesh_proto::knowledge::{Change, Content, Domain, Signed, Summary, Version, digest};
+use mesh_proto::knowledge::{Change, Content, Domain, Entry, Signed, Summary, Version, digest};
 use mesh_proto::limits::{MAX_CLOCK_AHEAD_MS, MAX_REPLACED, MAX_SUMMARIES};
 use mesh_proto::{EntryId, Hlc, NodeId};
 
@@ -230,6 +230,12 @@ impl Ledger {
         let book = self.books.get(domain)?;
         let (key, kept) = book.keys.get_key_value(book.index.get(id)?)?;
         Some((key, kept.iter().find(|kept| kept.id == *id)?))
+    }
+
+    /// Whether an entry would be current, as far as its key is concerned. What is not need not be verified.
+    pub fn is_news(&self, entry: &Entry, id: &EntryId, version: &Version) -> bool {
+        let heads = self.get(&entry.domain, &entry.key);
+        heads.iter().all(|head| head.id != *id && !head.replaces(version))
     }
 
     /// All entries of a domain, in no order that means anything.

@@ -2,8 +2,8 @@
 
 use cid::Cid;
 use mesh_proto::credential::{Chain, Role};
-use mesh_proto::knowledge::{Change as What, Credited, Domain, Message, Signed};
-use mesh_proto::limits::{MAX_BODY, MAX_CLOCK_AHEAD_MS};
+use mesh_proto::knowledge::{Change as What, Credited, Domain, Entry, Message, Signed, Version};
+use mesh_proto::limits::{MAX_BODY, MAX_CLOCK_AHEAD_MS, MAX_ENTRY};
 use mesh_proto::{EntryId, Unverified};
 
 use super::*;
@@ -107,12 +107,12 @@ impl Node {
             Ok(message) => message,
             Err(error) => return self.offence(from, intake::offence_of(&error.into())),
         };
-        if let Message::Push { session, entries, credentials, last } = message {
+        if let Message::Push { question, entries, credentials, last } = message {
             let entries = entries.into_iter().map(|wire| self.admit_entry(wire.into_vec().into(), &credentials, now));
             match entries.collect::<Result<Vec<_>, Offence>>() {
                 Ok(entries) => {
                     let entries = entries.into_iter().flatten().collect();
-                    self.knowledge.pushed(from, (session, last), entries, now);
+                    self.knowledge.pushed(from, (question, last), entries, now);
                 }
                 Err(offence) => self.offence(from, offence),
             }
@@ -139,6 +139,12 @@ impl Node {
         }
         if claims.clock.unix_ms() > now.unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
             return Err(Offence::FromFuture);
+        }
+        let entry: Entry =
+            codec::decode(&claims.payload, MAX_ENTRY).map_err(|error| intake::offence_of(&error.into()))?;
+        let (id, version) = (EntryId::of(unverified.wire()), Version(claims.from, claims.clock));
+        if !self.knowledge.ledger().is_news(&entry, &id, &version) {
+            return Ok(None);
         }
         let envelope = self.intake.verify(unverified)?;
         let signed = Signed::read(envelope).map_err(|error| intake::offence_of(&error.into()))?;

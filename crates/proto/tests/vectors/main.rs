@@ -12,12 +12,12 @@ use mesh_proto::codec::{self, Bounded};
 use mesh_proto::credential::SignedRevocation;
 use mesh_proto::decision::{Message, SignedVote};
 use mesh_proto::limits::{
-    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME, MAX_PASS,
-    MAX_RECORD, MAX_TRANSFER_FRAME,
+    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENTRY, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME,
+    MAX_PASS, MAX_RECORD, MAX_TRANSFER_FRAME,
 };
 use mesh_proto::{
     EnvelopeError, Keypair, Kind, MeshId, NodeId, Strict, Unverified, charter, credential, direct, gossip, join,
-    protocol, transfer,
+    knowledge, protocol, transfer,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -370,6 +370,7 @@ fn read_payload(kind: Kind, payload: &[u8]) -> Result<(), codec::DecodeError> {
         Kind::SwarmBroadcast => codec::decode::<gossip::Batch>(payload, MAX_ENVELOPE).map(drop),
         Kind::MembershipRevocation => codec::decode::<SignedRevocation>(payload, MAX_ENVELOPE).map(drop),
         Kind::CoordinationProposal | Kind::ConsensusVote => codec::decode::<Message>(payload, MAX_DECISION).map(drop),
+        Kind::KnowledgeShare => codec::decode::<knowledge::Entry>(payload, MAX_ENTRY).map(drop),
     }
 }
 

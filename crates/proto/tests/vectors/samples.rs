@@ -71,6 +71,7 @@ fn announcement() -> Announcement {
         relay: false,
         voting: None,
         credentials: Chain::default(),
+        storage: None,
     }
 }
 
@@ -150,7 +151,7 @@ pub(crate) fn direct() -> Vec<(&'static str, direct::Frame)> {
             from: from.map(name),
             to: to.map(name),
             body: Bytes::from_static(body),
-            decision: false,
+            reader: direct::Reader::Application,
         })
     };
     let question = codec::encode(&mesh_proto::decision::Message::EpochsAfter(7), MAX_DECISION).unwrap();
@@ -158,7 +159,16 @@ pub(crate) fn direct() -> Vec<(&'static str, direct::Frame)> {
         ("hello", Frame::Hello { mesh: mesh(), session }),
         ("message between agents", message(Some("ada"), Some("grace"), b"\x81\x65hello")),
         ("message between nodes", message(None, None, b"")),
-        ("decision", Frame::Message(Message { number, from: None, to: None, body: question.into(), decision: true })),
+        (
+            "decision",
+            Frame::Message(Message {
+                number,
+                from: None,
+                to: None,
+                body: question.into(),
+                reader: direct::Reader::Decision,
+            }),
+        ),
         ("acknowledgements", Frame::Ack { session, numbers: vec![number, number + 1, number + 3] }),
         ("acknowledgement of nothing", Frame::Ack { session: u64::MAX, numbers: vec![] }),
         ("refusal", Frame::Nack { session, number, reason: Refusal::UnknownAgent }),
