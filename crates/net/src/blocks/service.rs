@@ -379,7 +379,7 @@ impl Blocks {
                 self.kept.remove(&cid);
                 if matches!(loaded, Loaded::Damaged) {
                     tracing::warn!(%cid, "what the block store has of it is damaged: deleted");
-                    self.write(writes::Write::Delete(None, vec![cid]), now);
+                    self.write(writes::Write::Purge(cid), now);
                 }
                 self.forgotten(cid, now);
             }

@@ -12,6 +12,8 @@ pub(super) enum Write {
     Put(JobId, Vec<Block>),
     /// For whoever waits for it.
     Delete(Option<JobId>, Vec<Cid>),
+    /// What the store has of it is something else, and would stand in the way.
+    Purge(Cid),
 }
 
 /// Changes. Those of a job are bounded by it: an import has one, a fetch [`fetch::MAX_UNSAVED`] bytes and what was under way.
@@ -40,7 +42,11 @@ impl Blocks {
         {
             match write {
                 Write::Put(id, blocks) => self.put(id, blocks, now),
-                Write::Delete(id, cids) => self.remove(id, cids),
+                Write::Delete(id, mut cids) => {
+                    cids.retain(|cid| !self.jobs.values().any(|job| job.counts_on(cid)));
+                    self.remove(id, cids);
+                }
+                Write::Purge(cid) => self.remove(None, vec![cid]),
             }
         }
     }
@@ -59,8 +65,7 @@ impl Blocks {
         }
     }
 
-    fn remove(&mut self, id: Option<JobId>, mut cids: Vec<Cid>) {
-        cids.retain(|cid| !self.jobs.values().any(|job| job.counts_on(cid)));
+    fn remove(&mut self, id: Option<JobId>, cids: Vec<Cid>) {
         let gone = cids.iter().filter_map(|cid| Some((*cid, self.kept.remove(cid)?))).collect();
         cids.iter().for_each(|cid| self.hot.remove(cid));
         self.writes.under_way = Some(UnderWay::Delete(id, gone));
