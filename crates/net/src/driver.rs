@@ -26,6 +26,7 @@ use mesh_proto::protocol::Topic;
 use mesh_proto::{MeshId, NodeId, SlotId, TransferId, credential, join};
 
 use crate::behaviour::{Behaviour, BehaviourEvent, Hears};
+use crate::blocks::BlockStoreError;
 use crate::calls::{Call, Ending, Handle, Reply, ShareFailed, Shared, Taken, TakenItem};
 use crate::config::{Config, Role};
 use crate::direct::{self, Report};
@@ -42,6 +43,7 @@ use crate::{events, gossip};
 
 mod admitting;
 mod asked;
+pub(crate) mod blocks;
 mod dials;
 mod links;
 mod wake;
@@ -83,6 +85,9 @@ pub enum StartError {
     /// The transports could not be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// The block store fails.
+    #[error(transparent)]
+    Blocks(#[from] BlockStoreError),
     /// It cannot be a member of its chartered mesh.
     #[error(transparent)]
     Founding(#[from] FoundingError),
@@ -114,6 +119,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let contacts: BTreeMap<_, _> =
         issuers.into_iter().map(|node| (node, addresses_of(&node, &config.relays))).collect();
     let hears = if private.is_some() { Hears::Members } else { Hears::Everybody };
+    let (blocks, blocks_reported) = blocks::Shell::open(config.blocks.clone(), hears).await?;
     let Built { transport, relay, webrtc } = transport::build(&config, rtc)?;
     let extra = host.behaviour(config.identity.libp2p());
     let behaviour = Behaviour::new(&config, hears, relay, webrtc, extra);
@@ -162,6 +168,8 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         store: config.store,
         transfers,
         transferred,
+        blocks,
+        blocks_reported,
         reports,
         reported,
         calls: inbox,
@@ -225,6 +233,8 @@ struct Driver<H: Host> {
     store: Option<Arc<dyn Store>>,
     transfers: Transfers,
     transferred: mpsc::Receiver<transfer::Report>,
+    blocks: blocks::Shell,
+    blocks_reported: mpsc::Receiver<blocks::Report>,
     reports: mpsc::Sender<Report>,
     reported: mpsc::Receiver<Report>,
     calls: mpsc::Receiver<Call>,
@@ -289,6 +299,7 @@ enum Wake<H: Host> {
     Report(Report),
     Taken(Vec<TakenItem>),
     Transfer(transfer::Report),
+    Blocks(blocks::Report),
 }
 
 impl<H: Host> Driver<H> {
@@ -340,6 +351,10 @@ impl<H: Host> Driver<H> {
             self.node.handle_timeout(now);
             self.drain(now);
         }
+        if self.blocks.machine.poll_timeout().is_some_and(|due| due <= now.mono) {
+            self.blocks.machine.handle_timeout(now.mono);
+            self.drain(now);
+        }
         self.retry_congested(now);
         self.close_unproved(now);
         self.take_detours(now);
@@ -368,16 +383,18 @@ impl<H: Host> Driver<H> {
     /// When there is something to do even if nothing happens.
     fn due(&self) -> Mono {
         let core = self.node.poll_timeout().map(|(due, _)| due);
-        let sweep = (!self.waiting.is_empty()).then_some(self.waiting.next_sweep);
+        let blocks = self.blocks.machine.poll_timeout();
+        let sweep = (!self.nobody_waits()).then_some(self.waiting.next_sweep);
         let closing = self.closing.as_ref().map(|closing| closing.end);
         let congested = (!self.congested.is_empty()).then(|| mesh_platform::now().mono + CONGESTED_MS);
         let proof = self.proof.as_ref().map(|proof| proof.until);
-        [core, sweep, closing, congested, proof, self.dials.due()].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
+        let all = [core, blocks, sweep, closing, congested, proof, self.dials.due()];
+        all.into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
     }
 
     /// The next thing that is ready, starting behind the source that had something last.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake<H>> {
-        const SOURCES: usize = 5;
+        const SOURCES: usize = 6;
         for offset in 0..SOURCES {
             let source = (self.next_source + offset) % SOURCES;
             if let Poll::Ready(wake) = self.poll_source(source, cx) {
@@ -403,7 +420,8 @@ impl<H: Host> Driver<H> {
                     items => Poll::Ready(Wake::Taken(items)),
                 }
             }
-            _ => some(self.transferred.poll_next_unpin(cx)).map(Wake::Transfer),
+            4 => some(self.transferred.poll_next_unpin(cx)).map(Wake::Transfer),
+            _ => some(self.blocks_reported.poll_next_unpin(cx)).map(Wake::Blocks),
         }
     }
 
@@ -415,6 +433,7 @@ impl<H: Host> Driver<H> {
             Wake::Call(None) => return Flow::Ended,
             Wake::Report(report) => self.on_report(report, now),
             Wake::Taken(items) => self.on_taken(items, now),
+            Wake::Blocks(report) => self.on_blocks_report(report, now),
             Wake::Transfer(report) => {
                 if let Some(input) = self.transfers.input(report) {
                     self.node.handle(Input::Transfer(input), now);
@@ -425,11 +444,20 @@ impl<H: Host> Driver<H> {
         Flow::Goes
     }
 
-    /// Carries out what the core wants until it wants nothing more.
+    /// Carries out what the core and the blocks want until they want nothing more.
     fn drain(&mut self, now: Now) {
-        while let Some(output) = self.node.poll_output() {
-            self.carry_out(output, now);
+        loop {
+            while let Some(output) = self.node.poll_output() {
+                self.carry_out(output, now);
+            }
+            if !self.drain_blocks(now) {
+                return;
+            }
         }
+    }
+
+    fn nobody_waits(&self) -> bool {
+        self.waiting.is_empty() && self.blocks.nobody_waits()
     }
 
     fn ticket(&mut self) -> u64 {

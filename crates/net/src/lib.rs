@@ -6,6 +6,7 @@
 
 mod admit;
 mod behaviour;
+pub mod blocks;
 mod calls;
 mod config;
 mod direct;

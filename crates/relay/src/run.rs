@@ -25,7 +25,7 @@ use crate::metrics::metrics;
 use crate::operator::Operator;
 use crate::output::{Output, Started};
 use crate::signals::{Hangups, Signals};
-use crate::{addresses, charter, direct, hop, ports, stun, tls, ui};
+use crate::{addresses, blocks, charter, direct, hop, ports, stun, tls, ui};
 
 /// How long saying goodbye to the mesh may take.
 const CLOSE: Duration = Duration::from_secs(3);
@@ -41,6 +41,8 @@ pub(crate) enum RunError {
     Key(#[from] key::KeyError),
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    #[error(transparent)]
+    Blocks(#[from] blocks::BlockFileError),
     #[error(transparent)]
     Tls(#[from] tls::TlsFileError),
     #[error(transparent)]
@@ -118,6 +120,7 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
 
     let charter_for_pages = membership.open_charter().map(charter::hex);
     let mut node_config = node_config(&config, membership, identity, has_ipv6)?;
+    node_config.blocks = Some(blocks::open(&config.blocks, &config.key)?);
     node_config.tls = certificate.as_ref().map(|(certificate, _)| certificate.clone());
     node_config.direct = direct;
     node_config.around = Some(Around::new(move |connection| hop::counted(connection, relayed.clone())));

@@ -50,7 +50,7 @@ impl<H: Host> Driver<H> {
                 });
             }
             Output::Auth { to, frame } => self.show(to, frame),
-            Output::Admit { peer } => self.admit(peer),
+            Output::Admit { peer } => self.admit(peer, now),
             Output::AskAdmission { to, request } => {
                 if let Some(peer) = peer_of(&to) {
                     let opening = self.swarm.behaviour_mut().streams.open(peer, admit::ADMIT);

@@ -13,6 +13,7 @@ use mesh_core::node::Target;
 use mesh_core::paths::Ability;
 use mesh_core::weights::{self, ReceiveError};
 use mesh_core::{Offence, node};
+use mesh_net::blocks::BlockStore;
 use mesh_net::{Config, Event, EventStream, Handle, Host, Identity, NoHost, Role, WithRtc};
 use mesh_proto::agent::AgentRecord;
 use mesh_proto::id::Checksum;
@@ -113,6 +114,22 @@ impl Member {
         };
         let identity = Identity::generate().expect("the system has randomness");
         let config = Config { relays: hubs.to_vec(), listen, ..Config::new(identity, mesh).expect("a valid name") };
+        Self::start(name, config, NoHost).await
+    }
+
+    /// A leaf that keeps its blocks in `blocks`, and is reached through its relays only.
+    pub(crate) async fn storing(
+        mesh: &str,
+        name: &'static str,
+        hubs: &[Multiaddr],
+        blocks: Arc<dyn BlockStore>,
+    ) -> Self {
+        let identity = Identity::generate().expect("the system has randomness");
+        let config = Config {
+            relays: hubs.to_vec(),
+            blocks: Some(blocks),
+            ..Config::new(identity, mesh).expect("a valid name")
+        };
         Self::start(name, config, NoHost).await
     }
 

@@ -205,6 +205,8 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
         key,
         tls_certificate,
         tls_key,
+        blocks,
+        blocks_max_bytes,
         stun,
         http,
         ui,
@@ -223,6 +225,8 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
     replace(&mut config.log, log.as_ref());
     replace(&mut config.tls.certificate, tls_certificate.as_ref());
     replace(&mut config.tls.key, tls_key.as_ref());
+    replace(&mut config.blocks.file, blocks.as_ref());
+    replace(&mut config.blocks.max_bytes, blocks_max_bytes.as_ref());
     replace(&mut config.http.listen, http.as_ref());
     replace(&mut config.ui.listen, ui.as_ref());
     replace(&mut config.ui.directory, ui_directory.as_ref());
@@ -250,6 +254,7 @@ fn flag_of(key: &'static str) -> &'static str {
         "mesh" => "--mesh",
         "invite" => "--invite",
         "store" => "--store",
+        "blocks.max_bytes" => "--blocks-max-bytes",
         "key" => "--key",
         "log" => "--log",
         "listen" => "--listen",

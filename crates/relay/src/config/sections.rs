@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,14 @@ pub(crate) struct Http {
     pub(crate) allow_public: bool,
 }
 
+/// The section `[blocks]`: where blocks of IPFS are kept. An empty path is one beside the key file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Blocks {
+    pub(crate) max_bytes: u64,
+    pub(crate) file: PathBuf,
+}
+
 /// The section `[ui]`: the page for browsers. An empty directory is looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -71,6 +79,26 @@ pub(crate) struct Limits {
 impl Default for Stun {
     fn default() -> Self {
         Self { listen: default_stun(), per_second: n(20_000), per_second_per_address: n(2_000) }
+    }
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self { max_bytes: 1024 * 1024 * 1024, file: PathBuf::new() }
+    }
+}
+
+impl Blocks {
+    /// The file, for a relay whose key is in the file `key`.
+    pub(crate) fn path(&self, key: &Path) -> PathBuf {
+        if self.file.as_os_str().is_empty() { key.with_extension("blocks") } else { self.file.clone() }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        match i64::try_from(self.max_bytes) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(invalid("blocks.max_bytes", format!("{} is more than {}", self.max_bytes, i64::MAX))),
+        }
     }
 }
 
