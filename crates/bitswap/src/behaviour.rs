@@ -1,6 +1,6 @@
 //! Client and server in a swarm.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use mesh_unixfs::Block;
 
 use crate::client::{self, Client, Full};
 use crate::clock::now;
-use crate::handler::{Handler, Report, Send};
+use crate::handler::{Command, Handler, Report};
 use crate::message::Message;
 use crate::server::{Found, Look, Server};
 use crate::stream::StreamError;
@@ -70,12 +70,41 @@ pub struct Behaviour {
     client: Client,
     server: Server,
     peers: BTreeMap<PeerId, Peer>,
-    events: VecDeque<ToSwarm<Event, Send>>,
+    /// Who was let in; nobody has to be where there is no such list.
+    inside: Option<BTreeSet<PeerId>>,
+    events: VecDeque<ToSwarm<Event, Command>>,
     timer: Option<(Duration, Delay)>,
     waker: Option<Waker>,
 }
 
 impl Behaviour {
+    /// Asks nobody for anything, and reads nothing that anybody sends, until [`admit`](Self::admit) lets them in.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self { inside: Some(BTreeSet::new()), ..Self::default() }
+    }
+
+    /// Lets in a peer that is connected, until its last connection is closed.
+    pub fn admit(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get(&peer) else { return };
+        if !self.inside.as_mut().is_some_and(|inside| inside.insert(peer)) {
+            return;
+        }
+        for connection in &known.connections {
+            self.events.push_back(ToSwarm::NotifyHandler {
+                peer_id: peer,
+                handler: NotifyHandler::One(*connection),
+                event: Command::Open,
+            });
+        }
+        self.client.connected(peer, now());
+        self.wake();
+    }
+
+    fn is_inside(&self, peer: &PeerId) -> bool {
+        self.inside.as_ref().is_none_or(|inside| inside.contains(peer))
+    }
+
     /// Wants a block, from these peers first; [`Event::Got`] tells that it has come.
     ///
     /// # Errors
@@ -139,7 +168,7 @@ impl Behaviour {
             self.events.push_back(ToSwarm::NotifyHandler {
                 peer_id: *id,
                 handler: NotifyHandler::One(connection),
-                event: Send(message.encode()),
+                event: Command::Send(message.encode()),
             });
         }
     }
@@ -163,22 +192,22 @@ impl NetworkBehaviour for Behaviour {
     fn handle_established_inbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
+        peer: PeerId,
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.is_inside(&peer)))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
+        peer: PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.is_inside(&peer)))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a swarm tells much that means nothing here")]
@@ -186,9 +215,10 @@ impl NetworkBehaviour for Behaviour {
         let now = now();
         match event {
             FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
+                let is_inside = self.is_inside(&peer_id);
                 let peer = self.peers.entry(peer_id).or_default();
                 peer.connections.push(connection_id);
-                if peer.connections.len() == 1 {
+                if peer.connections.len() == 1 && is_inside {
                     self.client.connected(peer_id, now);
                 }
             }
@@ -198,6 +228,9 @@ impl NetworkBehaviour for Behaviour {
                 let lost = peer.busy == Some(connection_id);
                 if peer.connections.is_empty() {
                     self.peers.remove(&peer_id);
+                    if let Some(inside) = &mut self.inside {
+                        inside.remove(&peer_id);
+                    }
                     self.client.disconnected(&peer_id, now);
                     self.server.disconnected(&peer_id);
                 } else if lost {

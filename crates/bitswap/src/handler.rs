@@ -27,9 +27,14 @@ const MAX_INBOUND: usize = 32;
 /// How long a stream may take to open.
 const OPENING: Duration = Duration::from_secs(10);
 
-/// A message to send. One at a time.
+/// What the behaviour wants of a connection.
 #[derive(Debug)]
-pub struct Send(pub(crate) Bytes);
+pub enum Command {
+    /// A message to send. One at a time.
+    Send(Bytes),
+    /// The remote is let in: what it sends is read.
+    Open,
+}
 
 /// What happened on the connection.
 #[derive(Debug)]
@@ -63,16 +68,19 @@ pub struct Handler {
     outbound: Outbound,
     reports: VecDeque<Report>,
     ask: bool,
+    /// Whether anything that the remote sends is read. Until then it waits where the transport holds it.
+    open: bool,
 }
 
 impl Handler {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(open: bool) -> Self {
         Self {
             inbound: FuturesUnordered::new(),
             turn: Arc::default(),
             outbound: Outbound::Idle(None),
             reports: VecDeque::new(),
             ask: false,
+            open,
         }
     }
 
@@ -94,7 +102,7 @@ impl Handler {
 }
 
 impl ConnectionHandler for Handler {
-    type FromBehaviour = Send;
+    type FromBehaviour = Command;
     type ToBehaviour = Report;
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
@@ -128,7 +136,9 @@ impl ConnectionHandler for Handler {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
         // A message is read when the one before was handed over.
-        while let Poll::Ready(Some(result)) = self.inbound.poll_next_unpin(cx) {
+        while self.open
+            && let Poll::Ready(Some(result)) = self.inbound.poll_next_unpin(cx)
+        {
             let report = match result {
                 Ok(Some((message, stream))) => {
                     self.read(stream);
@@ -143,7 +153,14 @@ impl ConnectionHandler for Handler {
         Poll::Pending
     }
 
-    fn on_behaviour_event(&mut self, Send(bytes): Send) {
+    fn on_behaviour_event(&mut self, command: Command) {
+        let bytes = match command {
+            Command::Send(bytes) => bytes,
+            Command::Open => {
+                self.open = true;
+                return;
+            }
+        };
         match std::mem::replace(&mut self.outbound, Outbound::Idle(None)) {
             Outbound::Idle(Some(stream)) => self.write(stream, bytes),
             Outbound::Idle(None) => {

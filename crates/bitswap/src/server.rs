@@ -76,6 +76,7 @@ pub struct Server {
     turns: VecDeque<PeerId>,
     bytes: usize,
     order: u64,
+    sent: u64,
     refused: u64,
 }
 
@@ -242,6 +243,7 @@ impl Server {
             ledger.bytes -= bytes;
             self.bytes -= bytes;
             ledger.sent += block.data().len() as u64;
+            self.sent += block.data().len() as u64;
             message.blocks.extend(ledger.blocks.pop_front());
         }
     }
@@ -250,6 +252,12 @@ impl Server {
     #[must_use]
     pub fn sent(&self, peer: &PeerId) -> u64 {
         self.peers.get(peer).map_or(0, |ledger| ledger.sent)
+    }
+
+    /// Bytes of blocks that all peers were sent so far.
+    #[must_use]
+    pub fn all_sent(&self) -> u64 {
+        self.sent
     }
 
     /// Wants of all peers that are remembered.

@@ -37,7 +37,11 @@ fn swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
 
 impl Node {
     async fn start(blocks: &[Block]) -> Self {
-        let mut swarm = swarm(Behaviour::default());
+        Self::start_as(Behaviour::default(), blocks).await
+    }
+
+    async fn start_as(behaviour: Behaviour, blocks: &[Block]) -> Self {
+        let mut swarm = swarm(behaviour);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect("listens");
         let address = loop {
             if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
@@ -240,4 +244,56 @@ async fn a_want_that_nobody_can_fulfil_is_cancelled_at_the_server_too() {
     run(&mut nodes, |nodes| nodes[0].swarm.behaviour().server().wanted() == 1).await;
     nodes[1].swarm.behaviour_mut().cancel(absent.cid());
     run(&mut nodes, |nodes| nodes[0].swarm.behaviour().server().wanted() == 0).await;
+}
+
+#[tokio::test]
+async fn a_closed_one_neither_asks_nor_answers_until_a_peer_is_let_in() {
+    let (here, there) = (block(1, 50_000), block(2, 50_000));
+    let has_both = |node: &Node| node.store.len() == 2;
+    let mut nodes = [
+        Node::start_as(Behaviour::closed(), std::slice::from_ref(&here)).await,
+        Node::start(std::slice::from_ref(&there)).await,
+        Node::start(&[]).await,
+    ];
+    for i in 1..3 {
+        let address = nodes[0].address.clone();
+        nodes[i].swarm.dial(address).expect("dials");
+        nodes[i].swarm.behaviour_mut().want(*here.cid(), &[]).expect("room");
+    }
+    nodes[0].swarm.behaviour_mut().want(*there.cid(), &[]).expect("room");
+    // Whoever is let in gets what it has asked for before; by then the other has asked too, and was not heard.
+    run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 2).await;
+    let friend = nodes[2].id();
+    nodes[0].swarm.behaviour_mut().admit(friend);
+    run(&mut nodes, |nodes| nodes[2].store.contains_key(here.cid())).await;
+    assert_eq!((nodes[1].store.len(), nodes[1].swarm.behaviour().server().wanted()), (1, 0));
+    let other = nodes[1].id();
+    nodes[0].swarm.behaviour_mut().admit(other);
+    run(&mut nodes, |nodes| has_both(&nodes[0]) && has_both(&nodes[1])).await;
+    // Who comes back has to be let in again.
+    let _ = nodes[0].swarm.disconnect_peer_id(other);
+    run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 1).await;
+    let address = nodes[0].address.clone();
+    nodes[1].swarm.dial(address).expect("dials");
+    run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 2).await;
+    let later = block(3, 50_000);
+    nodes[0].store.insert(*later.cid(), later.clone());
+    for i in 1..3 {
+        nodes[i].swarm.behaviour_mut().want(*later.cid(), &[]).expect("room");
+    }
+    run(&mut nodes, |nodes| nodes[2].store.contains_key(later.cid())).await;
+    assert!(!nodes[1].store.contains_key(later.cid()));
+}
+
+#[tokio::test]
+async fn bytes_that_were_sent_are_counted() {
+    let blocks: Vec<_> = (0..10).map(|i| block(i, 10_000)).collect();
+    let mut nodes = [Node::start(&blocks).await, Node::start(&[]).await];
+    let address = nodes[0].address.clone();
+    nodes[1].swarm.dial(address).expect("dials");
+    for block in &blocks {
+        nodes[1].swarm.behaviour_mut().want(*block.cid(), &[]).expect("room");
+    }
+    run(&mut nodes, |nodes| nodes[1].store.len() == 10).await;
+    assert_eq!(nodes[0].swarm.behaviour().server().all_sent(), 10 * 10_008);
 }
