@@ -209,7 +209,8 @@ fn the_largest_entries_have_room() {
         metadata: Some(ByteBuf::from(vec![0; MAX_METADATA])),
         ..content()
     };
-    let entry = |key: String, change| Entry { domain: domain.clone(), key, change, replaces: replaces.clone(), expires: None };
+    let entry =
+        |key: String, change| Entry { domain: domain.clone(), key, change, replaces: replaces.clone(), expires: None };
     let put = Entry { expires: Some(u64::MAX), ..entry("x".repeat(MAX_KEY), Change::Put(content)) };
     let sizes = [put, entry(String::new(), Change::Grant(nodes(MAX_WRITERS)))]
         .map(|entry| sign(1, &entry).unwrap().envelope.wire().len());
@@ -223,11 +224,23 @@ fn an_entry_has_one_encoding() {
     let good = b"\xa4\x63key\x61a\x66change\x66delete\x66domain\xa1\x64name\x65notes\x68replaces\x80";
     assert_eq!(bytes, good);
     let wrong: [(&str, &[u8]); 5] = [
-        ("no end, spelled out", b"\xa5\x63key\x61a\x66change\x66delete\x66domain\xa1\x64name\x65notes\x67expires\xf6\x68replaces\x80"),
-        ("no owner, spelled out", b"\xa4\x63key\x61a\x66change\x66delete\x66domain\xa2\x64name\x65notes\x65owner\xf6\x68replaces\x80"),
-        ("a change as a map to null", b"\xa4\x63key\x61a\x66change\xa1\x66delete\xf6\x66domain\xa1\x64name\x65notes\x68replaces\x80"),
+        (
+            "no end, spelled out",
+            b"\xa5\x63key\x61a\x66change\x66delete\x66domain\xa1\x64name\x65notes\x67expires\xf6\x68replaces\x80",
+        ),
+        (
+            "no owner, spelled out",
+            b"\xa4\x63key\x61a\x66change\x66delete\x66domain\xa2\x64name\x65notes\x65owner\xf6\x68replaces\x80",
+        ),
+        (
+            "a change as a map to null",
+            b"\xa4\x63key\x61a\x66change\xa1\x66delete\xf6\x66domain\xa1\x64name\x65notes\x68replaces\x80",
+        ),
         ("an unknown change", b"\xa4\x63key\x61a\x66change\x66Delete\x66domain\xa1\x64name\x65notes\x68replaces\x80"),
-        ("an unknown field", b"\xa5\x61x\x00\x63key\x61a\x66change\x66delete\x66domain\xa1\x64name\x65notes\x68replaces\x80"),
+        (
+            "an unknown field",
+            b"\xa5\x61x\x00\x63key\x61a\x66change\x66delete\x66domain\xa1\x64name\x65notes\x68replaces\x80",
+        ),
     ];
     for (what, bytes) in wrong {
         assert!(matches!(codec::decode::<Entry>(bytes, 1024), Err(DecodeError::Malformed(_))), "{what}");

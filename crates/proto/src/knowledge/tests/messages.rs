@@ -119,7 +119,10 @@ fn a_message_has_one_encoding() {
     let read = |bytes: &[u8]| codec::decode::<Message>(bytes, 1024);
     assert_eq!(read(push), Ok(Message::Push { session: 0, entries: vec![], credentials: vec![], last: true }));
     let wrong: [(&str, &[u8]); 5] = [
-        ("no credentials, spelled out", b"\xa1\x64push\xa4\x64last\xf5\x67entries\x80\x67session\x00\x6bcredentials\x80"),
+        (
+            "no credentials, spelled out",
+            b"\xa1\x64push\xa4\x64last\xf5\x67entries\x80\x67session\x00\x6bcredentials\x80",
+        ),
         ("an unknown message", b"\xa1\x64Push\xa3\x64last\xf5\x67entries\x80\x67session\x00"),
         ("two in one", b"\xa2\x64full\x80\x64push\xa3\x64last\xf5\x67entries\x80\x67session\x00"),
         ("no map around it", b"\x64full\x80"),
