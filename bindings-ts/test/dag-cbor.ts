@@ -32,12 +32,18 @@ export function encodeCanonical(value: unknown): Uint8Array {
   return Uint8Array.from(encode(value, { float64: true }))
 }
 
+/** What stands for a CID: its bytes behind a zero, with a tag. */
+function cid(bytes: Uint8Array): Tagged {
+  return new Tagged(42, Uint8Array.from([0, ...bytes]))
+}
+
 /** The value that JSON stands for in a test vector; see tests/vectors/README.md. */
 export function fromVector(json: unknown): unknown {
   if (typeof json !== 'object' || json === null) return json
   if (Array.isArray(json)) return json.map(fromVector)
   if ('/bytes' in json) return fromHex(json['/bytes'] as string)
   if ('/int' in json) return BigInt(json['/int'] as string)
+  if ('/cid' in json) return cid(fromHex(json['/cid'] as string))
   return new Map(Object.entries(json).map(([key, value]) => [key, fromVector(value)]))
 }
 

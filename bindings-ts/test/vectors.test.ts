@@ -44,9 +44,14 @@ interface Credentials {
   messages: Frame[]
   signatures: Decisions['signatures']
 }
+interface Knowledge {
+  entries: (Envelopes['envelopes'][number] & { id: string; version: { author: string; clock: string } })[]
+  digests: { all: string; none: string }
+  messages: Frame[]
+}
 interface Refused {
   name: string
-  what: 'envelope' | 'direct' | 'join' | 'transfer' | 'charter' | 'epoch' | 'decision'
+  what: 'envelope' | 'direct' | 'join' | 'transfer' | 'charter' | 'epoch' | 'decision' | 'knowledge'
   by: 'form' | 'type' | 'bound' | 'signature' | 'strict signature'
   hex: string
 }
@@ -57,7 +62,9 @@ function read<T>(file: string): T {
 }
 
 const ids = read<Ids>('ids.json')
-const { domain, envelopes } = read<Envelopes>('envelopes.json')
+const knowledge = read<Knowledge>('knowledge.json')
+const { domain, envelopes: others } = read<Envelopes>('envelopes.json')
+const envelopes = [...others, ...knowledge.entries]
 const transfers = read<Transfers>('transfer.json')
 const join = read<{ requests: Frame[]; replies: Frame[] }>('join.json')
 const decisions = read<Decisions>('decisions.json')
@@ -68,6 +75,7 @@ const frames = [
   ...[...join.requests, ...join.replies, ...transfers.frames],
   ...[charter, epoch, ...slots, ...outcomes, proposal, decisions.record, ...messages],
   ...credentials.messages,
+  ...knowledge.messages,
 ]
 const refused = read<Refused[]>('refused.json')
 
@@ -192,6 +200,16 @@ test('ids and digests are hashes of a domain and an encoding', () => {
   assert.equal(hash(domains.proposal, proposal.hex), proposal.digest)
   for (const { name, hex, id } of slots) assert.equal(hash(domains.slot, hex), id, name)
   for (const { name, hex, digest } of outcomes) assert.equal(hash(domains.outcome, hex), digest, name)
+})
+
+test('what replaces another entry comes after it', () => {
+  for (const { name, body, payload, version } of knowledge.entries) {
+    const { from, clock } = Object.fromEntries(fromVector(body) as Map<string, unknown>)
+    const replaced = (fromVector(payload) as Map<string, unknown>).get('replaces') as [Uint8Array, bigint | number][]
+    const clocks = [BigInt(clock as bigint), ...replaced.map(([, clock]) => BigInt(clock) + 1n)]
+    const latest = clocks.reduce((a, b) => (a > b ? a : b))
+    assert.deepEqual(version, { author: toHex(from as Uint8Array), clock: String(latest) }, name)
+  }
 })
 
 test('what is said about slots, and of who is let in, is signed in a domain of its own', () => {

@@ -18,7 +18,7 @@ use cid::Cid;
 use mesh_proto::codec::Bounded as _;
 use mesh_proto::credential::Chain;
 use mesh_proto::gossip::Storage;
-use mesh_proto::knowledge::{Change as What, Content, Domain, Entry, Message, Signed, Summary};
+use mesh_proto::knowledge::{Change as What, Domain, Entry, Message, Signed, Summary};
 use mesh_proto::limits::{MAX_ADMISSION, MAX_NAMED};
 use mesh_proto::{DecodeError, EntryId, NodeId, Unverified};
 use rand_chacha::ChaCha8Rng;
@@ -419,16 +419,10 @@ impl Knowledge {
     /// # Errors
     /// [`Error::Invalid`], [`Error::Refused`]
     pub fn entry(&self, domain: Domain, key: String, change: What, expires: Option<u64>) -> Result<Entry, Error> {
-        let replaces = self.ledger.replaced(&domain, &key, &self.node);
+        let replaces = self.ledger.replaced(&domain, &key);
         let entry = Entry { domain, key, change, replaces, expires };
         entry.check()?;
-        let metadata = |content: &Content| content.metadata.as_ref().map_or(0, |metadata| metadata.len());
-        let about = match &entry.change {
-            What::Put(content) => 512 + metadata(content),
-            What::Delete => 512,
-            What::Grant(writers) => 512 + writers.len() * NodeId::LEN,
-        };
-        self.ledger.check_own(&entry.domain, about + entry.key.len())?;
+        self.ledger.check_own(&entry.domain)?;
         Ok(entry)
     }
 

@@ -168,6 +168,30 @@ mod tests {
     }
 
     #[test]
+    fn storage_is_bounded() {
+        let storage = |zone: usize| Storage { bytes: 1, native: true, zone: "x".repeat(zone) };
+        assert_bound("zone", 64, storage);
+        assert_bound("zone", 64, |len| Announcement { storage: Some(storage(len)), ..Announcement::default() });
+        let room = |bytes| Storage { bytes, native: false, zone: String::new() };
+        assert_eq!(read_back(&room(1 << 50)), Ok(room(1 << 50)));
+        for (bytes, announced) in [((1 << 50) + 1, false), (u64::MAX, false), ((1 << 50) + 1, true)] {
+            let refused = match announced {
+                true => read_back(&Announcement { storage: Some(room(bytes)), ..Announcement::default() }).map(drop),
+                false => read_back(&room(bytes)).map(drop),
+            };
+            assert_eq!(refused, Err(DecodeError::Malformed("storage: more than there is".into())));
+        }
+    }
+
+    #[test]
+    fn what_storage_leaves_out_is_not_spelled_out() {
+        let bytes = encode(&Storage { bytes: 7, native: true, zone: String::new() }, 100).unwrap();
+        assert_eq!(bytes, b"\xa2\x65bytes\x07\x66native\xf5");
+        let spelled_out = b"\xa3\x64zone\x60\x65bytes\x07\x66native\xf5";
+        assert!(codec::decode::<Storage>(spelled_out, 100).is_err());
+    }
+
+    #[test]
     fn leaving_is_said_or_left_out() {
         let staying = encode(&Announcement::default(), 100).unwrap();
         let leaving = encode(&Announcement { leaving: true, ..Announcement::default() }, 100).unwrap();

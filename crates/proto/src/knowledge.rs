@@ -5,7 +5,9 @@
 //! content under a key of a domain, or takes the key away. The content itself is IPFS blocks below a CID and travels apart.
 //!
 //! Entries of one key are ordered by what they replace (a version vector of their authors' clocks), not by when they arrive: of
-//! two of which neither replaces the other, both are current.
+//! two of which neither replaces the other, both are current. What replaces another is also later by its [`Version`], whatever
+//! the wall clocks of the two say (Lamport: Time, Clocks, and the Ordering of Events, 1978): so nobody can write two that
+//! replace each other, about which nodes would disagree for ever.
 
 use cid::{Cid, Version as CidVersion};
 use serde::{Deserialize, Serialize};
@@ -56,15 +58,15 @@ pub struct Entry {
     pub key: String,
     /// What becomes of it.
     pub change: Change,
-    /// What it replaces of others: the newest of each author that its own has seen for this key, by node. What the author has
-    /// written there itself before is replaced anyway.
+    /// What it replaces: the newest of each author that its own has seen for this key, its own included, by node. What an author
+    /// has written there before is replaced anyway.
     pub replaces: Vec<Version>,
     /// Unix milliseconds from which on it counts as taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
 }
 
-/// An entry's name among those of its key: who wrote it, and when.
+/// An entry's place among those of its key: who wrote it, and when, see [`Signed::version`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub NodeId, pub Hlc);
 
@@ -169,7 +171,8 @@ impl Bounded for Entry {
 pub struct Signed {
     /// Names its bytes.
     pub id: EntryId,
-    /// Who wrote it, and when.
+    /// Who wrote it, and when: by its envelope's clock, or just after the latest that it replaces if that is later still, as it is
+    /// when that one's author has a clock that is ahead.
     pub version: Version,
     /// What it says.
     pub entry: Entry,
@@ -192,10 +195,12 @@ impl Signed {
         if matches!(entry.change, Change::Grant(_)) && entry.domain.owner != Some(author) {
             return Err(DecodeError::Malformed("a grant by somebody else than the owner".into()));
         }
-        if entry.replaces.iter().any(|Version(of, clock)| *of == author && *clock >= envelope.clock) {
-            return Err(DecodeError::Malformed("it replaces what its author has not written yet".into()));
+        let latest = entry.replaces.iter().map(|Version(_, clock)| *clock).max();
+        if latest == Some(Hlc(u64::MAX)) {
+            return Err(DecodeError::Malformed("it replaces what nothing can come after".into()));
         }
-        Ok(Self { id: EntryId::of(envelope.wire()), version: Version(author, envelope.clock), entry, envelope })
+        let clock = latest.map_or(envelope.clock, |latest| latest.tick(0).max(envelope.clock));
+        Ok(Self { id: EntryId::of(envelope.wire()), version: Version(author, clock), entry, envelope })
     }
 }
 

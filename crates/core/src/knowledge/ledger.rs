@@ -1,18 +1,32 @@
 //! What this node knows of keys: for each the entries of which none replaces another.
 //!
-//! What is current is a function of the set of entries that were seen, whatever their order: an entry goes when another of its
-//! key replaces it, and of those that are left at most [`MAX_SIBLINGS`] stay, the latest by [`rank`]. The first of these is what
-//! the key stands for (last writer wins); the others are its siblings, for applications that can merge.
+//! An entry goes when another of its key replaces it, and of those that are left at most [`MAX_SIBLINGS`] stay, the latest by
+//! [`rank`]. The first of these is what the key stands for (last writer wins); the others are its siblings, for applications
+//! that can merge. What replaces something always has a higher rank, so that nothing goes in a circle:
+//!
+//! * Whatever the order in which they come, nodes that exchange what they keep end with the same, and the first of each key is
+//!   the highest of all that were ever seen. So nothing that was replaced becomes what its key stands for again.
+//! * As long as authors replace everything they know, as [`Ledger::replaced`] has it, what is kept is a function of the set of
+//!   entries: those that no other replaces. Two cases are left. Of more than [`MAX_SIBLINGS`] written at once, the others are
+//!   lost; one of them may be back as a sibling when those before it have been replaced by somebody who did not know it. And who
+//!   replaces a key that more than [`MAX_REPLACED`] have written names the latest of them: what the others wrote may come back
+//!   from a node that was away, as a sibling.
 //!
 //! An entry that takes a key away, or has expired, stays as well: it is what keeps older ones from coming back. Room is made of
-//! those alone, and only of ones that are older than [`Config::forget_ms`].
+//! those alone, and only of ones that are older than [`Config::forget_ms`]; then they are not taken in again from others either,
+//! unless they replace something.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use mesh_proto::knowledge::{Change, Content, Domain, Entry, Signed, Summary, Version, digest};
-use mesh_proto::limits::{MAX_CLOCK_AHEAD_MS, MAX_REPLACED, MAX_SUMMARIES};
+use mesh_proto::knowledge::{Change, Content, Domain, Entry, Summary, Version, digest};
+use mesh_proto::limits::{MAX_REPLACED, MAX_SUMMARIES};
 use mesh_proto::{EntryId, Hlc, NodeId};
+
+mod away;
+mod taking;
+
+use away::Away;
 
 /// Entries of one key that are kept beside each other.
 pub const MAX_SIBLINGS: usize = 8;
@@ -24,9 +38,9 @@ pub struct Config {
     pub follow: Follow,
     /// Entries in all. Others' are refused when only an eighth is left, which is for this node's own.
     pub max_entries: usize,
-    /// Bytes of entries in all, as they are kept; with the same eighth.
+    /// Bytes of entries in all, as they are kept; with the same eighth, which others' may use to take a key away.
     pub max_bytes: usize,
-    /// Entries of one author.
+    /// Entries of one author, past which it only replaces what is here.
     pub max_of_author: usize,
     /// Age in milliseconds from which on what takes a key away may be forgotten for want of room: how long a node may be offline
     /// without bringing deleted keys back.
@@ -80,12 +94,14 @@ impl Kept {
         }
     }
 
-    fn replaces(&self, version: &Version) -> bool {
-        let Version(author, clock) = version;
-        if self.version.0 == *author {
-            return self.version.1 > *clock;
+    /// Whether the other goes when this is here.
+    fn replaces(&self, other: &Self) -> bool {
+        let Version(author, clock) = other.version;
+        if self.version.0 == author {
+            // Two that their author calls the same are one: the same at everybody's.
+            return (self.version.1, self.id) > (clock, other.id);
         }
-        self.replaces.iter().any(|Version(of, until)| of == author && until >= clock)
+        self.replaces.iter().any(|Version(of, until)| *of == author && *until >= clock)
     }
 }
 
@@ -162,6 +178,16 @@ pub struct Ledger {
     expiries: BTreeSet<(u64, EntryId, Domain)>,
     entries: usize,
     bytes: usize,
+    /// What there was no room for.
+    away: Away,
+    /// Whether something was among it because of others' entries, and not because of its author's.
+    crowded: bool,
+    /// What was forgotten for want of room and not told yet.
+    forgotten: Vec<EntryId>,
+    /// Whether what is old and takes a key away is not taken in any more.
+    forgetting: bool,
+    /// Unix milliseconds before which there is nothing to forget.
+    next_forget: u64,
 }
 
 impl Ledger {
@@ -175,6 +201,11 @@ impl Ledger {
             expiries: BTreeSet::new(),
             entries: 0,
             bytes: 0,
+            away: Away::default(),
+            crowded: false,
+            forgotten: Vec::new(),
+            forgetting: false,
+            next_forget: 0,
         }
     }
 
@@ -191,7 +222,7 @@ impl Ledger {
     /// Whether entries of `domain` are kept.
     pub fn follows(&self, domain: &Domain) -> bool {
         match &self.config.follow {
-            Follow::All => self.books.contains_key(domain) || self.books.len() < MAX_SUMMARIES,
+            Follow::All => self.has_domain(domain),
             Follow::Only(domains) => domains.contains(domain) || self.books.contains_key(domain),
         }
     }
@@ -235,7 +266,13 @@ impl Ledger {
     /// Whether an entry would be current, as far as its key is concerned. What is not need not be verified.
     pub fn is_news(&self, entry: &Entry, id: &EntryId, version: &Version) -> bool {
         let heads = self.get(&entry.domain, &entry.key);
-        heads.iter().all(|head| head.id != *id && !head.replaces(version))
+        let Version(author, clock) = version;
+        let replaced = |head: &Kept| {
+            let mut before = head.replaces.iter();
+            head.version.0 == *author && head.version.1 > *clock
+                || before.any(|Version(of, until)| of == author && until >= clock)
+        };
+        heads.iter().all(|head| head.id != *id && !replaced(head))
     }
 
     /// All entries of a domain, in no order that means anything.
@@ -267,194 +304,57 @@ impl Ledger {
         digest(&digests)
     }
 
-    /// What the next entry of `author` for a key replaces: everything that is known of it.
-    pub fn replaced(&self, domain: &Domain, key: &str, author: &NodeId) -> Vec<Version> {
-        let mut newest: BTreeMap<NodeId, Hlc> = BTreeMap::new();
-        let kept = self.get(domain, key).iter();
-        for Version(of, clock) in kept.flat_map(|kept| std::iter::once(&kept.version).chain(&kept.replaces)) {
-            if of != author {
-                let newest = newest.entry(*of).or_default();
-                *newest = (*newest).max(*clock);
-            }
+    /// Entries of this author.
+    pub fn of_author(&self, author: &NodeId) -> usize {
+        self.authors.get(author).copied().unwrap_or_default()
+    }
+
+    /// Entries of a domain that there was no room for: a comparison takes them as if they were here, or they would come anew
+    /// each time.
+    pub fn away(&self, domain: &Domain) -> impl Iterator<Item = (EntryId, Hlc)> {
+        self.away.of(domain)
+    }
+
+    /// Entries that are remembered though there was no room for them.
+    pub fn retained(&self) -> usize {
+        self.away.len()
+    }
+
+    /// What was forgotten for want of room since this was asked last.
+    pub fn forgotten(&mut self) -> Vec<EntryId> {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// What the next entry of anybody for a key replaces: what is current, and the latest of what that has replaced.
+    pub fn replaced(&self, domain: &Domain, key: &str) -> Vec<Version> {
+        let heads = self.get(domain, key);
+        let mut newest: BTreeMap<NodeId, (bool, Hlc)> = BTreeMap::new();
+        let current = heads.iter().map(|head| (true, head.version));
+        for (is_head, Version(of, clock)) in current.chain(heads.iter().flat_map(|head| before(head))) {
+            let known = newest.entry(of).or_default();
+            *known = (known.0 || is_head, known.1.max(clock));
         }
-        let mut newest: Vec<_> = newest.into_iter().map(|(of, clock)| Version(of, clock)).collect();
-        newest.sort_unstable_by_key(|Version(_, clock)| std::cmp::Reverse(*clock));
+        let mut newest: Vec<_> = newest.into_iter().map(|(of, (is_head, clock))| (is_head, clock, of)).collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
         newest.truncate(MAX_REPLACED);
+        let mut newest: Vec<_> = newest.into_iter().map(|(_, clock, of)| Version(of, clock)).collect();
         newest.sort_unstable();
         newest
     }
 
-    /// Whether this node could write another entry of so many bytes in `domain`.
+    /// Whether this node could write in `domain`, if there is room.
     ///
     /// # Errors
     /// [`Refused::NotAWriter`], [`Refused::NoRoom`]
-    pub fn check_own(&self, domain: &Domain, bytes: usize) -> Result<(), Refused> {
+    pub fn check_own(&self, domain: &Domain) -> Result<(), Refused> {
         if !self.may_write(domain, &self.node) {
             return Err(Refused::NotAWriter);
         }
-        let domains = self.books.len() < MAX_SUMMARIES || self.books.contains_key(domain);
-        let room = self.entries < self.config.max_entries && self.bytes + bytes <= self.config.max_bytes;
-        if domains && room { Ok(()) } else { Err(Refused::NoRoom) }
+        if self.has_domain(domain) { Ok(()) } else { Err(Refused::NoRoom) }
     }
 
-    /// Takes an entry in, if it is to be kept.
-    ///
-    /// # Errors
-    /// [`Refused`]
-    pub fn apply(&mut self, signed: Signed, unix: u64) -> Result<Applied, Refused> {
-        let Signed { id, version, entry, envelope } = signed;
-        let domain = entry.domain;
-        if envelope.clock.unix_ms() > unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
-            return Err(Refused::FromFuture);
-        }
-        let own = version.0 == self.node;
-        if !own && !self.follows(&domain) {
-            return Err(Refused::NotFollowed);
-        }
-        if !self.may_write(&domain, &version.0) {
-            return Err(Refused::NotAWriter);
-        }
-        let wire = envelope.wire().clone();
-        let kept = Kept { id, version, change: entry.change, replaces: entry.replaces, expires: entry.expires, wire };
-        let heads = self.get(&domain, &entry.key);
-        if heads.iter().any(|head| head.id == id) {
-            return Ok(Applied::Known);
-        }
-        // Two that their author calls the same are one: the same at everybody's.
-        let twin = |head: &Kept| head.version == kept.version;
-        if heads.iter().any(|head| head.replaces(&kept.version) || twin(head) && head.id < id) {
-            return Ok(Applied::Superseded);
-        }
-        let stays = |head: &&Kept| !kept.replaces(&head.version) && !twin(head);
-        let mut before: Vec<_> = heads.iter().filter(stays).map(rank).collect();
-        before.sort_unstable_by(|a, b| b.cmp(a));
-        if before.len() >= MAX_SIBLINGS && rank(&kept) < before[MAX_SIBLINGS - 1] {
-            return Ok(Applied::Superseded);
-        }
-        // What replaces something needs no more room than that.
-        if before.len() == heads.len() {
-            self.check_room(&domain, &kept, own, unix)?;
-        }
-        Ok(Applied::Current { dropped: self.insert(domain, entry.key, kept) })
-    }
-
-    fn insert(&mut self, domain: Domain, key: String, kept: Kept) -> Vec<(String, Kept)> {
-        let is_grant = matches!(kept.change, Change::Grant(_));
-        let mut dropped = Vec::new();
-        self.add(&domain, &kept);
-        let book = self.books.entry(domain.clone()).or_default();
-        book.digest = None;
-        book.index.insert(kept.id, key.clone());
-        let heads = book.keys.entry(key.clone()).or_default();
-        let out = |head: &mut Kept| kept.replaces(&head.version) || head.version == kept.version;
-        dropped.extend(heads.extract_if(.., out).map(|head| (key.clone(), head)));
-        heads.push(kept);
-        heads.sort_unstable_by_key(|head| std::cmp::Reverse(rank(head)));
-        while heads.len() > MAX_SIBLINGS {
-            dropped.extend(heads.pop().map(|head| (key.clone(), head)));
-        }
-        if is_grant {
-            let outsiders: Vec<_> = book
-                .keys
-                .iter()
-                .flat_map(|(key, heads)| heads.iter().map(move |head| (key, head)))
-                .filter(|(_, head)| !book.may_write(&domain, &head.version.0))
-                .map(|(key, head)| (key.clone(), head.id))
-                .collect();
-            for (key, id) in outsiders {
-                let heads = book.keys.entry(key.clone()).or_default();
-                dropped.extend(heads.extract_if(.., |head| head.id == id).map(|head| (key.clone(), head)));
-                if heads.is_empty() {
-                    book.keys.remove(&key);
-                }
-            }
-        }
-        for (_, gone) in &dropped {
-            book.index.remove(&gone.id);
-        }
-        for (_, gone) in &dropped {
-            self.subtract(&domain, gone);
-        }
-        dropped
-    }
-
-    /// Forgets an entry altogether. Others may bring it back.
-    fn remove(&mut self, domain: &Domain, key: &str) {
-        let Some(book) = self.books.get_mut(domain) else { return };
-        let heads = book.keys.remove(key).unwrap_or_default();
-        book.digest = None;
-        for head in &heads {
-            book.index.remove(&head.id);
-        }
-        if book.keys.is_empty() {
-            self.books.remove(domain);
-        }
-        for head in &heads {
-            self.subtract(domain, head);
-        }
-    }
-
-    fn add(&mut self, domain: &Domain, kept: &Kept) {
-        self.entries += 1;
-        self.bytes += kept.wire.len();
-        *self.authors.entry(kept.version.0).or_default() += 1;
-        if let Some(expires) = kept.expires {
-            self.expiries.insert((expires, kept.id, domain.clone()));
-        }
-    }
-
-    fn subtract(&mut self, domain: &Domain, kept: &Kept) {
-        self.entries -= 1;
-        self.bytes -= kept.wire.len();
-        if let Some(count) = self.authors.get_mut(&kept.version.0) {
-            *count -= 1;
-            if *count == 0 {
-                self.authors.remove(&kept.version.0);
-            }
-        }
-        if let Some(expires) = kept.expires {
-            self.expiries.remove(&(expires, kept.id, domain.clone()));
-        }
-    }
-
-    fn check_room(&mut self, domain: &Domain, kept: &Kept, own: bool, unix: u64) -> Result<(), Refused> {
-        let Config { max_entries, max_bytes, max_of_author, .. } = self.config;
-        let share = |max: usize| if own { max } else { max - max / 8 };
-        let fits =
-            |ledger: &Self| ledger.entries < share(max_entries) && ledger.bytes + kept.wire.len() <= share(max_bytes);
-        let domains = self.books.len() < MAX_SUMMARIES || self.books.contains_key(domain);
-        let of_author = self.authors.get(&kept.version.0).copied().unwrap_or_default();
-        if !domains || of_author >= max_of_author {
-            return Err(Refused::NoRoom);
-        }
-        // What would be the first to go again is not taken in.
-        if !fits(self) && (kept.content(unix).is_none() && self.is_old(kept, unix) || !self.forget(unix) || !fits(self))
-        {
-            return Err(Refused::NoRoom);
-        }
-        Ok(())
-    }
-
-    fn is_old(&self, kept: &Kept, unix: u64) -> bool {
-        kept.version.1.unix_ms().saturating_add(self.config.forget_ms) < unix
-    }
-
-    /// Makes room of keys that were taken away long ago; whether there was one.
-    fn forget(&mut self, unix: u64) -> bool {
-        let is_over = |kept: &Kept| {
-            let taken_away = matches!(kept.change, Change::Delete | Change::Put(_)) && kept.content(unix).is_none();
-            taken_away && self.is_old(kept, unix)
-        };
-        let books = self.books.iter();
-        let keys = books.flat_map(|(domain, book)| book.keys.iter().map(move |(key, heads)| (domain, key, heads)));
-        let over: Vec<_> = keys
-            .filter(|(_, _, heads)| heads.iter().all(is_over))
-            .map(|(domain, key, _)| (domain.clone(), key.clone()))
-            .collect();
-        for (domain, key) in &over {
-            self.remove(domain, key);
-        }
-        !over.is_empty()
+    fn has_domain(&self, domain: &Domain) -> bool {
+        self.books.len() < MAX_SUMMARIES || self.books.contains_key(domain)
     }
 
     /// The entries whose time is over by now; each is told once.
@@ -475,6 +375,11 @@ impl Ledger {
     pub fn next_expiry(&self) -> Option<u64> {
         self.expiries.first().map(|(expires, ..)| *expires)
     }
+}
+
+/// What an entry says of those before it.
+fn before(kept: &Kept) -> impl Iterator<Item = (bool, Version)> {
+    kept.replaces.iter().map(|version| (false, *version))
 }
 
 #[cfg(test)]

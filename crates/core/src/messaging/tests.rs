@@ -65,7 +65,7 @@ fn hello(session: u64) -> Frame {
 
 fn message(number: u64, bytes: usize) -> Frame {
     let body = Bytes::from(vec![0; bytes]);
-    Frame::Message(Message { number, from: None, to: None, body, decision: false })
+    Frame::Message(Message { number, from: None, to: None, body, reader: Reader::Application })
 }
 
 fn ack(session: u64, numbers: impl IntoIterator<Item = u64>) -> Frame {

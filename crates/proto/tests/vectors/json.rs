@@ -1,7 +1,7 @@
 //! CBOR as JSON, so that people and other languages can read what bytes stand for.
 //!
 //! What JSON lacks is an object with one key that begins with a slash: `{"/bytes": "00ff"}`; `{"/int": "18446744073709551615"}`
-//! for integers that a float of 64 bits cannot hold.
+//! for integers that a float of 64 bits cannot hold; `{"/cid": "0155..."}` for CIDs, which have a tag of their own.
 
 use std::fmt;
 
@@ -61,6 +61,12 @@ impl<'de> Visitor<'de> for PlainVisitor {
         Ok(json!({ "/bytes": hex(value) }))
     }
 
+    /// A CID comes so, and gives its bytes without the zero before them.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let bytes: serde_bytes::ByteBuf = deserializer.deserialize_bytes(BytesVisitor)?;
+        Ok(json!({ "/cid": hex(&bytes) }))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
         while let Some(Plain(item)) = items.next_element()? {
@@ -75,5 +81,19 @@ impl<'de> Visitor<'de> for PlainVisitor {
             map.insert(key, value);
         }
         Ok(map.into())
+    }
+}
+
+struct BytesVisitor;
+
+impl Visitor<'_> for BytesVisitor {
+    type Value = serde_bytes::ByteBuf;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<Self::Value, E> {
+        Ok(serde_bytes::ByteBuf::from(value))
     }
 }

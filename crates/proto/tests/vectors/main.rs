@@ -11,13 +11,14 @@ use mesh_proto::charter::{FounderSignature, SignedEpoch};
 use mesh_proto::codec::{self, Bounded};
 use mesh_proto::credential::SignedRevocation;
 use mesh_proto::decision::{Message, SignedVote};
+use mesh_proto::knowledge::{Entry, Message as Told, Signed};
 use mesh_proto::limits::{
-    MAX_ADMISSION, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENTRY, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME,
+    MAX_ADMISSION, MAX_BODY, MAX_CHARTER, MAX_DECISION, MAX_DIRECT_FRAME, MAX_ENVELOPE, MAX_INVITE, MAX_JOIN_FRAME,
     MAX_PASS, MAX_RECORD, MAX_TRANSFER_FRAME,
 };
 use mesh_proto::{
     EnvelopeError, Keypair, Kind, MeshId, NodeId, Strict, Unverified, charter, credential, direct, gossip, join,
-    knowledge, protocol, transfer,
+    protocol, transfer,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ use json::{hex, plain};
 mod credentials;
 mod decisions;
 mod json;
+mod knowledge;
 mod refused;
 mod samples;
 
@@ -199,6 +201,21 @@ fn decisions() {
 }
 
 #[test]
+fn what_is_known() {
+    let messages = knowledge::messages();
+    let messages: Vec<_> = messages.iter().map(|(name, message)| vector(name, message, MAX_BODY)).collect();
+    pinned(
+        "knowledge.json",
+        &json!({
+            "session": knowledge::SESSION.to_string(),
+            "entries": knowledge::vectors(),
+            "digests": knowledge::digests(),
+            "messages": messages,
+        }),
+    );
+}
+
+#[test]
 fn credentials() {
     let invite = credentials::invite();
     let redemption = credentials::redemption();
@@ -340,9 +357,12 @@ fn what_is_refused() {
 /// Reads `bytes` as a receiver does, and says why not.
 fn read(what: &str, bytes: &[u8]) -> Result<(), String> {
     let read = match what {
-        "envelope" => Unverified::decode(bytes.to_vec().into())
-            .and_then(Unverified::verify)
-            .and_then(|envelope| read_payload(envelope.kind, &envelope.payload).map_err(EnvelopeError::Decode)),
+        "envelope" => Unverified::decode(bytes.to_vec().into()).and_then(Unverified::verify).and_then(|envelope| {
+            match envelope.kind {
+                Kind::KnowledgeShare => Signed::read(envelope).map(drop).map_err(EnvelopeError::Decode),
+                kind => read_payload(kind, &envelope.payload).map_err(EnvelopeError::Decode),
+            }
+        }),
         "direct" => codec::decode::<direct::Frame>(bytes, MAX_DIRECT_FRAME).map(drop).map_err(EnvelopeError::Decode),
         "join" => codec::decode::<join::Reply>(bytes, MAX_JOIN_FRAME).map(drop).map_err(EnvelopeError::Decode),
         "transfer" => {
@@ -351,6 +371,7 @@ fn read(what: &str, bytes: &[u8]) -> Result<(), String> {
         "charter" => codec::decode::<charter::Charter>(bytes, MAX_CHARTER).map(drop).map_err(EnvelopeError::Decode),
         "epoch" => codec::decode::<SignedEpoch>(bytes, MAX_CHARTER).map(drop).map_err(EnvelopeError::Decode),
         "decision" => codec::decode::<Message>(bytes, MAX_DECISION).map(drop).map_err(EnvelopeError::Decode),
+        "knowledge" => codec::decode::<Told>(bytes, MAX_BODY).map(drop).map_err(EnvelopeError::Decode),
         _ => panic!("what is {what}?"),
     };
     read.map_err(|error| match &error {
@@ -370,7 +391,7 @@ fn read_payload(kind: Kind, payload: &[u8]) -> Result<(), codec::DecodeError> {
         Kind::SwarmBroadcast => codec::decode::<gossip::Batch>(payload, MAX_ENVELOPE).map(drop),
         Kind::MembershipRevocation => codec::decode::<SignedRevocation>(payload, MAX_ENVELOPE).map(drop),
         Kind::CoordinationProposal | Kind::ConsensusVote => codec::decode::<Message>(payload, MAX_DECISION).map(drop),
-        Kind::KnowledgeShare => codec::decode::<knowledge::Entry>(payload, MAX_ENTRY).map(drop),
+        Kind::KnowledgeShare => codec::decode::<Entry>(payload, MAX_ENVELOPE).map(drop),
     }
 }
 

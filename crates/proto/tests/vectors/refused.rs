@@ -11,18 +11,20 @@ use mesh_proto::decision::{
     Ballot, Certificate, Choice, Claim, Evidence, Message, Outcome, Polka, Proposal, Propose, Status, Step, Subject,
     Value, Vote, VoterSet,
 };
-use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query};
+use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query, Storage};
+use mesh_proto::knowledge::{Change, Content, Domain, Entry, Message as Told, Round, Summary};
 use mesh_proto::limits::{MAX_ENVELOPE, TTL_MS};
 use mesh_proto::protocol::ENVELOPE_DOMAIN;
 use mesh_proto::{Envelope, Keypair, Kind, MessageId, NodeId, SlotId, codec, direct, envelope, join, transfer};
 use serde::Serialize;
 use serde_bytes::{ByteBuf, Bytes as ByteStr};
 
-use crate::{credentials, decisions, samples};
+use crate::{credentials, decisions, knowledge, samples};
 
 pub(crate) struct Refused {
     pub(crate) name: &'static str,
-    /// `envelope`, `direct`, `join` (a reply), `transfer`, `charter`, `epoch` (a signed record) or `decision` (a message).
+    /// `envelope`, `direct`, `join` (a reply), `transfer`, `charter`, `epoch` (a signed record), `decision` or `knowledge` (a
+    /// message).
     pub(crate) what: &'static str,
     pub(crate) by: &'static str,
     pub(crate) bytes: Vec<u8>,
@@ -32,7 +34,8 @@ pub(crate) fn all() -> Vec<Refused> {
     let of = |what: &'static str| {
         move |(name, by, bytes): (&'static str, &'static str, Vec<u8>)| Refused { name, what, by, bytes }
     };
-    let envelopes = forged().into_iter().chain(misshapen()).chain(out_of_bounds()).map(of("envelope"));
+    let envelopes = forged().into_iter().chain(misshapen()).chain(out_of_bounds()).chain(entries());
+    let envelopes = envelopes.map(of("envelope"));
     envelopes
         .chain(direct().into_iter().map(of("direct")))
         .chain(joins().into_iter().map(of("join")))
@@ -40,6 +43,7 @@ pub(crate) fn all() -> Vec<Refused> {
         .chain(charters().into_iter().map(of("charter")))
         .chain(epochs().into_iter().map(of("epoch")))
         .chain(messages().into_iter().map(of("decision")))
+        .chain(told().into_iter().map(of("knowledge")))
         .collect()
 }
 
@@ -203,6 +207,10 @@ fn out_of_bounds() -> Vec<Case> {
     credentials.0.push(credentials::of_voter());
     let stranger = Announcement { credentials, ..Announcement::default() };
     let batch = Batch { items: vec![Item { topic: "x".repeat(65), body: Bytes::new() }] };
+    let room = |bytes, zone: usize| {
+        let storage = Some(Storage { bytes, native: true, zone: "x".repeat(zone) });
+        of(Kind::AgentAnnounce, &|| cbor(&Announcement { storage: storage.clone(), ..Announcement::default() }))
+    };
     vec![
         ("a TTL past 300 s", "bound", signed_value(&Envelope { ttl: TTL_MS + 1, ..heartbeat() })),
         ("nine addresses", "bound", announce(vec!["/a".into(); 9])),
@@ -210,6 +218,90 @@ fn out_of_bounds() -> Vec<Case> {
         ("three credentials", "bound", of(Kind::AgentAnnounce, &|| cbor(&stranger))),
         ("129 known nodes", "bound", of(Kind::AgentDiscovery, &|| cbor(&query))),
         ("a topic of 65 bytes", "bound", of(Kind::SwarmBroadcast, &|| cbor(&batch))),
+        ("a zone of 65 bytes", "bound", room(1, 65)),
+        ("room for more than a pebibyte", "type", room((1 << 50) + 1, 0)),
+    ]
+}
+
+/// Entries of knowledge, by the first key.
+fn entries() -> Vec<Case> {
+    let sealed = |entry: &Entry| signed_value(&knowledge::envelope(0, entry));
+    let put = |change: &dyn Fn(&mut Entry)| {
+        let mut entry = knowledge::put();
+        change(&mut entry);
+        sealed(&entry)
+    };
+    let content = |change: &dyn Fn(&mut Content)| {
+        let mut content = knowledge::content();
+        change(&mut content);
+        put(&|entry| entry.change = Change::Put(content.clone()))
+    };
+    let of_cid = |codec: u64, hash: u64, digest: &[u8]| {
+        let hash = cid::multihash::Multihash::wrap(hash, digest).unwrap();
+        content(&|content| content.cid = cid::Cid::new_v1(codec, hash))
+    };
+    let version_0 = cid::Cid::new_v0(cid::multihash::Multihash::wrap(0x12, &[9; 32]).unwrap()).unwrap();
+    let grant = |change: &dyn Fn(&mut Entry)| {
+        let mut entry = knowledge::grant();
+        change(&mut entry);
+        sealed(&entry)
+    };
+    let writers = |count: u8| Change::Grant((0..count).map(|n| NodeId([n; 32])).collect());
+    let untagged = replaced(&cbor(&knowledge::put()), b"\x63cid\xd8\x2a", b"\x63cid");
+    let untagged = signed_value(&Envelope { payload: untagged.into(), ..knowledge::envelope(0, &knowledge::put()) });
+    let many =
+        |count: u8| (0..count).map(|n| mesh_proto::knowledge::Version(NodeId([n; 32]), mesh_proto::Hlc(0))).collect();
+    let latest = vec![mesh_proto::knowledge::Version(NodeId([1; 32]), mesh_proto::Hlc(u64::MAX))];
+    let others = grant(&|entry| entry.domain.owner = Some(Keypair::from_seed(&samples::seeds()[1]).node()));
+    vec![
+        ("an entry without a key", "type", put(&|entry| entry.key = String::new())),
+        ("a key with a line break", "type", put(&|entry| entry.key = "a\nb".into())),
+        ("a domain without a name", "type", put(&|entry| entry.domain = Domain::shared(""))),
+        (
+            "replaced versions not in order",
+            "type",
+            put(&|entry| {
+                entry.replaces = knowledge::versions();
+                entry.replaces.reverse();
+            }),
+        ),
+        (
+            "two replaced versions of one author",
+            "type",
+            put(&|entry| entry.replaces = vec![knowledge::versions()[0]; 2]),
+        ),
+        ("a replaced version that nothing can come after", "type", put(&|entry| entry.replaces = latest.clone())),
+        ("no copies", "type", content(&|content| content.replicas = 0)),
+        ("a CID of version 0", "type", content(&|content| content.cid = version_0)),
+        ("a CID of dag-cbor", "type", of_cid(0x71, 0x12, &[9; 32])),
+        ("a CID of BLAKE3", "type", of_cid(0x55, 0x1e, &[9; 32])),
+        ("a CID of bytes themselves", "type", of_cid(0x55, 0, &[9; 32])),
+        ("a CID as bytes without a tag", "type", untagged),
+        ("a grant by somebody else", "type", others),
+        ("a grant in a domain without an owner", "type", grant(&|entry| entry.domain.owner = None)),
+        ("a grant with a key", "type", grant(&|entry| entry.key = "a".into())),
+        ("a grant that ends", "type", grant(&|entry| entry.expires = Some(1))),
+        (
+            "writers not in order",
+            "type",
+            grant(&|entry| {
+                if let Change::Grant(writers) = &mut entry.change {
+                    writers.reverse();
+                }
+            }),
+        ),
+        ("a domain of 65 bytes", "bound", put(&|entry| entry.domain = Domain::shared("x".repeat(65)))),
+        ("a key of 257 bytes", "bound", put(&|entry| entry.key = "x".repeat(257))),
+        ("17 replaced versions", "bound", put(&|entry| entry.replaces = many(17))),
+        ("nine copies", "bound", content(&|content| content.replicas = 9)),
+        ("a type of 65 bytes", "bound", content(&|content| content.kind = "x".repeat(65))),
+        ("metadata of 1025 bytes", "bound", content(&|content| content.metadata = Some(ByteBuf::from([0; 1025])))),
+        ("65 writers", "bound", grant(&|entry| entry.change = writers(65))),
+        (
+            "an entry of more than 4 KiB",
+            "bound",
+            signed_value(&samples::envelope(Kind::KnowledgeShare, &ByteBuf::from([0; 4096]))),
+        ),
     ]
 }
 
@@ -375,6 +467,43 @@ fn messages() -> Vec<Case> {
         ("a status past the last round", "bound", cbor(&Message::Status(status))),
         ("four electorates", "bound", cbor(&Message::Epochs(vec![decisions::epoch(); 4]))),
         ("257 known slots", "bound", cbor(&Message::Others(vec![SlotId([1; 32]); 257]))),
+    ]
+}
+
+/// What is said about knowledge.
+fn told() -> Vec<Case> {
+    let content = knowledge::content();
+    let other = cid::Cid::new_v1(0x71, *content.cid.hash());
+    let round =
+        |domain, ranges: usize| Told::Compare(Round { session: 1, domain, ranges: ByteBuf::from(vec![0; ranges]) });
+    let summary = |domain| Summary { domain, count: 0, digest: mesh_proto::knowledge::digest([]) };
+    let push = |entries| Told::Push { question: 1, entries, credentials: vec![], last: true };
+    let id = mesh_proto::EntryId([1; 32]);
+    let good = cbor(&push(vec![]));
+    vec![
+        ("a push cut short", "form", good[..good.len() - 1].to_vec()),
+        ("an unknown message about knowledge", "type", replaced(&good, b"\x64push", b"\x64Push")),
+        (
+            "no credentials, spelled out",
+            "type",
+            replaced(
+                &replaced(&good, b"\xa3\x64last", b"\xa4\x64last"),
+                b"\x68question\x01",
+                b"\x68question\x01\x6bcredentials\x80",
+            ),
+        ),
+        ("content that is none", "type", cbor(&Told::Full(vec![other]))),
+        ("a summary of a domain without a name", "type", cbor(&Told::Summary(vec![summary(Domain::shared(""))]))),
+        ("257 domains", "bound", cbor(&Told::Summary(vec![summary(knowledge::owned()); 257]))),
+        ("ranges of more than 48 KiB", "bound", cbor(&round(knowledge::owned(), 48 * 1024 + 1))),
+        (
+            "1025 entries that are asked for",
+            "bound",
+            cbor(&Told::Pull { question: 1, session: None, domain: Domain::shared("a"), entries: vec![id; 1025] }),
+        ),
+        ("513 entries that are given", "bound", cbor(&push(vec![ByteBuf::new(); 513]))),
+        ("an entry of 4097 bytes", "bound", cbor(&push(vec![ByteBuf::from([0; 4097])]))),
+        ("513 contents", "bound", cbor(&Told::WhoHas { question: 1, contents: vec![content.cid; 513] })),
     ]
 }
 

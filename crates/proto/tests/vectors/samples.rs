@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use mesh_proto::agent::{AgentRecord, Criteria, Resources};
 use mesh_proto::credential::Chain;
-use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query};
+use mesh_proto::gossip::{Announcement, Batch, Heartbeat, Item, Known, Query, Storage};
 use mesh_proto::id::Checksum;
 use mesh_proto::limits::{MAX_DECISION, MAX_ENVELOPE, TTL_MS};
 use mesh_proto::transfer::{Codec, Manifest, WeightsInfo};
@@ -127,6 +127,12 @@ pub(crate) fn envelopes() -> Vec<(&'static str, [u8; 32], Envelope)> {
     all.push(("announcement of who can vote", seeds()[0], envelope(Kind::AgentAnnounce, &voter)));
     let member = Announcement { credentials: credentials::chain(), ..Announcement::default() };
     all.push(("announcement of a member", seeds()[0], envelope(Kind::AgentAnnounce, &member)));
+    let storage =
+        |storage| envelope(Kind::AgentAnnounce, &Announcement { storage: Some(storage), ..Announcement::default() });
+    let room = Storage { bytes: 1 << 50, native: true, zone: "стойка 1".into() };
+    let tab = Storage { bytes: 0, native: false, zone: String::new() };
+    all.push(("announcement of who gives room", seeds()[0], storage(room)));
+    all.push(("announcement of a browser that gives room", seeds()[0], storage(tab)));
     let revocation = envelope(Kind::MembershipRevocation, &credentials::revocation());
     all.push(("revocation", seeds()[0], revocation));
     for (name, message) in crate::decisions::messages() {
@@ -142,7 +148,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, [u8; 32], Envelope)> {
 }
 
 pub(crate) fn direct() -> Vec<(&'static str, direct::Frame)> {
-    use direct::{Frame, Message, Refusal};
+    use direct::{Frame, Message, Reader, Refusal};
     let session = 1_700_000_000_000_000;
     let number = session + 1;
     let message = |from: Option<&str>, to: Option<&str>, body: &'static [u8]| {
@@ -151,24 +157,19 @@ pub(crate) fn direct() -> Vec<(&'static str, direct::Frame)> {
             from: from.map(name),
             to: to.map(name),
             body: Bytes::from_static(body),
-            reader: direct::Reader::Application,
+            reader: Reader::Application,
         })
     };
+    let to_node =
+        |reader, body: Vec<u8>| Frame::Message(Message { number, from: None, to: None, body: body.into(), reader });
     let question = codec::encode(&mesh_proto::decision::Message::EpochsAfter(7), MAX_DECISION).unwrap();
+    let summary = mesh_proto::knowledge::Message::Summary(vec![]).encode().unwrap();
     vec![
         ("hello", Frame::Hello { mesh: mesh(), session }),
         ("message between agents", message(Some("ada"), Some("grace"), b"\x81\x65hello")),
         ("message between nodes", message(None, None, b"")),
-        (
-            "decision",
-            Frame::Message(Message {
-                number,
-                from: None,
-                to: None,
-                body: question.into(),
-                reader: direct::Reader::Decision,
-            }),
-        ),
+        ("decision", to_node(Reader::Decision, question)),
+        ("knowledge", to_node(Reader::Knowledge, summary)),
         ("acknowledgements", Frame::Ack { session, numbers: vec![number, number + 1, number + 3] }),
         ("acknowledgement of nothing", Frame::Ack { session: u64::MAX, numbers: vec![] }),
         ("refusal", Frame::Nack { session, number, reason: Refusal::UnknownAgent }),
