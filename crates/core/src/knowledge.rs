@@ -212,6 +212,8 @@ pub enum Blocks {
         /// All of them, the root's own included.
         blocks: Vec<(Cid, u64)>,
     },
+    /// These are not in the store any more, whyever.
+    Lost(Vec<Cid>),
     /// They could not be fetched.
     Failed {
         /// The root.
@@ -388,9 +390,10 @@ impl Knowledge {
         self.ledger.digest()
     }
 
-    /// What is told of a domain to others.
-    pub fn summary(&mut self, domain: &Domain) -> Summary {
-        self.ledger.summary(domain)
+    /// What is known of each domain: how many entries, and a hash that is equal where the same is known.
+    pub fn summaries(&mut self) -> Vec<Summary> {
+        let domains: Vec<_> = self.ledger.domains().cloned().collect();
+        domains.iter().map(|domain| self.ledger.summary(domain)).collect()
     }
 
     /// Where content was placed, and who of all has said that it holds it.
@@ -400,6 +403,11 @@ impl Knowledge {
             holders.push(self.node);
         }
         (self.holding.placed(cid).to_vec(), holders)
+    }
+
+    /// Whether content is with all with whom it was placed, as far as they have said so.
+    pub fn is_safe(&self, cid: &Cid) -> bool {
+        self.holding.is_safe(cid)
     }
 
     /// From whom content is to be fetched, the likeliest first.
@@ -578,6 +586,7 @@ impl Knowledge {
         match blocks {
             Blocks::Found(found) => found.into_iter().for_each(|(cid, bytes)| self.holding.found(cid, bytes)),
             Blocks::Fetched { cid, blocks } => self.holding.fetched(cid, blocks, now),
+            Blocks::Lost(lost) => self.holding.lost(&lost, now),
             Blocks::Failed { cid, full } => self.holding.failed(cid, full, now),
         }
         self.settle(now);

@@ -91,6 +91,7 @@ pub(crate) enum Call {
     /// Whether what was issued with this write is in the store.
     Settled(u64, Reply<bool>),
     /// About blocks.
+    Knowledge(crate::knowledge::Call),
     Blocks(blocks::Call),
     Wake(Reply<()>),
     Close(Reply<()>),
@@ -375,7 +376,7 @@ impl Handle {
         self.with(|node, _| node.pass()).await
     }
 
-    async fn with<T: Send + 'static>(
+    pub(crate) async fn with<T: Send + 'static>(
         &self,
         verb: impl FnOnce(&mut Node, Now) -> T + Send + 'static,
     ) -> Result<T, Closed> {
@@ -415,6 +416,12 @@ impl Handle {
     /// Says goodbye to the mesh and closes all links. Closing a closed node is no error.
     pub async fn close(&self) {
         let _ = self.call(Call::Close).await;
+    }
+
+    /// Asks something that may go unanswered.
+    pub(crate) async fn give(&self, call: Call) -> Result<(), Closed> {
+        let mut calls = self.calls.clone();
+        calls.send(call).await.map_err(|_| Closed)
     }
 
     pub(crate) async fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Closed> {

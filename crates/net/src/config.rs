@@ -39,6 +39,8 @@ pub struct Config {
     pub invite: Option<Box<Invite>>,
     /// Where this node keeps its votes, and whom it has let in. Without it, it has no vote.
     pub store: Option<Arc<dyn Store>>,
+    /// Where entries of knowledge are kept: in [`store`](Self::store), if nothing is said.
+    pub entries: Option<Arc<dyn Store>>,
     /// Where blocks are kept. Without it, [`DEFAULT_MEMORY`](crate::blocks::DEFAULT_MEMORY) bytes of them in memory.
     pub blocks: Option<Arc<dyn BlockStore>>,
     /// Relays and bootstrap nodes to stay in touch with, each ending in `/p2p/<peer id>`.
@@ -105,6 +107,7 @@ impl Config {
             credentials: Chain::default(),
             invite: None,
             store: None,
+            entries: None,
             blocks: None,
             relays: Vec::new(),
             listen: Vec::new(),

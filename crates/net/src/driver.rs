@@ -19,6 +19,7 @@ use libp2p::gossipsub;
 use libp2p::swarm::{self, ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm};
 use mesh_core::directory::{self, PeerAgent, SearchId};
+use mesh_core::knowledge::{Blocks, Restored};
 use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
 use mesh_core::{Mono, Now};
 use mesh_proto::direct::Frame;
@@ -45,6 +46,7 @@ mod admitting;
 mod asked;
 pub(crate) mod blocks;
 mod dials;
+mod knowing;
 mod links;
 mod wake;
 mod wanted;
@@ -110,7 +112,11 @@ pub enum StartError {
 /// [`StartError`]; nothing runs then.
 pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, StartError> {
     let rtc = host.rtc();
-    let founding = store::found(&config, rtc.clone()).await?;
+    let mut records = store::load(&config).await?;
+    let mut entries = store::load_entries(&config).await?;
+    let known = Restored::take(if config.entries.is_some() { &mut entries } else { &mut records });
+    known.damaged.iter().for_each(|key| tracing::warn!(key, "a record of knowledge is damaged and counts as missing"));
+    let founding = store::found(&config, records, rtc.clone()).await?;
     let now = mesh_platform::now();
     let seeds = links::seeds(&config.relays)?;
     // The relays of a private mesh may be those of others, who know none of its members.
@@ -136,6 +142,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let key = config.identity.mesh().clone();
     let mut core = config.core;
     core.charter = founding;
+    core.known = known;
     core.contacts = contacts.keys().copied().collect();
     core.directory.relay = config.role == Role::Hub;
     let node = Node::new(core, key, config.mesh, seeds.keys().copied(), entropy, now);
@@ -165,9 +172,13 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         early: BTreeMap::new(),
         settled: (0, true),
         directs: BTreeMap::new(),
+        entries: config.entries.or_else(|| config.store.clone()),
         store: config.store,
         transfers,
         transferred,
+        knowing: knowing::Waiting::default(),
+        known_writes: BTreeMap::new(),
+        entry_writes: knowing::Writes::default(),
         blocks,
         blocks_reported,
         reports,
@@ -182,6 +193,8 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         next_source: 0,
         closing: None,
     };
+    let found = driver.blocks.list();
+    driver.node.handle(Input::Blocks(Blocks::Found(found)), now);
     driver.listens();
     for event in early {
         driver.on_swarm(event, now);
@@ -231,8 +244,14 @@ struct Driver<H: Host> {
     /// Our direct streams, by the node at their other end.
     directs: BTreeMap<NodeId, Direct>,
     store: Option<Arc<dyn Store>>,
+    /// Where entries of knowledge are kept.
+    entries: Option<Arc<dyn Store>>,
     transfers: Transfers,
     transferred: mpsc::Receiver<transfer::Report>,
+    /// Who waits for knowledge, and what became of entries that nobody has asked for yet.
+    knowing: knowing::Waiting,
+    known_writes: BTreeMap<u64, bool>,
+    entry_writes: knowing::Writes,
     blocks: blocks::Shell,
     blocks_reported: mpsc::Receiver<blocks::Report>,
     reports: mpsc::Sender<Report>,
@@ -457,7 +476,7 @@ impl<H: Host> Driver<H> {
     }
 
     fn nobody_waits(&self) -> bool {
-        self.waiting.is_empty() && self.blocks.nobody_waits()
+        self.waiting.is_empty() && self.knowing.is_empty() && self.blocks.nobody_waits()
     }
 
     fn ticket(&mut self) -> u64 {

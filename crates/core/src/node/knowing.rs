@@ -2,7 +2,7 @@
 
 use cid::Cid;
 use mesh_proto::credential::{Chain, Role};
-use mesh_proto::knowledge::{Change as What, Credited, Domain, Entry, Message, Signed, Version};
+use mesh_proto::knowledge::{Change as What, Credited, Domain, Entry, Message, Signed, Summary, Version};
 use mesh_proto::limits::{MAX_BODY, MAX_CLOCK_AHEAD_MS, MAX_ENTRY};
 use mesh_proto::{EntryId, Unverified};
 
@@ -45,6 +45,11 @@ impl Node {
     /// What this node knows, and what it holds of it.
     pub fn knowledge(&self) -> &Knowledge {
         &self.knowledge
+    }
+
+    /// What is known of each domain.
+    pub fn knowledge_summaries(&mut self) -> Vec<Summary> {
+        self.knowledge.summaries()
     }
 
     /// One hash of all entries: equal on nodes that know the same.

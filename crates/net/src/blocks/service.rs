@@ -140,6 +140,11 @@ impl Kept {
         kept
     }
 
+    /// All blocks, with their sizes.
+    pub(crate) fn list(&self) -> Vec<(Cid, u64)> {
+        self.sizes.iter().map(|(cid, size)| (*cid, *size)).collect()
+    }
+
     /// Bytes of a block, if it is kept.
     pub(crate) fn size(&self, cid: &Cid) -> Option<u64> {
         self.sizes.get(cid).copied()

@@ -56,6 +56,7 @@ impl<H: Host> Driver<H> {
             },
             Call::Settled(write, reply) => self.await_write(write, reply),
             Call::Blocks(call) => self.on_blocks_call(call, now),
+            Call::Knowledge(call) => self.on_knowledge_call(call, now),
             Call::Wake(reply) => {
                 self.wake(now);
                 let _ = reply.send(());
@@ -115,6 +116,7 @@ impl<H: Host> Driver<H> {
         }
         self.waiting.next_sweep = now.mono + SWEEP_MS;
         self.blocks.sweep(now);
+        self.sweep_knowledge();
         let Self { waiting, node, .. } = self;
         waiting.sends.retain(|call, reply| {
             let gone = reply.is_canceled();

@@ -19,7 +19,7 @@ use crate::blocks::import;
 use crate::blocks::progress::Meter;
 use crate::blocks::service::{self, Blocks, JobId, Kept, Loaded, Output};
 use crate::blocks::store::{BlockStore, BlockStoreError};
-use crate::blocks::{BlocksError, DEFAULT_MEMORY, Dag, FetchFailed, MAX_JOBS, MemoryBlocks};
+use crate::blocks::{BlocksError, DEFAULT_MEMORY, Dag, FetchFailed, Limits, MAX_JOBS, MemoryBlocks};
 
 /// Reports of the store and of imports that wait for the driver; a task past it waits itself.
 const REPORTS: usize = 64;
@@ -60,6 +60,8 @@ enum Waiter {
     List(Reply<Result<Vec<Entry>, BlocksError>>),
     Add(Option<oneshot::Sender<()>>, Reply<Result<(Root, Dag), BlocksError>>),
     Remove(Reply<Result<(), BlockStoreError>>),
+    /// The core, which is to hold this.
+    Hold(Cid),
 }
 
 impl Waiter {
@@ -70,7 +72,7 @@ impl Waiter {
             Self::List(reply) => reply.is_canceled(),
             Self::Add(_, reply) => reply.is_canceled(),
             // It is done all the same.
-            Self::Remove(_) => false,
+            Self::Remove(_) | Self::Hold(_) => false,
         }
     }
 }
@@ -99,6 +101,28 @@ impl Shell {
         self.waiting.is_empty()
     }
 
+    /// What is kept, with the sizes.
+    pub(super) fn list(&self) -> Vec<(Cid, u64)> {
+        self.machine.kept().list()
+    }
+
+    /// Fetches what the core is to hold; whether that has begun.
+    pub(super) fn hold(&mut self, cid: Cid, from: Vec<PeerId>, limits: Limits, now: Now) -> bool {
+        let Ok(job) = self.machine.fetch(cid, from, limits, now.mono) else { return false };
+        self.waiting.insert(job, Waiter::Hold(cid));
+        true
+    }
+
+    /// The core need not hold it any more.
+    pub(super) fn let_go(&mut self, cid: &Cid, now: Now) {
+        let of = |waiter: &Waiter| matches!(waiter, Waiter::Hold(held) if held == cid);
+        let jobs: Vec<_> = self.waiting.iter().filter(|(_, waiter)| of(waiter)).map(|(job, _)| *job).collect();
+        for job in jobs {
+            self.waiting.remove(&job);
+            self.machine.cancel(job, now.mono);
+        }
+    }
+
     /// Does something with the store, beside the driver.
     fn task(&self, work: impl Future<Output = service::Input> + Send + 'static) {
         let mut reports = self.reports.clone();
@@ -117,7 +141,7 @@ impl Shell {
                 Waiter::List(reply) => drop(reply.send(Err(error))),
                 Waiter::Add(_, reply) => drop(reply.send(Err(error))),
                 // Nothing keeps it from beginning.
-                Waiter::Remove(_) => {}
+                Waiter::Remove(_) | Waiter::Hold(_) => {}
             },
         }
     }
@@ -247,12 +271,12 @@ impl<H: Host> Driver<H> {
                 }
             }
             Output::Search(root) => self.search_providers(root),
-            Output::Gone(cids) => self.gone(&cids),
-            Output::Event(job, event) => self.on_blocks_event(job, event),
+            Output::Gone(cids) => self.gone(&cids, now),
+            Output::Event(job, event) => self.on_blocks_event(job, event, now),
         }
     }
 
-    fn on_blocks_event(&mut self, job: JobId, event: service::Event) {
+    fn on_blocks_event(&mut self, job: JobId, event: service::Event, now: Now) {
         match event {
             service::Event::Progress(progress) => {
                 if let Some(Waiter::Fetch(Some(meter), _)) = self.blocks.waiting.get(&job) {
@@ -267,17 +291,25 @@ impl<H: Host> Driver<H> {
                 }
             }
             service::Event::Fetched(result) => {
+                let waiter = self.blocks.waiting.remove(&job);
+                let held = match &waiter {
+                    Some(Waiter::Hold(cid)) => Some(*cid),
+                    Some(
+                        Waiter::Fetch(..) | Waiter::Read(_) | Waiter::List(_) | Waiter::Add(..) | Waiter::Remove(_),
+                    )
+                    | None => None,
+                };
                 match &result {
-                    Ok(dag) => self.whole(dag),
-                    Err(failed) => self.partial(failed),
+                    Ok(dag) => self.whole(dag, now),
+                    Err(failed) => self.dag_failed(failed, held, now),
                 }
-                if let Some(Waiter::Fetch(_, reply)) = self.blocks.waiting.remove(&job) {
+                if let Some(Waiter::Fetch(_, reply)) = waiter {
                     let _ = reply.send(result);
                 }
             }
             service::Event::Added(result) => {
                 if let Ok((_, dag)) = &result {
-                    self.whole(dag);
+                    self.whole(dag, now);
                 }
                 if let Some(Waiter::Add(_, reply)) = self.blocks.waiting.remove(&job) {
                     let _ = reply.send(result);
@@ -301,9 +333,10 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    /// All blocks of this DAG are kept, and count as one thing from now on. Whoever decides how long, says so by deleting them.
-    fn whole(&mut self, dag: &Dag) {
+    /// All blocks of this DAG are kept, and count as one thing from now on. The core decides how long.
+    fn whole(&mut self, dag: &Dag, now: Now) {
         tracing::debug!(root = %dag.root, blocks = dag.blocks.len(), bytes = dag.bytes(), "kept");
+        self.dag_kept(dag, now);
         if self.blocks.is_public
             && let Err(error) = self.swarm.behaviour_mut().kad.start_providing(key_of(&dag.root))
         {
@@ -311,13 +344,9 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    /// These blocks of a DAG are kept, and others are not.
-    fn partial(&mut self, failed: &FetchFailed) {
-        tracing::debug!(error = %failed.error, blocks = failed.kept.len(), "kept in part");
-    }
-
     /// These blocks are not kept any more.
-    fn gone(&mut self, cids: &[Cid]) {
+    fn gone(&mut self, cids: &[Cid], now: Now) {
+        self.blocks_gone(cids, now);
         if self.blocks.is_public {
             let kad = &mut self.swarm.behaviour_mut().kad;
             cids.iter().for_each(|cid| kad.stop_providing(&key_of(cid)));

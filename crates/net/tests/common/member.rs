@@ -332,6 +332,7 @@ impl Journal {
             node::Event::Directory(directory::Event::NodeLeft(_) | directory::Event::Found { .. })
             | node::Event::Weights(_)
             | node::Event::Decision(_)
+            | node::Event::Knowledge(_)
             | node::Event::Access(_)
             | node::Event::PeerSuspected { .. }
             | node::Event::PeerRecovered { .. }
