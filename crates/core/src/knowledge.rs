@@ -233,7 +233,7 @@ pub enum Event {
         /// Of which key.
         key: String,
         /// The entry that is new.
-        entry: Kept,
+        entry: Box<Kept>,
         /// Whether the key stands for it now.
         current: bool,
     },
@@ -689,7 +689,7 @@ impl Knowledge {
         if let Some(content) = kept.content(self.unix) {
             self.holding.referenced(content.cid, (content.size, content.replicas), version.0, now);
         }
-        let entry = kept.clone();
+        let entry = Box::new(kept.clone());
         let current = self.ledger.get(&domain, &key).first().is_some_and(|first| first.id == id);
         for (_, gone) in dropped {
             changes.push(Change { key: format!("{ENTRY}{}", gone.id), value: None });

@@ -83,6 +83,17 @@ pub enum PutError {
     StoreFailed,
 }
 
+/// How much is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Bytes of blocks, with what each takes besides, and how many may be here.
+    pub shelf: (u64, u64),
+    /// Contents that were placed here, and those of them that are here.
+    pub contents: (usize, usize),
+    /// Entries, and their bytes.
+    pub entries: (usize, usize),
+}
+
 /// Keys of a domain, in order, each with all that it stands for.
 pub type Keys = Vec<(String, Vec<Kept>)>;
 
@@ -277,6 +288,18 @@ impl Handle {
         let write = self.with(move |node, now| node.unpin(&cid, now)).await?;
         let durable = self.knowledge(|reply| Call::Settled(write, reply)).await?;
         Ok(if durable { Ok(()) } else { Err(PutError::StoreFailed) })
+    }
+
+    /// How much is here.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn load(&self) -> Result<Load, Closed> {
+        self.with(|node, _| {
+            let knowledge = node.knowledge();
+            Load { shelf: knowledge.shelf().load(), contents: knowledge.held(), entries: knowledge.ledger().load() }
+        })
+        .await
     }
 
     /// What is pinned here.

@@ -32,7 +32,7 @@ pub use driver::{Running, StartError, start};
 pub use events::{Event, EventStream, MAX_EVENT_BYTES, MAX_EVENTS};
 pub use host::{Host, HostAction, NoHost, WithRtc};
 pub use identity::{Identity, node_of, peer_of};
-pub use knowledge::{Keys, Put, PutError, PutOptions};
+pub use knowledge::{Keys, Load, Put, PutError, PutOptions};
 pub use libp2p::{Multiaddr, PeerId};
 pub use mesh_platform::now;
 pub use mesh_webrtc::rtc::Absent as NoRtc;
