@@ -108,9 +108,13 @@ struct Inner<P> {
 impl FileBlocks {
     /// The store in the file at `path`, with room for `max_bytes` bytes of blocks. Nobody else can open it meanwhile.
     pub(crate) fn open(path: &Path, max_bytes: u64) -> Result<Self, BlockFileError> {
-        Self::at(AtPath(path.to_owned()), max_bytes).map_err(|error| match error {
-            Error::DatabaseAlreadyOpen => BlockFileError::InUse(path.to_owned()),
-            source => BlockFileError::Unusable { path: path.to_owned(), source: Box::new(source) },
+        Self::at(AtPath(path.to_owned()), max_bytes).map_err(|error| {
+            let path = path.to_owned();
+            if matches!(error, Error::DatabaseAlreadyOpen) {
+                BlockFileError::InUse(path)
+            } else {
+                BlockFileError::Unusable { path, source: Box::new(error) }
+            }
         })
     }
 }
@@ -185,14 +189,13 @@ impl<P: Place> Inner<P> {
             let done = work(database);
             let Err(error) = &done else { return done.map(Some) };
             drop(guard);
-            match error {
-                // Somebody else's, and it stops everybody.
-                Error::PreviousIo | Error::DatabaseClosed => self.close(),
-                Error::Io(_) => {
-                    self.close();
-                    return done.map(Some);
-                }
-                _ => return done.map(Some),
+            // Somebody else's error of the file, which stops everybody.
+            let of_others = matches!(error, Error::PreviousIo | Error::DatabaseClosed);
+            if of_others || matches!(error, Error::Io(_)) {
+                self.close();
+            }
+            if !of_others {
+                return done.map(Some);
             }
         }
     }
@@ -296,9 +299,10 @@ fn slice_key(key: &[u8], number: u16) -> Vec<u8> {
 
 /// What a node is told.
 fn told(error: Error) -> BlockStoreError {
-    match error {
-        Error::Io(error) if is_full(&error) => BlockStoreError::Full,
-        error => BlockStoreError::Failed(error.to_string()),
+    if matches!(&error, Error::Io(error) if is_full(error)) {
+        BlockStoreError::Full
+    } else {
+        BlockStoreError::Failed(error.to_string())
     }
 }
 

@@ -65,7 +65,12 @@ impl World {
                 Output::Cancel(cid) => assert!(self.wants.remove(&cid), "{cid} was not asked for"),
                 Output::Event(_, Event::Progress(_)) => {}
                 Output::Event(id, event) => self.events.push((id, event)),
-                output => self.said.push(output),
+                output @ (Output::Found(..)
+                | Output::Added(_)
+                | Output::Looked(..)
+                | Output::Dial(_)
+                | Output::Search(_)
+                | Output::Gone(_)) => self.said.push(output),
             }
         }
     }
@@ -151,7 +156,7 @@ impl World {
         Some(self.events.remove(at).1)
     }
 
-    fn fetched(&mut self, id: JobId) -> Result<Dag, FetchFailed> {
+    fn fetched(&mut self, id: JobId) -> Fetched {
         match self.event(id) {
             Some(Event::Fetched(result)) => result,
             other => panic!("{other:?}"),
@@ -161,10 +166,8 @@ impl World {
     fn looked(&mut self, peer: PeerId, cid: Cid) -> Option<Found> {
         let at =
             self.said.iter().position(|said| matches!(said, Output::Looked(to, of, _) if (*to, *of) == (peer, cid)))?;
-        match self.said.remove(at) {
-            Output::Looked(_, _, found) => Some(found),
-            other => panic!("{other:?}"),
-        }
+        let Output::Looked(_, _, found) = self.said.remove(at) else { return None };
+        Some(found)
     }
 
     fn advance(&mut self, millis: u64) {
