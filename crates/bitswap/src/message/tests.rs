@@ -152,7 +152,7 @@ fn of_a_million_corrupt_messages_no_corrupt_block_is_taken() {
     let seed = 8;
     println!("seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let (mut refused, mut unwanted, mut sound) = (0, 0, 0);
+    let (mut refused, mut unwanted, mut sound, peer) = (0, 0, 0, libp2p::PeerId::random());
     for _ in 0..1_000 {
         let blocks: Vec<_> = (0..2)
             .map(|_| {
@@ -173,7 +173,6 @@ fn of_a_million_corrupt_messages_no_corrupt_block_is_taken() {
                 continue;
             };
             let mut client = Client::default();
-            let peer = libp2p::PeerId::random();
             client.connected(peer, Duration::ZERO);
             for block in &blocks {
                 client.want(*block.cid(), &[peer], Duration::ZERO).expect("room");
