@@ -7,8 +7,8 @@
 //!
 //! Each batch is one transaction: after a crash it is there, or it is not. A database stops at the first error of its file, a
 //! full disk included; it is then opened anew, as it was after the last transaction. Pages are not written over, so to delete
-//! takes some of them too: on a disk without any that may have to wait until there are. All of it happens on threads that may
-//! block.
+//! takes some of them too: a file beside the store holds them ready for a disk that has none. All of it happens on threads that
+//! may block.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -37,6 +37,10 @@ const SLICE: usize = 130_560;
 
 /// Bytes that the database keeps in memory. The node keeps what is asked for most beside them.
 const CACHE: usize = 16 * 1024 * 1024;
+
+/// Bytes that are held ready for a deletion on a full disk: it writes a page of 4 KiB for some fifty blocks, and what says
+/// which pages are free, 64 KiB for each GiB.
+const RESERVE: usize = 2 * 1024 * 1024;
 
 /// Why there is no store: one sentence with the path and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,12 @@ pub(crate) trait Place: std::fmt::Debug + Send + Sync + 'static {
 
     /// Opens it; `None` if there is none and none is to be made.
     fn open(&self, create: bool) -> Result<Option<Self::Backend>, DatabaseError>;
+
+    /// Holds [`RESERVE`] bytes of the disk, if there are so many.
+    fn take_reserve(&self);
+
+    /// Gives them back. Whether there were any.
+    fn yield_reserve(&self) -> bool;
 }
 
 /// A file that comes into being with the first block, readable by its owner only.
@@ -89,6 +99,27 @@ impl Place for AtPath {
             Err(error) if !create && error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn take_reserve(&self) {
+        let path = self.reserve();
+        let is_whole = |file: fs::Metadata| file.len() == RESERVE as u64;
+        // Half of one is none.
+        if !fs::metadata(&path).is_ok_and(is_whole) && fs::write(&path, vec![0xa5; RESERVE]).is_err() {
+            let _ = fs::remove_file(&path);
+        }
+    }
+
+    fn yield_reserve(&self) -> bool {
+        fs::remove_file(self.reserve()).is_ok()
+    }
+}
+
+impl AtPath {
+    fn reserve(&self) -> PathBuf {
+        let mut name = self.0.as_os_str().to_owned();
+        name.push(".reserve");
+        name.into()
     }
 }
 
@@ -158,6 +189,7 @@ impl<P: Place> BlockStore for FileBlocks<P> {
             let put = inner.with(true, |database| put(database, &blocks, room)).map_err(told)?;
             let new = put.flatten().ok_or(BlockStoreError::Full)?;
             *bytes += new;
+            inner.place.take_reserve();
             Ok(())
         })
     }
@@ -165,8 +197,12 @@ impl<P: Place> BlockStore for FileBlocks<P> {
     fn delete(&self, cids: Vec<Cid>) -> BoxFuture<'static, Result<(), BlockStoreError>> {
         self.blocking(move |inner| {
             let mut bytes = lock(&inner.bytes);
-            let gone = inner.with(false, |database| delete(database, &cids)).map_err(told)?;
-            *bytes = bytes.saturating_sub(gone.unwrap_or(0));
+            let again = || inner.with(false, |database| delete(database, &cids)).map_err(told);
+            let gone = match again() {
+                Err(BlockStoreError::Full) if inner.place.yield_reserve() => again(),
+                done => done,
+            };
+            *bytes = bytes.saturating_sub(gone?.unwrap_or(0));
             Ok(())
         })
     }
