@@ -203,6 +203,8 @@ impl<P: Place> BlockStore for FileBlocks<P> {
                 done => done,
             };
             *bytes = bytes.saturating_sub(gone?.unwrap_or(0));
+            // If this fails, the room is there a little later.
+            let _ = inner.with(false, release);
             Ok(())
         })
     }
@@ -320,6 +322,11 @@ fn delete(database: &Database, cids: &[Cid]) -> Result<u64, Error> {
     }
     write.commit()?;
     Ok(gone)
+}
+
+/// Pages that a transaction has freed can be used again after the next one.
+fn release(database: &Database) -> Result<(), Error> {
+    Ok(begin(database)?.commit()?)
 }
 
 fn begin(database: &Database) -> Result<WriteTransaction, Error> {

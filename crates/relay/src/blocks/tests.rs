@@ -250,6 +250,7 @@ async fn on_a_disk_that_is_full_to_the_last_page_blocks_can_be_deleted() {
     room.store(fs::metadata(&store.0.place.file.0).expect("a file").len(), Ordering::Relaxed);
     store.delete(gone).await.expect("deleted");
     assert_eq!(listed(&store).await, sizes(&blocks[100..]));
+    store.put(blocks[..50].to_vec()).await.expect("what was deleted has left room");
 }
 
 #[tokio::test]
