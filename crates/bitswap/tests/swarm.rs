@@ -361,8 +361,8 @@ async fn a_closed_one_neither_asks_nor_answers_until_a_peer_is_let_in() {
     run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 2).await;
     let later = block(3, 50_000);
     nodes[0].store.insert(*later.cid(), later.clone());
-    for i in 1..3 {
-        nodes[i].swarm.behaviour_mut().want(*later.cid(), &[]).expect("room");
+    for node in &mut nodes[1..] {
+        node.swarm.behaviour_mut().want(*later.cid(), &[]).expect("room");
     }
     run(&mut nodes, |nodes| nodes[2].store.contains_key(later.cid())).await;
     assert!(!nodes[1].store.contains_key(later.cid()));

@@ -80,6 +80,16 @@ pub struct FetchFailed {
     pub kept: Vec<(Cid, u64)>,
 }
 
+impl FetchFailed {
+    /// One that has not begun.
+    pub(crate) fn at_once(error: BlocksError) -> Box<Self> {
+        Box::new(Self { error, kept: Vec::new() })
+    }
+}
+
+/// What comes of a fetch.
+pub type Fetched = Result<Dag, Box<FetchFailed>>;
+
 /// Which limit something is past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {

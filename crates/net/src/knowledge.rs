@@ -225,7 +225,9 @@ impl Handle {
             options.limits.patience_ms = patience_ms;
             match self.fetch(cid, options).await? {
                 // It may have gone again by the time it is read: then it is fetched again.
-                Ok(_) | Err(crate::blocks::FetchFailed { error: BlocksError::Store(_), .. }) => {}
+                Ok(_) => {}
+                // What cannot be kept can be read all the same.
+                Err(failed) if matches!(failed.error, BlocksError::Store(_)) => {}
                 Err(failed) => return Ok(Err(failed.error)),
             }
         }

@@ -14,8 +14,8 @@ use common::member::{Member, Reach, until_heard};
 use common::{millis, within};
 use futures::StreamExt as _;
 use mesh_net::blocks::{
-    BlockStoreError, BlocksError, Dag, FetchFailed, FetchOptions, Limits, ListOptions, MemoryBlocks, ReadOptions,
-    progress,
+    BlockStoreError, BlocksError, Dag, FetchFailed, FetchOptions, Fetched, Limits, ListOptions, MemoryBlocks,
+    ReadOptions, progress,
 };
 use mesh_net::{Config, Identity, PeerId};
 use mesh_proto::charter::{self, Charter};
@@ -47,7 +47,7 @@ fn impatient(from: Vec<PeerId>) -> FetchOptions {
     FetchOptions { from, limits, meter: None }
 }
 
-async fn fetch(member: &Member, cid: Cid, options: FetchOptions) -> Result<Dag, FetchFailed> {
+async fn fetch(member: &Member, cid: Cid, options: FetchOptions) -> Fetched {
     within("it is fetched", member.handle.fetch(cid, options)).await.unwrap()
 }
 
@@ -101,7 +101,7 @@ async fn a_file_goes_through_a_relay_that_has_nothing() {
     bob.handle.remove(dag.blocks.iter().map(|(cid, _)| *cid).collect()).await.unwrap().unwrap();
     assert_eq!((kept(&bob).await, bob.handle.has(root.cid).await.unwrap()), (0, None));
     let failed = fetch(&bob, root.cid, impatient(Vec::new())).await.unwrap_err();
-    assert_eq!(failed, FetchFailed { error: BlocksError::NotFound(root.cid), kept: Vec::new() });
+    assert_eq!(*failed, FetchFailed { error: BlocksError::NotFound(root.cid), kept: Vec::new() });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +224,7 @@ async fn a_liar_is_not_believed() {
     let other = Block::raw(bytes(50_000)).unwrap();
     let liar = Liar::connect(&[&bob], other.clone()).await;
     let failed = fetch(&bob, root.cid, impatient(vec![liar.peer()])).await.unwrap_err();
-    assert_eq!(failed, FetchFailed { error: BlocksError::NotFound(root.cid), kept: Vec::new() });
+    assert_eq!(*failed, FetchFailed { error: BlocksError::NotFound(root.cid), kept: Vec::new() });
     assert!(liar.lies() > 0, "it was asked, and lied");
     assert_eq!((kept(&bob).await, bob.handle.has(*other.cid()).await.unwrap()), (0, None));
     // With somebody honest beside it, all comes.

@@ -7,8 +7,8 @@
 //!
 //! Each batch is one transaction: after a crash it is there, or it is not. A database stops at the first error of its file, a
 //! full disk included; it is then opened anew, as it was after the last transaction. Pages are not written over, so to delete
-//! takes some of them too: on a disk without any that may have to wait until there are. All of it happens on threads that may
-//! block.
+//! takes some of them too: a file beside the store holds them ready for a disk that has none. All of it happens on threads that
+//! may block.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -37,6 +37,10 @@ const SLICE: usize = 130_560;
 
 /// Bytes that the database keeps in memory. The node keeps what is asked for most beside them.
 const CACHE: usize = 16 * 1024 * 1024;
+
+/// Bytes that are held ready for a deletion on a full disk: it writes a page of 4 KiB for some fifty blocks, and what says
+/// which pages are free, 64 KiB for each GiB.
+const RESERVE: usize = 2 * 1024 * 1024;
 
 /// Why there is no store: one sentence with the path and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,12 @@ pub(crate) trait Place: std::fmt::Debug + Send + Sync + 'static {
 
     /// Opens it; `None` if there is none and none is to be made.
     fn open(&self, create: bool) -> Result<Option<Self::Backend>, DatabaseError>;
+
+    /// Holds [`RESERVE`] bytes of the disk, if there are so many.
+    fn take_reserve(&self);
+
+    /// Gives them back. Whether there were any.
+    fn yield_reserve(&self) -> bool;
 }
 
 /// A file that comes into being with the first block, readable by its owner only.
@@ -90,6 +100,27 @@ impl Place for AtPath {
             Err(error) => Err(error.into()),
         }
     }
+
+    fn take_reserve(&self) {
+        let path = self.reserve();
+        let is_whole = |file: fs::Metadata| file.len() == RESERVE as u64;
+        // Half of one is none.
+        if !fs::metadata(&path).is_ok_and(is_whole) && fs::write(&path, vec![0xa5; RESERVE]).is_err() {
+            let _ = fs::remove_file(&path);
+        }
+    }
+
+    fn yield_reserve(&self) -> bool {
+        fs::remove_file(self.reserve()).is_ok()
+    }
+}
+
+impl AtPath {
+    fn reserve(&self) -> PathBuf {
+        let mut name = self.0.as_os_str().to_owned();
+        name.push(".reserve");
+        name.into()
+    }
 }
 
 /// Blocks in a file.
@@ -108,9 +139,13 @@ struct Inner<P> {
 impl FileBlocks {
     /// The store in the file at `path`, with room for `max_bytes` bytes of blocks. Nobody else can open it meanwhile.
     pub(crate) fn open(path: &Path, max_bytes: u64) -> Result<Self, BlockFileError> {
-        Self::at(AtPath(path.to_owned()), max_bytes).map_err(|error| match error {
-            Error::DatabaseAlreadyOpen => BlockFileError::InUse(path.to_owned()),
-            source => BlockFileError::Unusable { path: path.to_owned(), source: Box::new(source) },
+        Self::at(AtPath(path.to_owned()), max_bytes).map_err(|error| {
+            let path = path.to_owned();
+            if matches!(error, Error::DatabaseAlreadyOpen) {
+                BlockFileError::InUse(path)
+            } else {
+                BlockFileError::Unusable { path, source: Box::new(error) }
+            }
         })
     }
 }
@@ -154,6 +189,7 @@ impl<P: Place> BlockStore for FileBlocks<P> {
             let put = inner.with(true, |database| put(database, &blocks, room)).map_err(told)?;
             let new = put.flatten().ok_or(BlockStoreError::Full)?;
             *bytes += new;
+            inner.place.take_reserve();
             Ok(())
         })
     }
@@ -161,8 +197,14 @@ impl<P: Place> BlockStore for FileBlocks<P> {
     fn delete(&self, cids: Vec<Cid>) -> BoxFuture<'static, Result<(), BlockStoreError>> {
         self.blocking(move |inner| {
             let mut bytes = lock(&inner.bytes);
-            let gone = inner.with(false, |database| delete(database, &cids)).map_err(told)?;
-            *bytes = bytes.saturating_sub(gone.unwrap_or(0));
+            let again = || inner.with(false, |database| delete(database, &cids)).map_err(told);
+            let gone = match again() {
+                Err(BlockStoreError::Full) if inner.place.yield_reserve() => again(),
+                done => done,
+            };
+            *bytes = bytes.saturating_sub(gone?.unwrap_or(0));
+            // If this fails, the room is there a little later.
+            let _ = inner.with(false, release);
             Ok(())
         })
     }
@@ -185,14 +227,13 @@ impl<P: Place> Inner<P> {
             let done = work(database);
             let Err(error) = &done else { return done.map(Some) };
             drop(guard);
-            match error {
-                // Somebody else's, and it stops everybody.
-                Error::PreviousIo | Error::DatabaseClosed => self.close(),
-                Error::Io(_) => {
-                    self.close();
-                    return done.map(Some);
-                }
-                _ => return done.map(Some),
+            // Somebody else's error of the file, which stops everybody.
+            let of_others = matches!(error, Error::PreviousIo | Error::DatabaseClosed);
+            if of_others || matches!(error, Error::Io(_)) {
+                self.close();
+            }
+            if !of_others {
+                return done.map(Some);
             }
         }
     }
@@ -283,6 +324,11 @@ fn delete(database: &Database, cids: &[Cid]) -> Result<u64, Error> {
     Ok(gone)
 }
 
+/// Pages that a transaction has freed can be used again after the next one.
+fn release(database: &Database) -> Result<(), Error> {
+    Ok(begin(database)?.commit()?)
+}
+
 fn begin(database: &Database) -> Result<WriteTransaction, Error> {
     let mut write = database.begin_write()?;
     // To open it after a crash, or when the disk was full, takes no time then, and no room.
@@ -296,9 +342,10 @@ fn slice_key(key: &[u8], number: u16) -> Vec<u8> {
 
 /// What a node is told.
 fn told(error: Error) -> BlockStoreError {
-    match error {
-        Error::Io(error) if is_full(&error) => BlockStoreError::Full,
-        error => BlockStoreError::Failed(error.to_string()),
+    if matches!(&error, Error::Io(error) if is_full(error)) {
+        BlockStoreError::Full
+    } else {
+        BlockStoreError::Failed(error.to_string())
     }
 }
 

@@ -12,14 +12,14 @@ use mesh_unixfs::{Block, Entry, Root, directory};
 
 use super::progress::Meter;
 use super::store::BlockStoreError;
-use super::{BlocksError, Dag, FetchFailed, Limits};
+use super::{BlocksError, Dag, FetchFailed, Fetched, Limits};
 use crate::calls::{Call as AnyCall, Closed, Handle, Reply};
 
 /// A call about blocks.
 pub(crate) enum Call {
     Add(BoxStream<'static, Bytes>, Reply<Result<(Root, Dag), BlocksError>>),
-    Adopt(Block, FetchOptions, Reply<Result<Dag, FetchFailed>>),
-    Fetch(Cid, FetchOptions, Reply<Result<Dag, FetchFailed>>),
+    Adopt(Block, FetchOptions, Reply<Fetched>),
+    Fetch(Cid, FetchOptions, Reply<Fetched>),
     Read(Cid, ReadOptions, Reply<Result<Vec<Bytes>, BlocksError>>),
     List(Cid, ListOptions, Reply<Result<Vec<Entry>, BlocksError>>),
     Has(Cid, Reply<Option<u64>>),
@@ -119,10 +119,10 @@ impl Handle {
         &self,
         entries: Vec<(String, Root)>,
         options: FetchOptions,
-    ) -> Result<Result<(Root, Dag), FetchFailed>, Closed> {
+    ) -> Result<Result<(Root, Dag), Box<FetchFailed>>, Closed> {
         let (root, block) = match directory(entries) {
             Ok(made) => made,
-            Err(error) => return Ok(Err(FetchFailed { error: error.into(), kept: Vec::new() })),
+            Err(error) => return Ok(Err(FetchFailed::at_once(error.into()))),
         };
         let fetched = self.blocks(|reply| Call::Adopt(block, options, reply)).await?;
         Ok(fetched.map(|dag| (root, dag)))
@@ -133,7 +133,7 @@ impl Handle {
     ///
     /// # Errors
     /// [`Closed`]; inside, [`FetchFailed`].
-    pub async fn fetch(&self, root: Cid, options: FetchOptions) -> Result<Result<Dag, FetchFailed>, Closed> {
+    pub async fn fetch(&self, root: Cid, options: FetchOptions) -> Result<Fetched, Closed> {
         self.blocks(|reply| Call::Fetch(root, options, reply)).await
     }
 

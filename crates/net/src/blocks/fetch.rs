@@ -14,7 +14,7 @@ use mesh_unixfs::{Block, Error, MAX_DEPTH, Node, Shard};
 
 use super::service::Kept;
 use super::store::BlockStoreError;
-use super::{BlocksError, Dag, FetchFailed, Limit, Limits};
+use super::{BlocksError, Dag, FetchFailed, Fetched, Limit, Limits};
 
 /// Blocks that are read or waited for at once.
 pub(crate) const MAX_OUT: usize = 32;
@@ -58,7 +58,7 @@ pub(crate) enum Output {
     /// Keep these.
     Save(Vec<Block>),
     /// It is over; nothing comes after it. Whatever is still being read or asked for is not wanted any more.
-    Done(Result<Dag, FetchFailed>),
+    Done(Fetched),
 }
 
 /// Where a block of the DAG is.
@@ -355,7 +355,7 @@ impl Fetch {
         self.failed.get_or_insert(error);
     }
 
-    fn end(&mut self) -> Result<Dag, FetchFailed> {
+    fn end(&mut self) -> Fetched {
         let kept = |(cid, (_, state)): (&Cid, &(usize, State))| match state {
             // What is in its name is nowhere else.
             State::Kept(size) if !is_inline(cid) => Some((*cid, *size)),
@@ -363,7 +363,7 @@ impl Fetch {
         };
         let blocks = self.met.iter().filter_map(kept).collect();
         match self.failed.take() {
-            Some(error) => Err(FetchFailed { error, kept: blocks }),
+            Some(error) => Err(Box::new(FetchFailed { error, kept: blocks })),
             None => Ok(Dag { root: self.root, blocks }),
         }
     }

@@ -22,7 +22,7 @@ use super::fetch::{self, Fetch, MAX_OUT};
 use super::hot::Hot;
 use super::progress::Progress;
 use super::store::BlockStoreError;
-use super::{BlocksError, Dag, FetchFailed, Limits, MAX_JOBS};
+use super::{BlocksError, Dag, Fetched, Limits, MAX_JOBS};
 
 mod jobs;
 mod writes;
@@ -112,7 +112,7 @@ pub(crate) enum Event {
     /// How far a fetch is.
     Progress(Progress),
     /// A fetch is over.
-    Fetched(Result<Dag, FetchFailed>),
+    Fetched(Fetched),
     /// A read is over.
     Read(Result<Vec<Bytes>, BlocksError>),
     /// A list is over.

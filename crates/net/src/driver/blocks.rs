@@ -19,7 +19,7 @@ use crate::blocks::import;
 use crate::blocks::progress::Meter;
 use crate::blocks::service::{self, Blocks, JobId, Kept, Loaded, Output};
 use crate::blocks::store::{BlockStore, BlockStoreError};
-use crate::blocks::{BlocksError, DEFAULT_MEMORY, Dag, FetchFailed, Limits, MAX_JOBS, MemoryBlocks};
+use crate::blocks::{BlocksError, DEFAULT_MEMORY, Dag, FetchFailed, Fetched, Limits, MAX_JOBS, MemoryBlocks};
 
 /// Reports of the store and of imports that wait for the driver; a task past it waits itself.
 const REPORTS: usize = 64;
@@ -55,7 +55,7 @@ pub(crate) enum Report {
 
 /// Who waits for a job.
 enum Waiter {
-    Fetch(Option<Meter>, Reply<Result<Dag, FetchFailed>>),
+    Fetch(Option<Meter>, Reply<Fetched>),
     Read(Reply<Result<Vec<Bytes>, BlocksError>>),
     List(Reply<Result<Vec<Entry>, BlocksError>>),
     Add(Option<oneshot::Sender<()>>, Reply<Result<(Root, Dag), BlocksError>>),
@@ -136,7 +136,7 @@ impl Shell {
         match begun {
             Ok(job) => drop(self.waiting.insert(job, waiter)),
             Err(error) => match waiter {
-                Waiter::Fetch(_, reply) => drop(reply.send(Err(FetchFailed { error, kept: Vec::new() }))),
+                Waiter::Fetch(_, reply) => drop(reply.send(Err(FetchFailed::at_once(error)))),
                 Waiter::Read(reply) => drop(reply.send(Err(error))),
                 Waiter::List(reply) => drop(reply.send(Err(error))),
                 Waiter::Add(_, reply) => drop(reply.send(Err(error))),

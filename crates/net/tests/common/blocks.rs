@@ -116,16 +116,13 @@ impl Liar {
                         continue;
                     }
                 };
-                match event {
-                    SwarmEvent::Behaviour(Event::Look(Look { peer, cid, .. })) => {
-                        told.lies.fetch_add(1, Ordering::Relaxed);
-                        swarm.behaviour_mut().looked(peer, cid, Found::Block(block.clone()));
-                    }
-                    SwarmEvent::Behaviour(Event::Got { .. }) => drop(told.got.fetch_add(1, Ordering::Relaxed)),
-                    SwarmEvent::ConnectionClosed { .. } => {
-                        links.send_replace(swarm.connected_peers().count());
-                    }
-                    _ => {}
+                if let SwarmEvent::Behaviour(Event::Look(Look { peer, cid, .. })) = event {
+                    told.lies.fetch_add(1, Ordering::Relaxed);
+                    swarm.behaviour_mut().looked(peer, cid, Found::Block(block.clone()));
+                } else if let SwarmEvent::Behaviour(Event::Got { .. }) = event {
+                    told.got.fetch_add(1, Ordering::Relaxed);
+                } else if let SwarmEvent::ConnectionClosed { .. } = event {
+                    links.send_replace(swarm.connected_peers().count());
                 }
             }
         });

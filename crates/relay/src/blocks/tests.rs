@@ -136,6 +136,8 @@ fn what_is_no_store_is_named_and_stays_as_it_is() {
 struct OnSmallDisk {
     file: AtPath,
     room: Arc<AtomicU64>,
+    /// What was set aside.
+    reserve: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -149,6 +151,15 @@ impl Place for OnSmallDisk {
 
     fn open(&self, create: bool) -> Result<Option<SmallDisk>, DatabaseError> {
         Ok(self.file.open(create)?.map(|file| SmallDisk { file, room: self.room.clone() }))
+    }
+
+    // Set aside from the beginning, as by the first block of a store on a disk that is filled by others.
+    fn take_reserve(&self) {}
+
+    fn yield_reserve(&self) -> bool {
+        let reserve = self.reserve.swap(0, Ordering::Relaxed);
+        self.room.fetch_add(reserve, Ordering::Relaxed);
+        reserve > 0
     }
 }
 
@@ -186,7 +197,7 @@ impl StorageBackend for SmallDisk {
 async fn a_full_disk_is_told_and_what_is_kept_stays_readable() {
     let scratch = Scratch::new("disk");
     let room = Arc::new(AtomicU64::new(u64::MAX));
-    let place = OnSmallDisk { file: AtPath(scratch.path()), room: room.clone() };
+    let place = OnSmallDisk { file: AtPath(scratch.path()), room: room.clone(), reserve: AtomicU64::new(0) };
     let store = FileBlocks::at(place, u64::MAX).expect("a new store");
     let before: Vec<_> = (0..5).map(|seed| block(seed, 300_000)).collect();
     store.put(before.clone()).await.expect("room");
@@ -222,6 +233,38 @@ async fn a_full_disk_is_told_and_what_is_kept_stays_readable() {
     room.store(u64::MAX, Ordering::Relaxed);
     store.put(vec![block(500, 1_000_000)]).await.expect("there is room again");
     assert_eq!(listed(&store).await.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_disk_that_is_full_to_the_last_page_blocks_can_be_deleted() {
+    let scratch = Scratch::new("reserve");
+    let (room, reserve) = (Arc::new(AtomicU64::new(u64::MAX)), AtomicU64::new(RESERVE as u64));
+    let place = OnSmallDisk { file: AtPath(scratch.path()), room: room.clone(), reserve };
+    let store = FileBlocks::at(place, u64::MAX).expect("a new store");
+    let blocks: Vec<_> = (0..200).map(|seed| block(seed, 20_000)).collect();
+    store.put(blocks.clone()).await.expect("room");
+    room.store(0, Ordering::Relaxed);
+    let gone: Vec<_> = blocks[..100].iter().map(|block| *block.cid()).collect();
+    assert_eq!(store.delete(gone.clone()).await, Err(BlockStoreError::Full), "even the reserve is too far behind");
+    assert_eq!(listed(&store).await.len(), 200);
+    room.store(fs::metadata(&store.0.place.file.0).expect("a file").len(), Ordering::Relaxed);
+    store.delete(gone).await.expect("deleted");
+    assert_eq!(listed(&store).await, sizes(&blocks[100..]));
+    store.put(blocks[..50].to_vec()).await.expect("what was deleted has left room");
+}
+
+#[tokio::test]
+async fn a_reserve_lies_beside_the_file() {
+    let scratch = Scratch::new("beside");
+    let path = scratch.path();
+    let store = FileBlocks::open(&path, 1_000).expect("a new store");
+    let reserve = path.with_extension("blocks.reserve");
+    assert!(!reserve.exists());
+    store.put(vec![block(1, 10)]).await.expect("room");
+    assert_eq!(fs::metadata(&reserve).expect("a reserve").len(), RESERVE as u64);
+    assert!(store.0.place.yield_reserve() && !store.0.place.yield_reserve() && !reserve.exists());
+    store.put(vec![block(2, 10)]).await.expect("room");
+    assert!(reserve.exists());
 }
 
 #[cfg(unix)]

@@ -31,7 +31,7 @@ impl World {
     }
 
     /// Runs until it is over, or waits for what nobody has.
-    fn run(&mut self, fetch: &mut Fetch, random: &mut ChaCha8Rng) -> Option<Result<Dag, FetchFailed>> {
+    fn run(&mut self, fetch: &mut Fetch, random: &mut ChaCha8Rng) -> Option<Fetched> {
         loop {
             let kept = self.kept();
             while let Some(output) = fetch.poll_output(&kept) {
@@ -112,7 +112,7 @@ fn limits(bytes: u64, blocks: usize) -> Limits {
 }
 
 /// Fetches it all from others.
-fn fetch(root: Cid, blocks: &[Block], limits: Limits) -> (Result<Dag, FetchFailed>, World) {
+fn fetch(root: Cid, blocks: &[Block], limits: Limits) -> (Fetched, World) {
     let mut world = having(blocks);
     let result = world.run(&mut Fetch::new(root, limits), &mut random(1)).expect("it ends");
     (result, world)
@@ -177,7 +177,7 @@ fn nothing_is_asked_for_while_too_much_is_not_saved() {
             }
         }
     }
-    assert!(held >= MAX_UNSAVED && held <= MAX_UNSAVED + MAX_OUT * MAX_BLOCK, "{held}");
+    assert!((MAX_UNSAVED..=MAX_UNSAVED + MAX_OUT * MAX_BLOCK).contains(&held), "{held}");
     assert_eq!(fetch.progress().0, held as u64);
 }
 
