@@ -9,7 +9,7 @@ import { MemoryBlockstore } from 'blockstore-core'
 import { fixedSize } from 'ipfs-unixfs-importer/chunker'
 import { balanced, flat, trickle } from 'ipfs-unixfs-importer/layout'
 import { CID } from 'multiformats/cid'
-import { xorshift } from './bytes.mjs'
+import { bytes, xorshift } from './bytes.mjs'
 
 export const FILE = fileURLToPath(new URL('../../vectors/unixfs.json', import.meta.url))
 
@@ -99,7 +99,6 @@ export async function unixfsVectors() {
 }
 
 const DAG_PB = 0x70
-const bytes = text => new TextEncoder().encode(text)
 
 // A store, and what is put into it.
 class Made {
