@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cid::Cid;
 use futures::FutureExt as _;
 use futures_timer::Delay;
@@ -54,13 +55,14 @@ pub enum Event {
 #[derive(Debug, Default)]
 struct Peer {
     connections: Vec<ConnectionId>,
-    /// The connection that a message is on its way on.
-    busy: Option<ConnectionId>,
-    /// Since the last message that arrived, or the beginning, nothing could be sent.
+    /// The message that is on its way, and on which connection.
+    sending: Option<(ConnectionId, Bytes)>,
+    /// Times that this message, or those before it, could not be sent.
     failures: u32,
 }
 
-/// Messages that are lost one after another before a peer is asked nothing more.
+/// Times that a message is sent before it is given up and the peer is asked nothing more. It may hold answers, and those are
+/// asked for once: Helia waits for them until it is disconnected.
 const MAX_FAILURES: u32 = 3;
 
 /// Bitswap in a swarm. Blocks are not kept here: what others ask for is told as [`Event::Look`], and what is wanted comes as
@@ -160,28 +162,33 @@ impl Behaviour {
     /// Sends to each peer that has got the message before.
     fn send(&mut self) {
         for (id, peer) in &mut self.peers {
-            let idle = peer.busy.is_none() && (self.client.has_words(id) || self.server.has_answers(id));
+            let idle = peer.sending.is_none() && (self.client.has_words(id) || self.server.has_answers(id));
             let Some(connection) = peer.connections.first().copied().filter(|_| idle) else { continue };
             let mut message = Message { wants: self.client.take(id, MAX_WORDS), ..Message::default() };
             self.server.take(id, &mut message);
-            peer.busy = Some(connection);
-            self.events.push_back(ToSwarm::NotifyHandler {
-                peer_id: *id,
-                handler: NotifyHandler::One(connection),
-                event: Command::Send(message.encode()),
-            });
+            self.events.push_back(peer.send(*id, connection, message.encode()));
         }
     }
 
+    /// Sends the message again that did not get through, on another connection if there is one.
     fn lost(&mut self, id: PeerId, now: Duration) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.busy = None;
+        let Some((failed, bytes)) = peer.sending.take() else { return };
         peer.failures += 1;
-        if peer.failures < MAX_FAILURES {
-            self.client.lost(id, now);
-        } else {
-            self.client.unsupported(&id, now);
+        let others = peer.connections.iter().filter(|connection| **connection != failed);
+        match others.chain(&peer.connections).next().copied() {
+            Some(connection) if peer.failures < MAX_FAILURES => {
+                self.events.push_back(peer.send(id, connection, bytes));
+            }
+            Some(_) | None => self.client.unsupported(&id, now),
         }
+    }
+}
+
+impl Peer {
+    fn send(&mut self, id: PeerId, connection: ConnectionId, bytes: Bytes) -> ToSwarm<Event, Command> {
+        self.sending = Some((connection, bytes.clone()));
+        ToSwarm::NotifyHandler { peer_id: id, handler: NotifyHandler::One(connection), event: Command::Send(bytes) }
     }
 }
 
@@ -225,7 +232,7 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 let Some(peer) = self.peers.get_mut(&peer_id) else { return };
                 peer.connections.retain(|id| *id != connection_id);
-                let lost = peer.busy == Some(connection_id);
+                let lost = peer.sending.as_ref().is_some_and(|(on, _)| *on == connection_id);
                 if peer.connections.is_empty() {
                     self.peers.remove(&peer_id);
                     if let Some(inside) = &mut self.inside {
@@ -255,7 +262,7 @@ impl NetworkBehaviour for Behaviour {
                 self.server.wantlist(peer, message.wants, message.full);
             }
             Report::Sent => {
-                known.busy = None;
+                known.sending = None;
                 known.failures = 0;
             }
             Report::Lost(why) => {
@@ -263,7 +270,7 @@ impl NetworkBehaviour for Behaviour {
                 self.lost(peer, now);
             }
             Report::Unsupported => {
-                known.busy = None;
+                known.sending = None;
                 self.client.unsupported(&peer, now);
                 self.server.disconnected(&peer);
             }

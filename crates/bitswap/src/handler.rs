@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::lock::Mutex;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use futures_timer::Delay;
 use libp2p::core::upgrade::ReadyUpgrade;
 use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
@@ -23,6 +24,10 @@ pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 
 /// Streams of the remote that are read at once. Further ones are reset: Helia opens one for each message, and closes it.
 const MAX_INBOUND: usize = 32;
+
+/// How long after a message the next one goes on the same stream. Then it is closed: Helia resets a stream on which nothing
+/// has come for 10 s, and what is on its way then is lost without a word.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// How long a stream may take to open.
 const OPENING: Duration = Duration::from_secs(10);
@@ -54,8 +59,10 @@ pub enum Report {
 type Reading = BoxFuture<'static, Result<Option<(Message, Stream)>, StreamError>>;
 
 enum Outbound {
-    /// Nothing is being sent. The stream of the message before is used again.
-    Idle(Option<Stream>),
+    /// Nothing is being sent.
+    Idle,
+    /// Nothing is being sent. The stream of the message before is used for the next, until then.
+    Kept(Stream, Delay),
     /// A stream is being opened for it.
     Opening(Bytes),
     Writing(BoxFuture<'static, Result<Stream, StreamError>>),
@@ -66,6 +73,8 @@ pub struct Handler {
     inbound: FuturesUnordered<Reading>,
     turn: Arc<Mutex<()>>,
     outbound: Outbound,
+    /// A stream that was kept long enough.
+    closing: Option<BoxFuture<'static, ()>>,
     reports: VecDeque<Report>,
     ask: bool,
     /// Whether anything that the remote sends is read. Until then it waits where the transport holds it.
@@ -77,7 +86,8 @@ impl Handler {
         Self {
             inbound: FuturesUnordered::new(),
             turn: Arc::default(),
-            outbound: Outbound::Idle(None),
+            outbound: Outbound::Idle,
+            closing: None,
             reports: VecDeque::new(),
             ask: false,
             open,
@@ -99,6 +109,21 @@ impl Handler {
             .boxed(),
         );
     }
+
+    /// Closes a stream that was kept long enough.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) {
+        if let Outbound::Kept(_, until) = &mut self.outbound
+            && until.poll_unpin(cx).is_ready()
+            && let Outbound::Kept(stream, _) = std::mem::replace(&mut self.outbound, Outbound::Idle)
+        {
+            self.closing = Some(stream::close(stream).boxed());
+        }
+        if let Some(closing) = &mut self.closing
+            && closing.poll_unpin(cx).is_ready()
+        {
+            self.closing = None;
+        }
+    }
 }
 
 impl ConnectionHandler for Handler {
@@ -115,7 +140,7 @@ impl ConnectionHandler for Handler {
 
     /// While something is being sent. What is wanted is for whoever wants it to hold connections for.
     fn connection_keep_alive(&self) -> bool {
-        !matches!(self.outbound, Outbound::Idle(_))
+        matches!(self.outbound, Outbound::Opening(_) | Outbound::Writing(_))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Report>> {
@@ -128,13 +153,14 @@ impl ConnectionHandler for Handler {
         if let Outbound::Writing(writing) = &mut self.outbound
             && let Poll::Ready(result) = writing.poll_unpin(cx)
         {
-            let (stream, report) = match result {
-                Ok(stream) => (Some(stream), Report::Sent),
-                Err(error) => (None, Report::Lost(error.to_string())),
+            let (outbound, report) = match result {
+                Ok(stream) => (Outbound::Kept(stream, Delay::new(KEPT)), Report::Sent),
+                Err(error) => (Outbound::Idle, Report::Lost(error.to_string())),
             };
-            self.outbound = Outbound::Idle(stream);
+            self.outbound = outbound;
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
+        self.poll_kept(cx);
         // A message is read when the one before was handed over.
         while self.open
             && let Poll::Ready(Some(result)) = self.inbound.poll_next_unpin(cx)
@@ -161,9 +187,9 @@ impl ConnectionHandler for Handler {
                 return;
             }
         };
-        match std::mem::replace(&mut self.outbound, Outbound::Idle(None)) {
-            Outbound::Idle(Some(stream)) => self.write(stream, bytes),
-            Outbound::Idle(None) => {
+        match std::mem::replace(&mut self.outbound, Outbound::Idle) {
+            Outbound::Kept(stream, _) => self.write(stream, bytes),
+            Outbound::Idle => {
                 self.outbound = Outbound::Opening(bytes);
                 self.ask = true;
             }
@@ -187,12 +213,12 @@ impl ConnectionHandler for Handler {
                 self.read(stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
-                if let Outbound::Opening(bytes) = std::mem::replace(&mut self.outbound, Outbound::Idle(None)) {
+                if let Outbound::Opening(bytes) = std::mem::replace(&mut self.outbound, Outbound::Idle) {
                     self.write(stream, bytes);
                 }
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
-                self.outbound = Outbound::Idle(None);
+                self.outbound = Outbound::Idle;
                 self.reports.push_back(match error {
                     StreamUpgradeError::NegotiationFailed => Report::Unsupported,
                     error => Report::Lost(error.to_string()),
