@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
+use std::slice;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use cid::Cid;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
+use mesh_bitswap::message::{Ask, Entry, Message};
 use mesh_bitswap::{Behaviour, Event, Found, Look, PROTOCOL};
 use mesh_unixfs::Block;
 use tokio::time::timeout;
@@ -210,6 +212,42 @@ async fn what_is_no_message_ends_the_stream_and_is_told() {
             "{error}"
         );
     }
+}
+
+/// Helia resets a stream on which nothing has come for 10 s, whatever is on its way.
+#[tokio::test]
+async fn a_stream_that_is_not_needed_any_more_is_closed() {
+    let x = block(1, 10);
+    let mut node = Node::start(slice::from_ref(&x)).await;
+    let mut remote = swarm(libp2p_stream::Behaviour::new());
+    let mut control = remote.behaviour().new_control();
+    let mut streams = control.accept(PROTOCOL).expect("nobody else does");
+    remote.dial(node.address.clone()).expect("dials");
+    let id = node.id();
+    let read = async {
+        let mut asking = loop {
+            match control.open_stream(id, PROTOCOL).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let entry = Entry { cid: *x.cid(), ask: Ask::Block, say_dont_have: false, priority: 1 };
+        let want = Message { wants: vec![entry], ..Message::default() };
+        asking.write_all(&want.encode()).await.expect("it is written");
+        let (_, mut stream) = streams.next().await.expect("a stream");
+        let mut answer = Vec::new();
+        // To its end, which is no reset.
+        stream.read_to_end(&mut answer).await.expect("it is closed");
+        assert_eq!(answer, Message { blocks: vec![x.clone()], ..Message::default() }.encode());
+    };
+    let run = async {
+        tokio::select! {
+            () = read => {}
+            () = async { loop { remote.select_next_some().await; } } => {}
+            () = async { loop { let event = node.swarm.select_next_some().await; node.on(event); } } => {}
+        }
+    };
+    timeout(LIMIT, run).await.expect("the stream is closed");
 }
 
 #[tokio::test]
