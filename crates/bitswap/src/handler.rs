@@ -22,8 +22,9 @@ use crate::stream::{self, StreamError};
 /// The protocol, and the only one of its versions that we speak.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 
-/// Streams of the remote that are read at once. Further ones are reset: Helia opens one for each message, and closes it.
-const MAX_INBOUND: usize = 32;
+/// Streams of the remote that are read at once. Further ones are reset, and what is on them is lost: Helia opens one for each
+/// message, 50 at once, and says nothing twice.
+pub const MAX_STREAMS: usize = 64;
 
 /// How long after a message the next one goes on the same stream. Then it is closed: Helia resets a stream on which nothing
 /// has come for 10 s, and what is on its way then is lost without a word.
@@ -208,7 +209,7 @@ impl ConnectionHandler for Handler {
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
-                if self.inbound.len() < MAX_INBOUND =>
+                if self.inbound.len() < MAX_STREAMS =>
             {
                 self.read(stream);
             }

@@ -11,7 +11,7 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
 use mesh_bitswap::message::{Ask, Entry, Message};
-use mesh_bitswap::{Behaviour, Event, Found, Look, PROTOCOL};
+use mesh_bitswap::{Behaviour, Event, Found, Look, MAX_STREAMS, PROTOCOL};
 use mesh_unixfs::Block;
 use tokio::time::timeout;
 
@@ -251,6 +251,51 @@ async fn a_stream_that_is_not_needed_any_more_is_closed() {
 }
 
 #[tokio::test]
+async fn so_many_streams_of_a_connection_are_read() {
+    let x = block(1, 10);
+    let entry = Entry { cid: *x.cid(), ask: Ask::Block, say_dont_have: false, priority: 1 };
+    let want = Message { wants: vec![entry], ..Message::default() }.encode();
+    let mut node = Node::start(slice::from_ref(&x)).await;
+    let mut remote = swarm(libp2p_stream::Behaviour::new());
+    let mut control = remote.behaviour().new_control();
+    let mut answers = control.accept(PROTOCOL).expect("nobody else does");
+    remote.dial(node.address.clone()).expect("dials");
+    let id = node.id();
+    let ask = async {
+        let mut streams = Vec::new();
+        while streams.len() < MAX_STREAMS {
+            match control.open_stream(id, PROTOCOL).await {
+                Ok(stream) => streams.push(stream),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+        // One more is reset.
+        let mut over = control.open_stream(id, PROTOCOL).await.expect("it is negotiated");
+        let _ = over.write_all(&want).await;
+        assert!(!matches!(over.read(&mut [0]).await, Ok(1..)));
+        // The last of the others is read, and so is a further one when another has ended.
+        streams[MAX_STREAMS - 1].write_all(&want).await.expect("it is open");
+        let (_, mut answer) = answers.next().await.expect("an answer");
+        assert_eq!(answer.read(&mut [0]).await.expect("the block"), 1);
+        let mut first = streams.swap_remove(0);
+        first.close().await.expect("it is open");
+        assert_eq!(first.read(&mut [0]).await.expect("closed there too"), 0);
+        let mut further = control.open_stream(id, PROTOCOL).await.expect("it is negotiated");
+        further.write_all(&want).await.expect("it is open");
+        let mut rest = vec![0; 2 * x.data().len()];
+        answer.read_exact(&mut rest).await.expect("the block again");
+    };
+    let run = async {
+        tokio::select! {
+            () = ask => {}
+            () = async { loop { remote.select_next_some().await; } } => {}
+            () = async { loop { let event = node.swarm.select_next_some().await; node.on(event); } } => {}
+        }
+    };
+    timeout(LIMIT, run).await.expect("all are answered");
+}
+
+#[tokio::test]
 async fn who_does_not_speak_it_is_passed_over() {
     let x = block(1, 10);
     let mut deaf = swarm(libp2p::swarm::dummy::Behaviour);
@@ -289,8 +334,8 @@ async fn a_closed_one_neither_asks_nor_answers_until_a_peer_is_let_in() {
     let (here, there) = (block(1, 50_000), block(2, 50_000));
     let has_both = |node: &Node| node.store.len() == 2;
     let mut nodes = [
-        Node::start_as(Behaviour::closed(), std::slice::from_ref(&here)).await,
-        Node::start(std::slice::from_ref(&there)).await,
+        Node::start_as(Behaviour::closed(), slice::from_ref(&here)).await,
+        Node::start(slice::from_ref(&there)).await,
         Node::start(&[]).await,
     ];
     for i in 1..3 {

@@ -102,7 +102,7 @@ export class Helia extends BlockPeer {
   }
 
   static {
-    this.calls('list', 'gc', 'presence', 'wantsOf', 'connections', 'hangUp')
+    this.calls('list', 'gc', 'presence', 'wantsOf', 'session', 'want', 'connections', 'hangUp')
   }
 }
 

@@ -102,6 +102,18 @@ const commands = {
     return { length: all.length, sha256: await sha256(all) }
   },
 
+  // Many blocks at once, each asked of this peer alone, as in a session: how many came.
+  async session(cids, peer, limitMs) {
+    const session = bitswap().createSession({ providers: [peerIdFromString(peer).toCID()], minProviders: 1, maxProviders: 1 })
+    const blocks = await Promise.allSettled(cids.map(cid => session.retrieve(CID.parse(cid), within(limitMs))))
+    return blocks.filter(({ status }) => status === 'fulfilled').length
+  },
+
+  // Wants blocks, and gives them up after this time.
+  async want(cids, limitMs) {
+    await Promise.allSettled(cids.map(cid => whole(helia.blockstore.get(CID.parse(cid), within(limitMs)))))
+  },
+
   has: cid => helia.blockstore.has(CID.parse(cid)),
 
   // As `gc` does it: the way through the node asks routers, and there are none.
