@@ -17,8 +17,8 @@ import { at, exe } from '../../../scripts/lib/paths.mjs'
 import { Program } from '../../e2e/lib/program.mjs'
 
 const HELIA = fileURLToPath(new URL('../src/helia.mjs', import.meta.url))
-// crates/bitswap/examples/peer.rs, which ../build.mjs builds.
-const OURS = at('target/debug/examples', `peer${exe}`)
+// Which ../build.mjs builds.
+const OURS = at('target/debug/examples', `ipfs-peer${exe}`)
 
 // Calls that wait for their answers.
 class BlockPeer {
@@ -102,11 +102,11 @@ export class Helia extends BlockPeer {
   }
 
   static {
-    this.calls('list', 'gc', 'presence', 'wantsOf', 'session', 'want', 'connections', 'hangUp')
+    this.calls('list', 'gc', 'presence', 'wantsOf', 'session', 'want', 'giveUp', 'connections', 'streams', 'hangUp')
   }
 }
 
-// mesh-bitswap and mesh-unixfs in a swarm of rust-libp2p. Further calls: see crates/bitswap/examples/peer.rs.
+// mesh-bitswap and mesh-unixfs in a swarm of rust-libp2p. Further calls: see crates/bitswap/examples/ipfs-peer.
 export class Ours extends BlockPeer {
   #child
 

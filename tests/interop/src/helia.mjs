@@ -24,6 +24,8 @@ const LISTEN = ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws']
 
 let helia
 let fs
+let wanting
+let wanted
 
 process.on('disconnect', () => process.exit())
 process.on('message', async ({ id, method, args }) => {
@@ -70,6 +72,9 @@ const commands = {
 
   connections: () => helia.libp2p.getConnections().map(({ remotePeer }) => remotePeer.toString()),
 
+  // Bitswap's streams with a peer that are open.
+  streams: peer => helia.libp2p.getConnections(peerIdFromString(peer)).flatMap(({ streams }) => streams).filter(({ protocol }) => protocol.startsWith('/ipfs/bitswap/')).length,
+
   hangUp: peer => helia.libp2p.hangUp(peerIdFromString(peer)),
 
   // A tree is a file, as a text or as a number of bytes of xorshift, or an object of trees: a directory. `shards`: every
@@ -109,9 +114,15 @@ const commands = {
     return blocks.filter(({ status }) => status === 'fulfilled').length
   },
 
-  // Wants blocks, and gives them up after this time.
-  async want(cids, limitMs) {
-    await Promise.allSettled(cids.map(cid => whole(helia.blockstore.get(CID.parse(cid), within(limitMs)))))
+  // Wants blocks until `giveUp`.
+  async want(cids) {
+    wanting = new AbortController()
+    wanted = Promise.allSettled(cids.map(cid => whole(helia.blockstore.get(CID.parse(cid), { signal: wanting.signal }))))
+  },
+
+  async giveUp() {
+    wanting.abort()
+    await wanted
   },
 
   has: cid => helia.blockstore.has(CID.parse(cid)),
