@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 enum Waiting {
     Dial(ConnectionId),
     Connected(PeerId),
-    Walk(Walk),
+    Walk(Box<Walk>),
     Block(Cid),
     Got(Cid),
     Searched(Cid),
@@ -85,7 +85,7 @@ impl Calls {
                 return Ok(self.wait(id, waiting, second));
             }
             "knows" => return Ok(self.wait(id, Waiting::Connected(parsed(first)?), second)),
-            "fetch" => return Ok(self.wait(id, Waiting::Walk(Walk::new(parsed(first)?)), second)),
+            "fetch" => return Ok(self.wait(id, Waiting::Walk(Box::new(Walk::new(parsed(first)?))), second)),
             "block" => {
                 let cid = parsed(first)?;
                 peer.bitswap().want(cid, &[])?;

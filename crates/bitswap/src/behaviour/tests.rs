@@ -31,6 +31,7 @@ fn disconnect(behaviour: &mut Behaviour, peer: PeerId, connection: usize, remain
 }
 
 /// The next message, and the connection that it goes on. Whatever is looked for is this block.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it would be is wrong")]
 fn sent(behaviour: &mut Behaviour, block: &Block) -> Option<(ConnectionId, Bytes)> {
     let mut cx = Context::from_waker(Waker::noop());
     while let Poll::Ready(event) = behaviour.poll(&mut cx) {
