@@ -475,6 +475,11 @@ impl Node {
         })
     }
 
+    /// Where another member says that it can be reached.
+    pub fn addresses(&self, node: &NodeId) -> &[String] {
+        self.directory.addresses(node)
+    }
+
     /// Whether `node` is a member that this one knows.
     pub fn knows(&self, node: &NodeId) -> bool {
         self.directory.lists(node)
