@@ -20,7 +20,7 @@ use mesh_proto::credential::Chain;
 use mesh_proto::gossip::Storage;
 use mesh_proto::knowledge::{Change as What, Domain, Entry, Message, Signed, Summary};
 use mesh_proto::limits::{MAX_ADMISSION, MAX_NAMED};
-use mesh_proto::{DecodeError, EntryId, NodeId, Unverified};
+use mesh_proto::{DecodeError, EntryId, MeshId, NodeId, Unverified};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -125,6 +125,13 @@ impl Restored {
             }
         }
         restored
+    }
+
+    /// Without what is of another mesh than `mesh`: the store may have been another's.
+    #[must_use]
+    pub fn of(mut self, mesh: &MeshId) -> Self {
+        self.entries.retain(|wire| Unverified::decode(wire.clone()).is_ok_and(|entry| entry.claims().mesh == *mesh));
+        self
     }
 
     fn record(&mut self, key: &str, value: &[u8]) -> bool {

@@ -205,7 +205,7 @@ impl Node {
         rng.fill_bytes(&mut entropy);
         Self {
             mesh,
-            knowledge: Knowledge::new(config.knowledge, node, config.known, entropy, now),
+            knowledge: Knowledge::new(config.knowledge, node, config.known.of(&mesh), entropy, now),
             inbox: config.inbox,
             run,
             rng,
