@@ -213,7 +213,8 @@ impl Holding {
     }
 
     /// An entry stands for this.
-    pub(super) fn referenced(&mut self, cid: Cid, (size, replicas): (u64, u8), author: NodeId, now: Now) {
+    pub(super) fn referenced(&mut self, of: &mesh_proto::knowledge::Content, author: NodeId, now: Now) {
+        let (cid, size, replicas) = (of.cid, of.size, of.replicas);
         let content = self.contents.entry(cid).or_insert_with(|| Content {
             size,
             replicas: 0,
@@ -232,7 +233,8 @@ impl Holding {
     }
 
     /// An entry stands for it no more.
-    pub(super) fn released(&mut self, cid: &Cid, author: &NodeId) {
+    pub(super) fn released(&mut self, of: &mesh_proto::knowledge::Content, author: &NodeId) {
+        let cid = &of.cid;
         let Some(content) = self.contents.get_mut(cid) else { return };
         if let Some(at) = content.authors.iter().position(|of| of == author) {
             content.authors.swap_remove(at);

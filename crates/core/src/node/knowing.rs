@@ -3,7 +3,7 @@
 use cid::Cid;
 use mesh_proto::credential::{Chain, Role};
 use mesh_proto::knowledge::{Change as What, Credited, Domain, Message, Signed};
-use mesh_proto::limits::{MAX_BODY, MAX_CLOCK_AHEAD_MS};
+use mesh_proto::limits::MAX_BODY;
 use mesh_proto::{EntryId, Unverified};
 
 use super::*;
@@ -108,6 +108,9 @@ impl Node {
             Err(error) => return self.offence(from, intake::offence_of(&error.into())),
         };
         if let Message::Push { session, entries, credentials, last } = message {
+            if !self.knowledge.expects(&from, session) {
+                return;
+            }
             let entries = entries.into_iter().map(|wire| self.admit_entry(wire.into_vec().into(), &credentials, now));
             match entries.collect::<Result<Vec<_>, Offence>>() {
                 Ok(entries) => {
@@ -122,7 +125,7 @@ impl Node {
     }
 
     /// An entry that was handed over outside of gossip, and what shows that its author is a member; nothing if it is none. It may
-    /// be years old.
+    /// be years old, or a little ahead: of whose clock is a matter between its author and whoever let it in.
     ///
     /// # Errors
     /// The [`Offence`] of whoever handed it over.
@@ -137,9 +140,6 @@ impl Node {
         if claims.mesh != self.mesh {
             return Err(Offence::WrongMesh);
         }
-        if claims.clock.unix_ms() > now.unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
-            return Err(Offence::FromFuture);
-        }
         let envelope = self.intake.verify(unverified)?;
         let signed = Signed::read(envelope).map_err(|error| intake::offence_of(&error.into()))?;
         let Some(access) = &self.access else { return Ok(Some((signed, None))) };
@@ -147,7 +147,7 @@ impl Node {
         let author = signed.version.0;
         let shown = credentials.iter().find(|credited| credited.node == author).map(|credited| &credited.chain);
         let known = [access.admission().chain_of(&author), self.knowledge.chain_of(&author), shown];
-        let written = Now { unix: signed.version.1.unix_ms(), ..now };
+        let written = Now { unix: signed.envelope.clock.unix_ms(), ..now };
         let none = Chain::default();
         for chain in known.into_iter().flatten().chain([&none]) {
             let speaks = [now, written].into_iter().any(|at| {
@@ -169,7 +169,7 @@ impl Node {
                         self.telling.insert(send, to);
                     }
                     // It has too much to read already: whoever waits for this asks again.
-                    Err(_) => self.knowledge.told(to, now),
+                    Err(_) => self.knowledge.lost(to, now),
                 }
             }
             knowledge::Output::Publish(wire) => {

@@ -1,7 +1,6 @@
 //! How an entry comes in and goes, and what room there is.
 
 use mesh_proto::knowledge::Signed;
-use mesh_proto::limits::MAX_CLOCK_AHEAD_MS;
 
 use super::*;
 
@@ -9,22 +8,12 @@ use super::*;
 const FORGET_PAUSE_MS: u64 = 60_000;
 
 impl Ledger {
-    /// Takes an entry in, if it is to be kept; `unix` is the time, milliseconds.
+    /// Takes an entry in, if it is to be kept; `unix` is the time, milliseconds. Whether it is from the future is not asked: it may
+    /// be one that was here before the clock was set back.
     ///
     /// # Errors
-    /// [`Refused`]
+    /// [`Refused`], but for [`Refused::FromFuture`]
     pub fn apply(&mut self, signed: Signed, unix: u64) -> Result<Applied, Refused> {
-        if signed.version.1.unix_ms() > unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
-            return Err(Refused::FromFuture);
-        }
-        self.restore(signed, unix)
-    }
-
-    /// Takes an entry in that was here before, whatever the time is now: a clock may have been set back.
-    ///
-    /// # Errors
-    /// [`Refused`]
-    pub fn restore(&mut self, signed: Signed, unix: u64) -> Result<Applied, Refused> {
         let Signed { id, version, entry, envelope } = signed;
         let (domain, key) = (entry.domain, entry.key);
         if version.0 != self.node && !self.follows(&domain) {
@@ -44,7 +33,7 @@ impl Ledger {
             return Ok(Applied::Superseded);
         }
         if let Err(refused) = self.make_room(&domain, &key, &kept, unix) {
-            let max = self.config.max_entries;
+            let max = self.config.max_entries.saturating_mul(2);
             self.away.add(&domain, &key, (id, version), max);
             return Err(refused);
         }
@@ -87,9 +76,9 @@ impl Ledger {
         if book.keys.is_empty() {
             self.books.remove(domain);
         }
-        for head in &heads {
-            self.forgotten.push(head.id);
-            self.subtract(domain, head);
+        for head in heads {
+            self.subtract(domain, &head);
+            self.forgotten.push(head);
         }
     }
 
