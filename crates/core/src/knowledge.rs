@@ -127,7 +127,7 @@ impl Knowledge {
             rng: ChaCha8Rng::from_seed(entropy),
             ledger: Ledger::new(config.ledger.clone(), node),
             comparisons: Comparisons::new(node),
-            holding: Holding::new(config.holding.clone(), node, restored.pins),
+            holding: Holding::new(config.holding.clone(), node, restored.pins, now),
             chains: restored.chains,
             unix: now.unix,
             seen: now,
@@ -312,7 +312,7 @@ impl Knowledge {
     /// Something happened to blocks.
     pub fn blocks(&mut self, blocks: Blocks, now: Now) {
         match blocks {
-            Blocks::Found(found) => found.into_iter().for_each(|(cid, bytes)| self.holding.found(cid, bytes)),
+            Blocks::Found(found) => self.holding.found(found, now),
             Blocks::Fetched { cid, blocks } => self.holding.fetched(cid, blocks, now),
             Blocks::Failed { cid, full } => self.holding.failed(cid, full, now),
         }

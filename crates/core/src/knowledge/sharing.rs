@@ -100,7 +100,7 @@ impl Knowledge {
             (signed.id, signed.version, signed.entry.domain.clone(), signed.entry.key.clone());
         let applied = self.ledger.apply(signed, self.unix);
         for gone in self.ledger.forgotten() {
-            self.gone(&gone, changes);
+            self.gone(&gone, changes, now);
         }
         let Applied::Current { dropped } = applied? else { return Ok(false) };
         self.changed = Some(now.mono);
@@ -115,7 +115,7 @@ impl Knowledge {
         }
         let mut expelled = BTreeSet::new();
         for (of, gone) in dropped {
-            self.gone(&gone, changes);
+            self.gone(&gone, changes, now);
             if of != key {
                 expelled.insert(of);
             }
@@ -128,10 +128,10 @@ impl Knowledge {
     }
 
     /// An entry is not kept any more.
-    fn gone(&mut self, gone: &Kept, changes: &mut Vec<Change>) {
+    fn gone(&mut self, gone: &Kept, changes: &mut Vec<Change>, now: Now) {
         changes.push(restored::no_entry(&gone.id));
         if let Some(content) = gone.content(self.unix) {
-            self.holding.released(content, &gone.version.0);
+            self.holding.released(content, &gone.version.0, now);
         }
         let author = &gone.version.0;
         if self.ledger.of_author(author) == 0 && self.chains.remove(author).is_some() {
@@ -144,7 +144,7 @@ impl Knowledge {
         self.seen = now;
         for (domain, key, kept) in self.ledger.expire(self.unix) {
             if let What::Put(content) = &kept.change {
-                self.holding.released(content, &kept.version.0);
+                self.holding.released(content, &kept.version.0, now);
             }
             self.outputs.push_back(Output::Event(Event::Expired { domain, key }));
         }
