@@ -91,7 +91,7 @@ impl Knowledge {
         let (grants, others): (Vec<_>, Vec<_>) =
             entries.into_iter().filter_map(read).partition(|signed| matches!(signed.entry.change, What::Grant(_)));
         for signed in grants.into_iter().chain(others) {
-            let _ = self.take(signed, &mut Vec::new(), now);
+            let _ = self.take(signed, true, &mut Vec::new(), now);
         }
         self.outputs.clear();
         let kept: BTreeSet<_> = self.ledger.domains().flat_map(|domain| self.ledger.ids(domain)).copied().collect();

@@ -91,14 +91,23 @@ impl Knowledge {
         if signed.version.1.unix_ms() > now.unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
             return Err(Refused::FromFuture);
         }
-        self.take(signed, changes, now)
+        self.take(signed, false, changes, now)
     }
 
     /// The same of an entry that may have been here before.
-    pub(super) fn take(&mut self, signed: Signed, changes: &mut Vec<Change>, now: Now) -> Result<bool, Refused> {
+    pub(super) fn take(
+        &mut self,
+        signed: Signed,
+        was_here: bool,
+        changes: &mut Vec<Change>,
+        now: Now,
+    ) -> Result<bool, Refused> {
         let (id, version, domain, key) =
             (signed.id, signed.version, signed.entry.domain.clone(), signed.entry.key.clone());
-        let applied = self.ledger.apply(signed, self.unix);
+        let applied = match was_here {
+            true => self.ledger.restore(signed, self.unix),
+            false => self.ledger.apply(signed, self.unix),
+        };
         for gone in self.ledger.forgotten() {
             self.gone(&gone, changes, now);
         }

@@ -371,8 +371,11 @@ impl Net {
                 self.peers[n].fetches += usize::from(size.is_none());
                 self.send(2 * LATENCY_MS, Parcel::Fetched { to: n, cid, size: size.or(found) });
             }
-            // What is on its way arrives all the same, as it may.
-            Command::Cancel { .. } => {}
+            Command::Cancel { cid } => {
+                self.parcels.retain(
+                    |_, parcel| !matches!(parcel, Parcel::Fetched { to, cid: of, .. } if *to == n && *of == cid),
+                );
+            }
             Command::Remove { blocks } => {
                 for cid in blocks {
                     self.peers[n].blocks.remove(&cid);

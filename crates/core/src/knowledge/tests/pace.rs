@@ -1,0 +1,148 @@
+//! Who is told what, and how often.
+
+use super::*;
+use crate::knowledge::testing::net::LATENCY_MS;
+
+fn summaries(net: &Net) -> usize {
+    net.trace.iter().filter(|(_, _, bytes)| bytes.starts_with(b"\xa1\x67summary")).count()
+}
+
+#[test]
+fn what_is_too_much_for_gossip_is_found_by_comparison_at_once() {
+    let mut net = Net::new(vec![Config::default(); 6]);
+    net.link_all();
+    net.run(10_000);
+    net.take_traffic();
+    for n in 0..1_000 {
+        net.write(0, notes(), &format!("key {n}"), content(n));
+    }
+    // As many as others let in go by gossip, the rest by comparison.
+    net.run(LATENCY_MS);
+    assert!((1..6).all(|n| net.peers[n].knowledge.ledger().load().0 == 64));
+    net.run(3_000);
+    assert_eq!(net.digests().len(), 1);
+    let (messages, bytes, traffic) = net.take_traffic();
+    println!("1,000 entries at once to five others: {messages} messages, {bytes} bytes: {traffic:?}");
+    assert!(net.peers.iter().all(|peer| peer.offences == 0));
+}
+
+#[test]
+fn what_gossip_has_lost_is_found_in_time() {
+    let mut net = Net::new(vec![Config::default(); 8]);
+    for n in 0..8 {
+        net.link(n, (n + 1) % 8);
+        net.link(n, (n + 3) % 8);
+    }
+    net.run(20_000);
+    net.peers[5].gossips = false;
+    net.write(0, notes(), "k", content(1));
+    net.run(1_000);
+    assert_eq!(net.digests().len(), 2);
+    net.run(60_000);
+    assert_eq!(net.digests().len(), 1);
+}
+
+#[test]
+fn when_nothing_happens_little_is_said() {
+    let mut net = Net::new(vec![gives(1 << 20); 10]);
+    net.link_all();
+    for n in 0..100 {
+        net.write(n % 10, notes(), &format!("key {n}"), content(n as u32));
+        net.run(50);
+    }
+    net.run(120_000);
+    assert_eq!(net.digests().len(), 1);
+    net.take_traffic();
+    net.run(3_600_000);
+    let (messages, bytes, traffic) = net.take_traffic();
+    println!("ten nodes for an hour: {messages} messages, {bytes} bytes: {traffic:?}");
+    assert_eq!(traffic.keys().collect::<Vec<_>>(), [&"summary"]);
+    assert!(messages <= 10 * 61, "one a minute of each");
+}
+
+#[test]
+fn while_something_changes_neighbours_compare_more_often() {
+    let mut net = Net::new(vec![Config::default(); 2]);
+    net.link(0, 1);
+    net.run(300_000);
+    let idle = summaries(&net);
+    for n in 0..30 {
+        net.write(0, notes(), &format!("{n}"), content(n));
+        net.run(10_000);
+    }
+    let active = summaries(&net) - idle;
+    println!("five minutes of peace: {idle} summaries, five minutes of writing: {active}");
+    assert!((8..=14).contains(&idle) && (50..=64).contains(&active));
+}
+
+#[test]
+fn neighbours_that_meet_compare_soon_and_one_of_them_begins() {
+    let mut net = Net::new(vec![Config::default(); 2]);
+    net.peers.iter_mut().for_each(|peer| peer.gossips = false);
+    net.write(0, notes(), "k", content(1));
+    net.link(0, 1);
+    net.run(99);
+    assert_eq!(net.trace.len(), 0);
+    net.run(1);
+    assert_eq!((net.trace.len(), summaries(&net)), (1, 1));
+    net.run(500);
+    assert_eq!(net.digests().len(), 1);
+    // Met twice, as when a better link comes up; and gone before it was told.
+    net.unlink(0, 1);
+    let (one, now) = (net.id(1), net.now);
+    net.peers[0].knowledge.met(one, now);
+    net.peers[0].knowledge.met(one, now);
+    net.peers[0].knowledge.unlinked(&one, now);
+    assert_eq!((net.peers[0].knowledge.due.len(), net.peers[0].knowledge.neighbours.len()), (0, 0));
+}
+
+#[test]
+fn who_meets_many_at_once_tells_one_after_the_other() {
+    let mut net = Net::new(vec![Config::default(); 9]);
+    let first = (0..9).min_by_key(|n| net.id(*n)).unwrap();
+    (0..9).filter(|n| *n != first).for_each(|n| net.link(first, n));
+    net.run(100);
+    assert_eq!(net.trace.len(), 1);
+    net.run(3_000);
+    assert_eq!(net.trace.len(), 7);
+}
+
+#[test]
+fn what_was_learned_is_told_to_sixteen_neighbours() {
+    let mut knowledge = knowledge(Config::default());
+    for n in 1..=40 {
+        knowledge.met(author(n).node(), at(0));
+    }
+    knowledge.due.clear();
+    let signed: Signed = sign(&author(99), START, &entry("k", content(1)));
+    knowledge.pushed(author(1).node(), (0, false), vec![(signed.clone(), None)], at(1));
+    assert_eq!(knowledge.due.len(), SPREAD);
+    assert!(!knowledge.due.contains_key(&author(1).node()), "but not to whom it came from");
+    assert!(knowledge.due.values().all(|due| (101..=101 + 16 * STAGGER_MS).contains(&due.0)));
+    knowledge.due.clear();
+    knowledge.pushed(author(1).node(), (0, false), vec![(signed, None)], at(2));
+    assert_eq!(knowledge.due.len(), 0, "it was known");
+}
+
+#[test]
+fn what_is_remembered_of_others_goes_with_them() {
+    let mut net = Net::new(vec![Config::default(); 6]);
+    net.peers.iter_mut().for_each(|peer| peer.gossips = false);
+    for n in 0..6 {
+        for key in 0..50 {
+            net.write(n, notes(), &format!("{n} {key}"), content(key));
+        }
+    }
+    net.link_all();
+    net.run(30_000);
+    assert_eq!(net.digests().len(), 1);
+    for b in 0..6 {
+        (0..b).for_each(|a| net.unlink(a, b));
+    }
+    net.run(120_000);
+    for peer in &net.peers {
+        let entries = peer.knowledge.ledger().load().0;
+        // The contents and nothing else.
+        assert_eq!(peer.knowledge.retained() - entries, 50);
+    }
+}
