@@ -100,7 +100,7 @@ pub enum Event {
         /// Of which key.
         key: String,
         /// The entry that is new.
-        entry: Kept,
+        entry: Box<Kept>,
         /// Whether the key stands for it now.
         current: bool,
     },

@@ -324,7 +324,7 @@ impl Ledger {
         let heads = self.get(domain, key);
         let mut newest: BTreeMap<NodeId, (bool, Hlc)> = BTreeMap::new();
         let current = heads.iter().map(|head| (true, head.version));
-        for (is_head, Version(of, clock)) in current.chain(heads.iter().flat_map(|head| before(head))) {
+        for (is_head, Version(of, clock)) in current.chain(heads.iter().flat_map(before)) {
             let known = newest.entry(of).or_default();
             *known = (known.0 || is_head, known.1.max(clock));
         }

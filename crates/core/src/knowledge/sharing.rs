@@ -116,7 +116,7 @@ impl Knowledge {
         // Sooner than when nothing changed.
         self.next_compare = self.next_compare.min(now.mono + self.config.active_ms);
         let Some((_, entry)) = self.ledger.entry(&domain, &id) else { return Ok(false) };
-        let entry = entry.clone();
+        let entry = Box::new(entry.clone());
         changes.push(restored::entry(&id, &entry.wire));
         // Before the others are let go: they may stand for the same.
         if let Some(content) = entry.content(self.unix) {

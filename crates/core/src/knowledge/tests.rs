@@ -24,10 +24,7 @@ fn drain(knowledge: &mut Knowledge) -> Vec<Output> {
 }
 
 fn events(knowledge: &mut Knowledge) -> Vec<Event> {
-    let event = |output| match output {
-        Output::Event(event) => Some(event),
-        _ => None,
-    };
+    let event = |output| if let Output::Event(event) = output { Some(event) } else { None };
     drain(knowledge).into_iter().filter_map(event).collect()
 }
 

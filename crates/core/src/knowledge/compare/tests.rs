@@ -48,10 +48,9 @@ fn count(net: &Net, n: usize) -> usize {
 }
 
 fn done(net: &Net, n: usize) -> Vec<&Done> {
-    let done = |event| match event {
-        &Event::Compared(ref done) => Some(done),
-        _ => None,
-    };
+    fn done(event: &Event) -> Option<&Done> {
+        if let Event::Compared(done) = event { Some(done) } else { None }
+    }
     net.peers[n].events.iter().filter_map(done).collect()
 }
 

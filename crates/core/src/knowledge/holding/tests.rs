@@ -40,11 +40,18 @@ fn timeout(holding: &mut Holding, millis: u64) -> Vec<Output> {
 
 /// What is fetched of these outputs.
 fn fetched(outputs: &[Output]) -> Vec<Cid> {
-    let fetch = |output: &Output| match output {
-        Output::Fetch(cid, ..) => Some(*cid),
-        _ => None,
-    };
+    let fetch = |output: &Output| if let Output::Fetch(cid, ..) = output { Some(*cid) } else { None };
     outputs.iter().filter_map(fetch).collect()
+}
+
+/// Whom each of these outputs tells this.
+fn told(outputs: &[Output], message: &Message) -> BTreeSet<NodeId> {
+    let told = |output: &Output| {
+        let Output::Tell(to, said) = output else { panic!("{output:?}") };
+        assert_eq!(said, message);
+        *to
+    };
+    outputs.iter().map(told).collect()
 }
 
 /// Contents that are placed with this node and, with one copy each, with nobody else.
@@ -63,14 +70,7 @@ fn what_is_placed_here_is_fetched_and_told() {
     holding.fetched(cid(1), vec![(cid(1), 100)], at(10));
     assert_eq!(drain(&mut holding), []);
     assert_eq!(timeout(&mut holding, 59), []);
-    let told = timeout(&mut holding, 60);
-    let to: BTreeSet<_> = told
-        .iter()
-        .map(|output| match output {
-            Output::Tell(to, Message::Holds { question: 0, contents }) if *contents == [cid(1)] => *to,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let to = told(&timeout(&mut holding, 60), &Message::Holds { question: 0, contents: vec![cid(1)] });
     assert_eq!(to, BTreeSet::from([node(0), node(1), node(50)]));
     assert_eq!(holding.held(), (1, 1));
 }
@@ -171,14 +171,8 @@ fn content_that_finds_no_room_is_not_fetched_and_the_next_is_told() {
     timeout(&mut holding, 5);
     let next = holding.placed(&cid(n)).to_vec();
     assert_ne!(next, [node(ME)]);
-    let told: BTreeSet<_> = timeout(&mut holding, 60)
-        .iter()
-        .map(|output| match output {
-            Output::Tell(to, Message::Full(contents)) if *contents == [cid(n)] => *to,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(told, BTreeSet::from([node(50), next[0]]));
+    let to = told(&timeout(&mut holding, 60), &Message::Full(vec![cid(n)]));
+    assert_eq!(to, BTreeSet::from([node(50), next[0]]));
 }
 
 #[test]
@@ -259,13 +253,8 @@ fn questions_end_when_all_have_answered_or_in_time() {
     holding.fetched(cid(1), vec![(cid(1), 100)], at(0));
     drain(&mut holding);
     let first = holding.ask(cid(1), at(100)).unwrap();
-    let asked: Vec<_> = drain(&mut holding)
-        .into_iter()
-        .map(|output| match output {
-            Output::Tell(to, Message::WhoHas { question, contents }) if question == first && contents == [cid(1)] => to,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let asked = told(&drain(&mut holding), &Message::WhoHas { question: first, contents: vec![cid(1)] });
+    let asked = Vec::from_iter(asked);
     assert_eq!(asked.len(), 4, "three that give room and the author");
     holding.holds(node(77), first, &[cid(1)], at(101));
     for (n, to) in asked.iter().enumerate() {

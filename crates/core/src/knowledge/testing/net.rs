@@ -305,21 +305,17 @@ impl Net {
     fn told(&mut self, from: NodeId, to: usize, bytes: &Bytes) {
         let now = self.now;
         let knowledge = &mut self.peers[to].knowledge;
-        match codec::decode(bytes, MAX_BODY).unwrap() {
-            Message::Push { session, entries, last, .. } => {
-                if knowledge.expects(&from, session) {
-                    let read = |wire: serde_bytes::ByteBuf| {
-                        let read = Unverified::decode(wire.into_vec().into()).unwrap();
-                        (Signed::read(read.believe()).unwrap(), None)
-                    };
-                    knowledge.pushed(from, (session, last), entries.into_iter().map(read).collect(), now);
-                }
+        let message: Message = codec::decode(bytes, MAX_BODY).unwrap();
+        if let Message::Push { session, entries, last, .. } = message {
+            if knowledge.expects(&from, session) {
+                let read = |wire: serde_bytes::ByteBuf| {
+                    let read = Unverified::decode(wire.into_vec().into()).unwrap();
+                    (Signed::read(read.believe()).unwrap(), None)
+                };
+                knowledge.pushed(from, (session, last), entries.into_iter().map(read).collect(), now);
             }
-            message => {
-                if !knowledge.handle(from, message, now) {
-                    self.peers[to].offences += 1;
-                }
-            }
+        } else if !knowledge.handle(from, message, now) {
+            self.peers[to].offences += 1;
         }
     }
 

@@ -212,7 +212,7 @@ fn what_is_no_entry_is_removed_as_well() {
     keep(&mut knowledge, &mut store);
     // As a later version might have written it.
     let strange = codec::encode(&"an entry of another kind", MAX_ENVELOPE).unwrap();
-    let record = crate::knowledge::restored::entry(&EntryId::of(&strange), &strange);
+    let record = restored::entry(&EntryId::of(&strange), &strange);
     store.insert(record.key, record.value.unwrap());
     let (mut again, damaged) = restored(&store, Config::default(), at(2));
     assert!(damaged.is_empty());

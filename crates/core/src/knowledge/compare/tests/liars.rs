@@ -11,6 +11,10 @@ fn bytes(rng: &mut ChaCha8Rng, most: usize) -> Vec<u8> {
     bytes
 }
 
+fn question(message: Message) -> Option<Round> {
+    if let Message::Compare(round) = message { Some(round) } else { None }
+}
+
 fn round(session: u64, ranges: Vec<u8>) -> Round {
     Round { session, domain: notes(), ranges: ByteBuf::from(ranges) }
 }
@@ -60,10 +64,7 @@ impl Victim {
     fn begins(&mut self, domain: &str) -> Option<Round> {
         let summary = Summary { domain: Domain::shared(domain), count: 5, digest: EntryId([7; 32]) };
         let said = self.says(Message::Summary(vec![summary]));
-        said.into_iter().find_map(|message| match message {
-            Message::Compare(round) => Some(round),
-            _ => None,
-        })
+        said.into_iter().find_map(question)
     }
 
     fn pass(&mut self, millis: u64) {
@@ -170,10 +171,7 @@ fn steps_that_were_changed_on_the_way_break_nothing() {
                 let said = victim.says(Message::Compared(answer));
                 let comparisons = &victim.net.peers[0].knowledge.comparisons;
                 assert!(comparisons.retained() < MAX_NEED + 1_000 + 100);
-                let compare = said.into_iter().find_map(|message| match message {
-                    Message::Compare(round) => Some(round),
-                    _ => None,
-                });
+                let compare = said.into_iter().find_map(question);
                 match compare {
                     Some(round) => next = round,
                     None => break,
@@ -212,12 +210,10 @@ fn rounds_without_end_end() {
         let mut ranges = vec![PROTOCOL_VERSION as u8, 0, 0, 2, 0];
         ranges = differs(ranges);
         for said in victim.says(Message::Compared(round(session, ranges))) {
-            match said {
-                Message::Compare(round) => next = Some(round),
-                Message::Push { entries, .. } => given += entries.len(),
-                Message::Pull { .. } => {}
-                other => panic!("{other:?}"),
+            if let Message::Push { entries, .. } = &said {
+                given += entries.len();
             }
+            next = question(said).or(next);
         }
     }
     assert!(rounds <= MAX_ROUNDS as usize, "{rounds}");
@@ -234,11 +230,8 @@ fn ids_of_nothing_are_asked_for_up_to_a_bound() {
     for n in 0..MAX_ROUNDS as u64 {
         let ranges = differs(ids(n * 1_400..(n + 1) * 1_400));
         for said in victim.says(Message::Compared(round(session, ranges))) {
-            match said {
-                Message::Compare(round) => session = round.session,
-                Message::Pull { .. } => pulls += 1,
-                _ => {}
-            }
+            pulls += usize::from(matches!(said, Message::Pull { .. }));
+            session = question(said).map_or(session, |round| round.session);
         }
         most = most.max(victim.net.peers[0].knowledge.comparisons.retained());
     }

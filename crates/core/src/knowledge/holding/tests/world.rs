@@ -289,9 +289,12 @@ fn anybody_finds_out_who_has_it() {
     let question = net.peers[7].knowledge.who_has(cid(1), now).unwrap();
     net.drain(7);
     net.run(2_000);
-    let answer = net.peers[7].events.iter().find_map(|event| match event {
-        Event::Holders { question: of, holders, .. } if *of == question => Some(holders.clone()),
-        _ => None,
+    let answer = net.peers[7].events.iter().find_map(|event| {
+        if let Event::Holders { question: of, holders, .. } = event {
+            (*of == question).then_some(holders.clone())
+        } else {
+            None
+        }
     });
     let expected: BTreeSet<_> = have(&net, 1).into_iter().map(|m| net.id(m)).collect();
     assert_eq!(answer.unwrap().into_iter().collect::<BTreeSet<_>>(), expected);

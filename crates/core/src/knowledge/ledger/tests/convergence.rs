@@ -184,7 +184,7 @@ impl Writers {
             heads.truncate(MAX_SIBLINGS);
             domains.entry(domain).or_default().extend(heads.into_iter().map(|(_, _, id)| id));
         }
-        let digests: Vec<_> = domains.values().map(|ids| digest(ids)).collect();
+        let digests: Vec<_> = domains.values().map(digest).collect();
         digest(&digests)
     }
 }
