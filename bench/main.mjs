@@ -7,7 +7,7 @@ import { chromiumVersion } from './src/pages.mjs'
 import { runScenario, sidesOf } from './src/runner.mjs'
 import { newEnoughNode } from './src/runtime.mjs'
 import { scenarios } from './src/scenarios.mjs'
-import { ours, raw, theirs } from './src/sides.mjs'
+import { helia, ours, raw, theirs } from './src/sides.mjs'
 import { tables } from './src/table.mjs'
 
 const HELP = `Measures neural-mesh and js-libp2p on the same scenarios, in turns, on this machine.
@@ -16,7 +16,8 @@ const HELP = `Measures neural-mesh and js-libp2p on the same scenarios, in turns
 
   --rounds N        rounds of each scenario on each side (default 5)
   --only SCENARIO   only this one; may be repeated or a comma-separated list
-  --side SIDE       only ours, only theirs, or only raw: data channels with nothing on top, in direct-*
+  --side SIDE       only ours, only theirs, only raw: data channels with nothing on top, in direct-*, or only helia, in
+                    blocks
   --quick           one round, without the slow scenarios
   --json FILE       write every value to FILE as well
   --relay FILE      our relay binary (default target/release/mesh-relay, else target/debug/mesh-relay)
@@ -60,7 +61,7 @@ async function main(args) {
     process.once(name, () => interrupt.abort(new Error(name)))
 
   const { node, version } = await newEnoughNode(say)
-  const sides = [ours({ relayFile: options.relay && resolve(BASE, options.relay) }), raw(), theirs({ node })].filter(
+  const sides = [ours({ relayFile: options.relay && resolve(BASE, options.relay) }), raw(), theirs({ node }), helia()].filter(
     ({ id }) => options.side === undefined || id === options.side,
   )
   const about = environment({ nodeVersion: version, sides })
@@ -119,8 +120,8 @@ function parse(args) {
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
   if (!Number.isInteger(rounds) || rounds < 1)
     return `--rounds must be a whole number of at least 1, not ${values.rounds}`
-  if (values.side !== undefined && !['ours', 'raw', 'theirs'].includes(values.side))
-    return `--side must be ours, raw or theirs, not ${values.side}`
+  if (values.side !== undefined && !['ours', 'raw', 'theirs', 'helia'].includes(values.side))
+    return `--side must be ours, raw, theirs or helia, not ${values.side}`
   const only = values.only?.flatMap((/** @type {string} */ list) => list.split(','))
   const unknown = only?.find((/** @type {string} */ id) => !scenarios.some(scenario => scenario.id === id))
   if (unknown !== undefined) return `--only ${unknown}: there are ${scenarios.map(({ id }) => id).join(', ')}`

@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto'
 import { Arrivals } from './arrivals.mjs'
-import { COUNTED, PROBE, makeBody } from './bodies.mjs'
+import { COUNTED, PROBE, makeBody, randomBody } from './bodies.mjs'
 import { now, sleep } from './clock.mjs'
 import { block } from './firewall.mjs'
 import { roundTrips, roundTripsUnderLoad, transfer } from './measure.mjs'
@@ -95,6 +96,16 @@ export function commands(driver) {
       await required(driver.acquire?.bind(driver))(resource)
       return now() - startedAt
     },
+    async add({ bytes }) {
+      const body = randomBody(bytes)
+      const startedAt = now()
+      const cid = await required(driver.add?.bind(driver))(body)
+      return { cid, startedAt, addedAt: now(), sha256: sha256(body) }
+    },
+    async fetch({ cid, from }) {
+      const body = await required(driver.fetch?.bind(driver))(cid, from)
+      return { fetchedAt: now(), sha256: sha256(body) }
+    },
     announce: ({ names }) => required(driver.announce?.bind(driver))(names),
     /** Resolves when the directory holds `count` agents of other nodes. */
     async knows({ count, limitMs }) {
@@ -107,6 +118,13 @@ export function commands(driver) {
       return now()
     },
   }
+}
+
+/**
+ * @param {Uint8Array} bytes
+ */
+function sha256(bytes) {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 /**

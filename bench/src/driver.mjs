@@ -14,6 +14,9 @@
  * @property {(handler: (body: Uint8Array) => void) => void} onMessage bodies given to `send` by others
  * @property {(handler: (body: Uint8Array) => void) => void} onBroadcast bodies given to `publish` by others
  * @property {() => number} drops connections to peers and relays that were lost since `join`
+ * @property {(bytes: Uint8Array) => Promise<string>} [add] keeps a file; resolves to its CID, by which others get it
+ * @property {(cid: string, from: string) => Promise<Uint8Array>} [fetch]
+ *   A file that is not here, from whoever has the address `from`, each block checked against its CID.
  * @property {(names: string[]) => Promise<void>} [announce] more agents on this node
  * @property {() => Promise<number>} [known] agents of other nodes in the local directory
  * @property {(peers: string[]) => Promise<void>} [elect] says who votes

@@ -1,3 +1,4 @@
+import { blocks } from './blocks.mjs'
 import { sleep } from './clock.mjs'
 import { cut } from './cut.mjs'
 import { check, decide } from './decide.mjs'
@@ -265,6 +266,7 @@ export const scenarios = [
     },
   },
   ...direct,
+  blocks,
 ]
 
 /**

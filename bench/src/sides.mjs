@@ -15,7 +15,7 @@ const ROOT = dirname(dirname(fileURLToPath(new URL('.', import.meta.url))))
  * One of what is compared: how its relay and its agents are started. Beyond this the scenarios know no difference.
  *
  * @typedef {object} Side
- * @property {'ours' | 'raw' | 'theirs'} id as in the name of its module in `pages/`
+ * @property {'ours' | 'raw' | 'theirs' | 'helia'} id as in the name of its module in `pages/`
  * @property {string} label
  * @property {string} agentFile
  * @property {false} [relayed] false: it has no relay
@@ -101,6 +101,27 @@ export function theirs({ node }) {
     async startRelay(processes, options = {}) {
       const relay = processes.fork(node, join(BENCH, 'theirs/relay.mjs'))
       return (await relay.call('start', options)).address
+    },
+  }
+}
+
+/**
+ * Helia, whose nodes reach each other by TCP and Bitswap without anything between them.
+ *
+ * @returns {Side}
+ */
+export function helia() {
+  const packages = ['helia', '@helia/bitswap', '@helia/unixfs', '@libp2p/tcp']
+  return {
+    id: 'helia',
+    label: 'Helia',
+    agentFile: join(BENCH, 'theirs/helia.mjs'),
+    relayed: false,
+    missing: () =>
+      packages.every(name => installed(name) !== undefined) ? undefined : 'Helia is not installed (npm ci)',
+    versions: () => Object.fromEntries(packages.map(name => [name, packageVersion(installed(name))])),
+    startRelay() {
+      throw new Error('there is no relay')
     },
   }
 }

@@ -7,7 +7,7 @@ import { summary } from './stats.mjs'
 const MAX_REASON = 80
 
 /** @type {Record<import('./sides.mjs').Side['id'], string>} */
-const LABELS = { ours: 'neural-mesh', raw: 'raw channel', theirs: 'js-libp2p' }
+const LABELS = { ours: 'neural-mesh', raw: 'raw channel', theirs: 'js-libp2p', helia: 'Helia' }
 
 /**
  * A table for what has the same sides.
@@ -17,10 +17,10 @@ const LABELS = { ours: 'neural-mesh', raw: 'raw channel', theirs: 'js-libp2p' }
  * @returns {string}
  */
 export function tables(scenarios, results) {
-  const [more, usual] = [true, false].map(raw =>
-    scenarios.filter(scenario => sidesOf(scenario).includes('raw') === raw),
-  )
-  return [usual, more]
+  const kindOf = (/** @type {Scenario} */ scenario) =>
+    sidesOf(scenario).find(side => side === 'raw' || side === 'helia') ?? 'usual'
+  return ['usual', 'raw', 'helia']
+    .map(kind => scenarios.filter(scenario => kindOf(scenario) === kind))
     .filter(list => list.length > 0)
     .map(list => table(list, results))
     .join('\n\n')

@@ -78,3 +78,20 @@ test('what has a raw channel beside it has a table of its own, with a ratio to e
   assert.deepEqual(cellsOf(second), [['the x', 'ms', 'lower', '30', '', '20', '', '1.5', '60', '', '0.5']])
   assert.equal(tables([usual], []).split('\n\n').length, 1)
 })
+
+test('what has Helia beside it has a table of its own', () => {
+  const rows = [row('x', 'the x', 'ms')]
+  const usual = { id: 'a', rows, limitMs: 1, run }
+  /** @type {import('../src/scenarios.mjs').Scenario} */
+  const blocks = { id: 'b', rows, limitMs: 1, sides: ['ours', 'helia'], run }
+  const results = /** @type {const} */ (['ours', 'helia']).map((side, i) => ({
+    scenario: 'b',
+    side,
+    rounds: [{ x: [30, 60][i] }],
+    failures: [],
+    notes: [],
+  }))
+  const [, second] = tables([blocks, usual], results).split('\n\n')
+  assert.match(second, /\| Helia /)
+  assert.deepEqual(cellsOf(second), [['the x', 'ms', 'lower', '30', '', '60', '', '0.5']])
+})

@@ -29,7 +29,8 @@ import type { ErrorCode as CoreErrorCode } from './generated/mesh_wasm.js'
  * | `not-a-member` | this node may not do that: it only listens, is no member of this private mesh, or may not let others in |
  * | `invite-invalid` | the invite lets nobody in: another node has used it, or it was revoked, or is over |
  * | `in-use` | another process or tab has this store open: end that one, or use another store |
- * | `store-failed` | what must not be forgotten could not be kept: nothing more is until the store is opened anew |
+ * | `store-failed` | what must not be forgotten could not be kept: nothing more is until the store is opened anew, unless it is a `BlockStore` |
+ * | `storage-full` | the disk is full, or the browser gives this site no more room: what is kept stays; make room, then try again |
  * | `internal` | a defect in this package |
  */
 export type ErrorCode =
@@ -58,6 +59,7 @@ export type ErrorCode =
   | 'invite-invalid'
   | 'in-use'
   | 'store-failed'
+  | 'storage-full'
   | 'internal'
 
 // The core's code -> ours. A code that the core gains fails the type check here until it is mapped.

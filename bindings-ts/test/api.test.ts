@@ -38,7 +38,7 @@ test('every file that package.json names exists', () => {
 })
 
 test('every public method has an example', () => {
-  for (const file of ['mesh', 'service', 'agents', 'messages', 'swarm', 'weights', 'health', 'consensus', 'leases', 'charter', 'errors', 'platform/slim', 'testing/sim-mesh', 'testing/sim-node']) {
+  for (const file of ['mesh', 'service', 'agents', 'messages', 'swarm', 'weights', 'health', 'consensus', 'leases', 'charter', 'errors', 'store/blocks', 'store/blocks-memory', 'store/blocks-indexeddb', 'platform/slim', 'testing/sim-mesh', 'testing/sim-node']) {
     const text = readFileSync(inPackage(`dist/${file}.d.ts`), 'utf8')
     // A method, constructor or function: a line that opens a parameter list, with the comment before it.
     const members = text.matchAll(/(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\s*)?^ *(?:export declare function |static )?([\w[\]]+)(?:<[^(]*>)?\((?!.*=>).*$/gm)

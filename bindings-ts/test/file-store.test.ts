@@ -219,7 +219,7 @@ test('a full disk fails the write and all after it, and what was written before 
     let i = 0
     while (await write(++i).then(() => true, error => console.log(error.code, error.cause.code))) console.log(i)
     await store.write([{ key: 'last' }]).catch(error => console.log(error.code))
-    await store.close()`, 'ulimit -f 128')
+    await store.close()`, { shell: 'ulimit -f 128' })
   await child.exited
   const acknowledged = child.lines.length - 2
   assert.ok(acknowledged >= 6, child.lines.join())

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 import { test } from 'node:test'
 import { fileStore } from '../src/store/fs.js'
-import { Child, directory } from './store-tools.js'
+import { Child, directory, generator } from './store-tools.js'
 
 // A killed process leaves all that it has written, on disk or not: without fdatasync this passes too. What a crash of the
 // machine leaves is tried byte by byte in file-store.test.ts.
@@ -59,14 +59,4 @@ test('a process that is killed at any moment has kept all that it has been told 
 
 function numberOf(value: Uint8Array | undefined): number {
   return value ? Buffer.from(value).readUInt32BE() : -1
-}
-
-// mulberry32
-function generator(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0
-    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }

@@ -55,20 +55,22 @@ export async function withLog(t: TestContext, log: Uint8Array): Promise<string> 
   return path
 }
 
-// A process that runs `script`, where `fileStore` is at hand and `path` a directory. `shell`: what `sh` is to do before.
+// A process that runs `script`, where `fileStore` and `fileBlocks` are at hand and `path` a directory. `shell`: what `sh` is to
+// do before; `under`: the command that is to run it all.
 export class Child {
   readonly process: ChildProcess
   readonly lines: string[] = []
   readonly exited: Promise<unknown>
   #heard: () => void = () => {}
 
-  constructor(t: TestContext, path: string, script: string, shell = ':') {
+  constructor(t: TestContext, path: string, script: string, { shell = ':', under = [] as string[] } = {}) {
     const source = `
       import { fileStore } from ${JSON.stringify(new URL('../src/store/fs.js', import.meta.url).href)}
+      import { fileBlocks } from ${JSON.stringify(new URL('../src/store/blocks-fs.js', import.meta.url).href)}
       const path = ${JSON.stringify(path)}
       ${script}`
-    const args = ['-c', `${shell}; exec "$0" --input-type=module -e "$1"`, process.execPath, source]
-    this.process = spawn('sh', args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const [command, ...args] = [...under, 'sh', '-c', `${shell}; exec "$0" --input-type=module -e "$1"`, process.execPath, source]
+    this.process = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     t.after(() => this.process.kill('SIGKILL'))
     // 'close': everything that it wrote has been read.
     this.exited = once(this.process, 'close').then(() => this.#heard())
@@ -88,5 +90,15 @@ export class Child {
   async kill(): Promise<void> {
     this.process.kill('SIGKILL')
     await this.exited
+  }
+}
+
+// Numbers from 0 to 1: mulberry32.
+export function generator(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0
+    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }

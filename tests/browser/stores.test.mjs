@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { launch } from './lib/chromium.mjs'
-import { serve } from './lib/server.mjs'
+import { crash, reload, start } from './lib/store-tab.mjs'
 import { until } from './lib/world.mjs'
 
 const LIMIT = { timeout: 60_000 }
@@ -104,35 +103,6 @@ test('where there are no locks, that is said', LIMIT, async t => {
   await assert.rejects(load(tab), /invalid-argument: .* secure pages .* use memoryStore\(\)/)
 })
 
-async function start(t, init) {
-  const server = await serve()
-  t.after(() => server.close())
-  const browser = await launch()
-  t.after(() => browser.close())
-  const context = await browser.newContext()
-  // What a tab rejects with comes out as its message only.
-  await context.addInitScript(() => {
-    globalThis.withCode = error => {
-      throw new Error(`${error.code}: ${error.message}`)
-    }
-  })
-  if (init) await context.addInitScript(init)
-  const open = async () => {
-    const tab = await context.newPage()
-    await tab.goto(`${server.origin}/test/agent.html`)
-    await ready(tab)
-    return tab
-  }
-  return { context, open, tab: await open(), origin: server.origin }
-}
-
-const ready = tab => tab.waitForFunction(() => globalThis.neuralMesh !== undefined)
-
-async function reload(tab) {
-  await tab.reload()
-  await ready(tab)
-}
-
 // Opens a store, `store` in the tab, and gives what it keeps, as text.
 function load(tab, name = 'voter') {
   return tab.evaluate(async name => {
@@ -144,10 +114,4 @@ function load(tab, name = 'voter') {
 
 function put(tab, length = 1) {
   return tab.evaluate(length => store.write([{ key: 'key', value: new Uint8Array(length).fill(120) }]).catch(withCode), length)
-}
-
-async function crash(tab) {
-  const crashed = tab.waitForEvent('crash')
-  tab.goto('chrome://crash').catch(() => {})
-  await crashed
 }

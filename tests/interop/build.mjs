@@ -1,20 +1,32 @@
-// Builds what the tests run, unless it is up to date: the peer in Rust with its glue -> generated/, and the page with both
-// nodes in it -> dist/.
+// Builds what the tests run, unless it is up to date: the peer in Rust with its glue -> generated/, the page with both nodes
+// in it -> dist/, and the peer with blocks -> target/debug/examples.
 
 import { fileURLToPath } from 'node:url'
-import { cargoForWasm, settings } from '../../scripts/build-wasm.mjs'
+import { cargoForWasm, locked, settings } from '../../scripts/build-wasm.mjs'
 import { isFresh, stamp } from '../../scripts/lib/fresh.mjs'
 import { withLock } from '../../scripts/lib/lock.mjs'
 import { at } from '../../scripts/lib/paths.mjs'
 import { Stop, busy, main, ok, seconds } from '../../scripts/lib/print.mjs'
 import { must, progress } from '../../scripts/lib/run.mjs'
-import { bindgenCli, bindgenVersion, wasmTarget, wasmToolchain } from '../../scripts/lib/toolchain.mjs'
+import { bindgenCli, bindgenVersion, nativeEnv, wasmTarget, wasmToolchain } from '../../scripts/lib/toolchain.mjs'
 
 const here = (...parts) => at('tests/interop', ...parts)
 
 export async function buildInterop() {
   await buildPeer()
   await buildPage()
+  await buildBlockPeer()
+}
+
+// Of the packages that the tests in Rust are of, so that their dependencies are compiled once. Cargo knows whether it is up
+// to date.
+async function buildBlockPeer() {
+  const began = Date.now()
+  busy('crates/bitswap/examples/ipfs-peer: cargo build (3 to 7 min the first time)')
+  const packages = ['--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm']
+  const args = ['build', ...packages, '--example', 'ipfs-peer', ...locked()]
+  await must('cargo', args, { what: 'the build of ipfs-peer', env: nativeEnv, limitMs: 40 * 60_000, output: progress })
+  ok(`crates/bitswap/examples/ipfs-peer: up to date (${seconds(Date.now() - began)})`)
 }
 
 // As the product's wasm is built, but for the profile: this one is compiled in seconds, and nobody asks how large it is.

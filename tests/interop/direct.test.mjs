@@ -1,15 +1,9 @@
 // js-libp2p dials a relay by /webrtc-direct, by version 1 of that protocol.
 
+import './src/node-20.mjs'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startMesh } from '../e2e/lib/mesh.mjs'
-
-// Node.js 20 has none, and js-libp2p needs it.
-Promise.withResolvers ??= () => {
-  const parts = {}
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }))
-  return parts
-}
 
 test('js-libp2p connects, learns what the relay speaks, and its streams come and go', { timeout: 60_000 }, async t => {
   const [{ createLibp2p }, { webRTCDirect }, { noise }, { identify }, { ping }, { multiaddr }] = await Promise.all(

@@ -38,6 +38,7 @@ const NEXT: Readonly<Record<ErrorCode, string>> = {
   'invite-invalid': 'An invite is for one node: who has used it comes in again from the same browser, in one tab.',
   'in-use': 'Close the other tab, then try again.',
   'store-failed': 'Make room in the browser’s storage, then reload the page.',
+  'storage-full': 'Make room in the browser’s storage, then try again.',
   internal: 'Reload the page. If it happens again, report it.',
 }
 

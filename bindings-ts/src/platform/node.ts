@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { ClientRequestArgs } from 'node:http'
 import WebSocket from 'ws'
+import { fileBlocks } from '../store/blocks-fs.js'
 import { fileStore } from '../store/fs.js'
 import { usePlatform } from '../wasm.js'
 import { MAX_SOCKET_MESSAGE } from './limits-node.js'
@@ -39,5 +40,6 @@ usePlatform({
   webrtc,
   answerMdns,
   fileStore,
+  fileBlocks,
   watchUncaught: callback => void process.on('uncaughtExceptionMonitor', callback),
 })

@@ -1,3 +1,4 @@
+import type { BlockStore } from '../store/blocks.js'
 import type { MeshStore } from '../store/store.js'
 
 /**
@@ -36,6 +37,8 @@ export interface Platform {
   storedIdentity?: (mesh: string) => Promise<StoredIdentity>
   /** A store in a directory. */
   fileStore?: (directory: string) => MeshStore
+  /** A block store in a directory. */
+  fileBlocks?: (directory: string) => BlockStore
   /** Gets what this place has of WebRTC ready. Whether it is there the core finds out itself. */
   webrtc?: () => Promise<WebrtcTraits>
   /** Tells the local network where this node listens, until the returned function is called. */

@@ -1,9 +1,10 @@
 //! Client and server in a swarm.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cid::Cid;
 use futures::FutureExt as _;
 use futures_timer::Delay;
@@ -19,7 +20,7 @@ use mesh_unixfs::Block;
 
 use crate::client::{self, Client, Full};
 use crate::clock::now;
-use crate::handler::{Handler, Report, Send};
+use crate::handler::{Command, Handler, Report};
 use crate::message::Message;
 use crate::server::{Found, Look, Server};
 use crate::stream::StreamError;
@@ -54,13 +55,14 @@ pub enum Event {
 #[derive(Debug, Default)]
 struct Peer {
     connections: Vec<ConnectionId>,
-    /// The connection that a message is on its way on.
-    busy: Option<ConnectionId>,
-    /// Since the last message that arrived, or the beginning, nothing could be sent.
+    /// The message that is on its way, and on which connection.
+    sending: Option<(ConnectionId, Bytes)>,
+    /// Times that this message, or those before it, could not be sent.
     failures: u32,
 }
 
-/// Messages that are lost one after another before a peer is asked nothing more.
+/// Times that a message is sent before it is given up and the peer is asked nothing more. It may hold answers, and those are
+/// asked for once: Helia waits for them until it is disconnected.
 const MAX_FAILURES: u32 = 3;
 
 /// Bitswap in a swarm. Blocks are not kept here: what others ask for is told as [`Event::Look`], and what is wanted comes as
@@ -70,12 +72,41 @@ pub struct Behaviour {
     client: Client,
     server: Server,
     peers: BTreeMap<PeerId, Peer>,
-    events: VecDeque<ToSwarm<Event, Send>>,
+    /// Who was let in; nobody has to be where there is no such list.
+    inside: Option<BTreeSet<PeerId>>,
+    events: VecDeque<ToSwarm<Event, Command>>,
     timer: Option<(Duration, Delay)>,
     waker: Option<Waker>,
 }
 
 impl Behaviour {
+    /// Asks nobody for anything, and reads nothing that anybody sends, until [`admit`](Self::admit) lets them in.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self { inside: Some(BTreeSet::new()), ..Self::default() }
+    }
+
+    /// Lets in a peer that is connected, until its last connection is closed.
+    pub fn admit(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get(&peer) else { return };
+        if !self.inside.as_mut().is_some_and(|inside| inside.insert(peer)) {
+            return;
+        }
+        for connection in &known.connections {
+            self.events.push_back(ToSwarm::NotifyHandler {
+                peer_id: peer,
+                handler: NotifyHandler::One(*connection),
+                event: Command::Open,
+            });
+        }
+        self.client.connected(peer, now());
+        self.wake();
+    }
+
+    fn is_inside(&self, peer: &PeerId) -> bool {
+        self.inside.as_ref().is_none_or(|inside| inside.contains(peer))
+    }
+
     /// Wants a block, from these peers first; [`Event::Got`] tells that it has come.
     ///
     /// # Errors
@@ -131,28 +162,33 @@ impl Behaviour {
     /// Sends to each peer that has got the message before.
     fn send(&mut self) {
         for (id, peer) in &mut self.peers {
-            let idle = peer.busy.is_none() && (self.client.has_words(id) || self.server.has_answers(id));
+            let idle = peer.sending.is_none() && (self.client.has_words(id) || self.server.has_answers(id));
             let Some(connection) = peer.connections.first().copied().filter(|_| idle) else { continue };
             let mut message = Message { wants: self.client.take(id, MAX_WORDS), ..Message::default() };
             self.server.take(id, &mut message);
-            peer.busy = Some(connection);
-            self.events.push_back(ToSwarm::NotifyHandler {
-                peer_id: *id,
-                handler: NotifyHandler::One(connection),
-                event: Send(message.encode()),
-            });
+            self.events.push_back(peer.send(*id, connection, message.encode()));
         }
     }
 
+    /// Sends the message again that did not get through, on another connection if there is one.
     fn lost(&mut self, id: PeerId, now: Duration) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.busy = None;
+        let Some((failed, bytes)) = peer.sending.take() else { return };
         peer.failures += 1;
-        if peer.failures < MAX_FAILURES {
-            self.client.lost(id, now);
-        } else {
-            self.client.unsupported(&id, now);
+        let others = peer.connections.iter().filter(|connection| **connection != failed);
+        match others.chain(&peer.connections).next().copied() {
+            Some(connection) if peer.failures < MAX_FAILURES => {
+                self.events.push_back(peer.send(id, connection, bytes));
+            }
+            Some(_) | None => self.client.unsupported(&id, now),
         }
+    }
+}
+
+impl Peer {
+    fn send(&mut self, id: PeerId, connection: ConnectionId, bytes: Bytes) -> ToSwarm<Event, Command> {
+        self.sending = Some((connection, bytes.clone()));
+        ToSwarm::NotifyHandler { peer_id: id, handler: NotifyHandler::One(connection), event: Command::Send(bytes) }
     }
 }
 
@@ -163,22 +199,22 @@ impl NetworkBehaviour for Behaviour {
     fn handle_established_inbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
+        peer: PeerId,
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.is_inside(&peer)))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
-        _: PeerId,
+        peer: PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.is_inside(&peer)))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a swarm tells much that means nothing here")]
@@ -186,18 +222,22 @@ impl NetworkBehaviour for Behaviour {
         let now = now();
         match event {
             FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
+                let is_inside = self.is_inside(&peer_id);
                 let peer = self.peers.entry(peer_id).or_default();
                 peer.connections.push(connection_id);
-                if peer.connections.len() == 1 {
+                if peer.connections.len() == 1 && is_inside {
                     self.client.connected(peer_id, now);
                 }
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 let Some(peer) = self.peers.get_mut(&peer_id) else { return };
                 peer.connections.retain(|id| *id != connection_id);
-                let lost = peer.busy == Some(connection_id);
+                let lost = peer.sending.as_ref().is_some_and(|(on, _)| *on == connection_id);
                 if peer.connections.is_empty() {
                     self.peers.remove(&peer_id);
+                    if let Some(inside) = &mut self.inside {
+                        inside.remove(&peer_id);
+                    }
                     self.client.disconnected(&peer_id, now);
                     self.server.disconnected(&peer_id);
                 } else if lost {
@@ -222,7 +262,7 @@ impl NetworkBehaviour for Behaviour {
                 self.server.wantlist(peer, message.wants, message.full);
             }
             Report::Sent => {
-                known.busy = None;
+                known.sending = None;
                 known.failures = 0;
             }
             Report::Lost(why) => {
@@ -230,7 +270,7 @@ impl NetworkBehaviour for Behaviour {
                 self.lost(peer, now);
             }
             Report::Unsupported => {
-                known.busy = None;
+                known.sending = None;
                 self.client.unsupported(&peer, now);
                 self.server.disconnected(&peer);
             }
@@ -278,3 +318,6 @@ impl NetworkBehaviour for Behaviour {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,12 +144,6 @@ impl Client {
         }
     }
 
-    /// What was said to a peer may not have arrived: it is said again.
-    pub fn lost(&mut self, peer: PeerId, now: Duration) {
-        self.disconnected(&peer, now);
-        self.connected(peer, now);
-    }
-
     /// The last connection with a peer is closed.
     pub fn disconnected(&mut self, peer: &PeerId, now: Duration) {
         self.peers.remove(peer);

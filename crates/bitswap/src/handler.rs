@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::lock::Mutex;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use futures_timer::Delay;
 use libp2p::core::upgrade::ReadyUpgrade;
 use libp2p::swarm::handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound};
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
@@ -21,15 +22,25 @@ use crate::stream::{self, StreamError};
 /// The protocol, and the only one of its versions that we speak.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 
-/// Streams of the remote that are read at once. Further ones are reset: Helia opens one for each message, and closes it.
-const MAX_INBOUND: usize = 32;
+/// Streams of the remote that are read at once. Further ones are reset, and what is on them is lost: Helia opens one for each
+/// message, 50 at once, and says nothing twice.
+pub const MAX_STREAMS: usize = 64;
+
+/// How long after a message the next one goes on the same stream. Then it is closed: Helia resets a stream on which nothing
+/// has come for 10 s, and what is on its way then is lost without a word.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// How long a stream may take to open.
 const OPENING: Duration = Duration::from_secs(10);
 
-/// A message to send. One at a time.
+/// What the behaviour wants of a connection.
 #[derive(Debug)]
-pub struct Send(pub(crate) Bytes);
+pub enum Command {
+    /// A message to send. One at a time.
+    Send(Bytes),
+    /// The remote is let in: what it sends is read.
+    Open,
+}
 
 /// What happened on the connection.
 #[derive(Debug)]
@@ -49,8 +60,10 @@ pub enum Report {
 type Reading = BoxFuture<'static, Result<Option<(Message, Stream)>, StreamError>>;
 
 enum Outbound {
-    /// Nothing is being sent. The stream of the message before is used again.
-    Idle(Option<Stream>),
+    /// Nothing is being sent.
+    Idle,
+    /// Nothing is being sent. The stream of the message before is used for the next, until then.
+    Kept(Stream, Delay),
     /// A stream is being opened for it.
     Opening(Bytes),
     Writing(BoxFuture<'static, Result<Stream, StreamError>>),
@@ -61,18 +74,24 @@ pub struct Handler {
     inbound: FuturesUnordered<Reading>,
     turn: Arc<Mutex<()>>,
     outbound: Outbound,
+    /// A stream that was kept long enough.
+    closing: Option<BoxFuture<'static, ()>>,
     reports: VecDeque<Report>,
     ask: bool,
+    /// Whether anything that the remote sends is read. Until then it waits where the transport holds it.
+    open: bool,
 }
 
 impl Handler {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(open: bool) -> Self {
         Self {
             inbound: FuturesUnordered::new(),
             turn: Arc::default(),
-            outbound: Outbound::Idle(None),
+            outbound: Outbound::Idle,
+            closing: None,
             reports: VecDeque::new(),
             ask: false,
+            open,
         }
     }
 
@@ -91,10 +110,25 @@ impl Handler {
             .boxed(),
         );
     }
+
+    /// Closes a stream that was kept long enough.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) {
+        if let Outbound::Kept(_, until) = &mut self.outbound
+            && until.poll_unpin(cx).is_ready()
+            && let Outbound::Kept(stream, _) = std::mem::replace(&mut self.outbound, Outbound::Idle)
+        {
+            self.closing = Some(stream::close(stream).boxed());
+        }
+        if let Some(closing) = &mut self.closing
+            && closing.poll_unpin(cx).is_ready()
+        {
+            self.closing = None;
+        }
+    }
 }
 
 impl ConnectionHandler for Handler {
-    type FromBehaviour = Send;
+    type FromBehaviour = Command;
     type ToBehaviour = Report;
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
@@ -107,7 +141,7 @@ impl ConnectionHandler for Handler {
 
     /// While something is being sent. What is wanted is for whoever wants it to hold connections for.
     fn connection_keep_alive(&self) -> bool {
-        !matches!(self.outbound, Outbound::Idle(_))
+        matches!(self.outbound, Outbound::Opening(_) | Outbound::Writing(_))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Report>> {
@@ -120,15 +154,18 @@ impl ConnectionHandler for Handler {
         if let Outbound::Writing(writing) = &mut self.outbound
             && let Poll::Ready(result) = writing.poll_unpin(cx)
         {
-            let (stream, report) = match result {
-                Ok(stream) => (Some(stream), Report::Sent),
-                Err(error) => (None, Report::Lost(error.to_string())),
+            let (outbound, report) = match result {
+                Ok(stream) => (Outbound::Kept(stream, Delay::new(KEPT)), Report::Sent),
+                Err(error) => (Outbound::Idle, Report::Lost(error.to_string())),
             };
-            self.outbound = Outbound::Idle(stream);
+            self.outbound = outbound;
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
+        self.poll_kept(cx);
         // A message is read when the one before was handed over.
-        while let Poll::Ready(Some(result)) = self.inbound.poll_next_unpin(cx) {
+        while self.open
+            && let Poll::Ready(Some(result)) = self.inbound.poll_next_unpin(cx)
+        {
             let report = match result {
                 Ok(Some((message, stream))) => {
                     self.read(stream);
@@ -143,10 +180,17 @@ impl ConnectionHandler for Handler {
         Poll::Pending
     }
 
-    fn on_behaviour_event(&mut self, Send(bytes): Send) {
-        match std::mem::replace(&mut self.outbound, Outbound::Idle(None)) {
-            Outbound::Idle(Some(stream)) => self.write(stream, bytes),
-            Outbound::Idle(None) => {
+    fn on_behaviour_event(&mut self, command: Command) {
+        let bytes = match command {
+            Command::Send(bytes) => bytes,
+            Command::Open => {
+                self.open = true;
+                return;
+            }
+        };
+        match std::mem::replace(&mut self.outbound, Outbound::Idle) {
+            Outbound::Kept(stream, _) => self.write(stream, bytes),
+            Outbound::Idle => {
                 self.outbound = Outbound::Opening(bytes);
                 self.ask = true;
             }
@@ -165,17 +209,17 @@ impl ConnectionHandler for Handler {
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
-                if self.inbound.len() < MAX_INBOUND =>
+                if self.inbound.len() < MAX_STREAMS =>
             {
                 self.read(stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
-                if let Outbound::Opening(bytes) = std::mem::replace(&mut self.outbound, Outbound::Idle(None)) {
+                if let Outbound::Opening(bytes) = std::mem::replace(&mut self.outbound, Outbound::Idle) {
                     self.write(stream, bytes);
                 }
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
-                self.outbound = Outbound::Idle(None);
+                self.outbound = Outbound::Idle;
                 self.reports.push_back(match error {
                     StreamUpgradeError::NegotiationFailed => Report::Unsupported,
                     error => Report::Lost(error.to_string()),

@@ -15,7 +15,7 @@ mod stream;
 
 pub use behaviour::{Behaviour, Event};
 pub use client::Full;
-pub use handler::PROTOCOL;
+pub use handler::{MAX_STREAMS, PROTOCOL};
 pub use server::{Found, Look};
 pub use stream::StreamError;
 

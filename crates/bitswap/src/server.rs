@@ -12,7 +12,9 @@ use mesh_unixfs::Block;
 
 use crate::message::{Ask, ENTRY_LEN, Entry, MAX_MESSAGE, Message, Presence, block_len};
 
-/// Wants of one peer that are remembered. Further ones are answered with [`Presence::DontHave`], or not at all.
+/// Wants of one peer that are remembered. For one more, that is forgotten which was answered longest ago with what leaves it
+/// open, "have" or "don't have": Helia cancels nothing. Where all wait for their answer, the new one is answered with
+/// [`Presence::DontHave`], or not at all.
 pub const MAX_WANTS: usize = 1024;
 
 /// Blocks that are being looked for on behalf of one peer.
@@ -59,6 +61,8 @@ struct Ledger {
     todo: BTreeSet<(Reverse<i32>, u64, Cid)>,
     /// Those that are being looked for.
     looking: BTreeSet<Cid>,
+    /// Those that were answered and are open, the first answered first.
+    answered: BTreeSet<(u64, Cid)>,
     blocks: VecDeque<Block>,
     presences: VecDeque<(Cid, Presence)>,
     /// Bytes of `blocks`, as they travel.
@@ -76,6 +80,7 @@ pub struct Server {
     turns: VecDeque<PeerId>,
     bytes: usize,
     order: u64,
+    sent: u64,
     refused: u64,
 }
 
@@ -101,12 +106,16 @@ impl Server {
     fn want(&mut self, peer: PeerId, entry: Entry) {
         let ledger = self.peers.entry(peer).or_default();
         if ledger.wants.len() >= MAX_WANTS && !ledger.wants.contains_key(&entry.cid) {
-            self.refused += 1;
-            if entry.say_dont_have && ledger.presences.len() < MAX_PRESENCES {
-                ledger.presences.push_back((entry.cid, Presence::DontHave));
-            }
-            return;
+            let Some((_, oldest)) = ledger.answered.first().copied() else {
+                self.refused += 1;
+                if entry.say_dont_have && ledger.presences.len() < MAX_PRESENCES {
+                    ledger.presences.push_back((entry.cid, Presence::DontHave));
+                }
+                return;
+            };
+            self.strike(&peer, &oldest);
         }
+        let ledger = self.peers.entry(peer).or_default();
         // A want for the block is not undone by a question whether it is here.
         let asks_less = |known: &Entry| known.ask == Ask::Block && entry.ask == Ask::Have;
         if ledger.wants.get(&entry.cid).is_some_and(asks_less) {
@@ -121,6 +130,7 @@ impl Server {
 
     fn look_at(&mut self, peer: PeerId, entry: Entry) {
         let Some(ledger) = self.peers.get_mut(&peer) else { return };
+        ledger.answered.retain(|(_, cid)| *cid != entry.cid);
         ledger.todo.insert((Reverse(entry.priority), self.order, entry.cid));
         self.order += 1;
         if !self.turns.contains(&peer) {
@@ -134,6 +144,7 @@ impl Server {
                 return;
             }
             ledger.todo.retain(|(.., other)| other != cid);
+            ledger.answered.retain(|(_, other)| other != cid);
         }
         if let Some(others) = self.wanted.get_mut(cid) {
             others.remove(peer);
@@ -207,15 +218,20 @@ impl Server {
                 ledger.bytes += bytes;
                 self.bytes += bytes;
                 ledger.blocks.push_back(block);
-                self.strike(&peer, &cid);
+                return self.strike(&peer, &cid);
             }
             (Found::Size(size), Ask::Have) if size > SMALL => ledger.presences.push_back((cid, Presence::Have)),
             (Found::Size(_), _) => {
                 ledger.wants.insert(cid, Entry { ask: Ask::Block, ..entry });
-                self.look_at(peer, entry);
+                return self.look_at(peer, entry);
             }
             (Found::Nothing, _) if entry.say_dont_have => ledger.presences.push_back((cid, Presence::DontHave)),
             (Found::Nothing, _) => {}
+        }
+        // One that was asked for again meanwhile is looked for again.
+        if !ledger.todo.iter().any(|(.., other)| *other == cid) {
+            ledger.answered.insert((self.order, cid));
+            self.order += 1;
         }
     }
 
@@ -225,8 +241,8 @@ impl Server {
         self.peers.get(peer).is_some_and(|ledger| !ledger.blocks.is_empty() || !ledger.presences.is_empty())
     }
 
-    /// Puts answers for a peer into a message that may hold wants already, as many as fit. One that is not sent may be given
-    /// up: the peer asks again.
+    /// Puts answers for a peer into a message that may hold wants already, as many as fit. The message has to get through:
+    /// Helia asks once.
     pub fn take(&mut self, peer: &PeerId, message: &mut Message) {
         let Some(ledger) = self.peers.get_mut(peer) else { return };
         let mut room = MAX_MESSAGE.saturating_sub(64 + ENTRY_LEN * message.wants.len());
@@ -242,6 +258,7 @@ impl Server {
             ledger.bytes -= bytes;
             self.bytes -= bytes;
             ledger.sent += block.data().len() as u64;
+            self.sent += block.data().len() as u64;
             message.blocks.extend(ledger.blocks.pop_front());
         }
     }
@@ -250,6 +267,12 @@ impl Server {
     #[must_use]
     pub fn sent(&self, peer: &PeerId) -> u64 {
         self.peers.get(peer).map_or(0, |ledger| ledger.sent)
+    }
+
+    /// Bytes of blocks that all peers were sent so far.
+    #[must_use]
+    pub fn all_sent(&self) -> u64 {
+        self.sent
     }
 
     /// Wants of all peers that are remembered.

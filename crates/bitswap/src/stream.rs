@@ -66,6 +66,12 @@ pub(crate) async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: Bytes) 
     within(async { Ok(stream.flush().await?) }).await
 }
 
+/// Says that nothing follows.
+pub(crate) async fn close(mut stream: impl AsyncWrite + Unpin) {
+    // Whatever comes of it, the stream is over.
+    let _ = within(async { Ok(stream.close().await?) }).await;
+}
+
 /// A stream may be silent for as long as it likes between messages.
 async fn first_byte(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<u8>, StreamError> {
     let mut byte = [0];

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
+use std::slice;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use cid::Cid;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
-use mesh_bitswap::{Behaviour, Event, Found, Look, PROTOCOL};
+use mesh_bitswap::message::{Ask, Entry, Message};
+use mesh_bitswap::{Behaviour, Event, Found, Look, MAX_STREAMS, PROTOCOL};
 use mesh_unixfs::Block;
 use tokio::time::timeout;
 
@@ -37,7 +39,11 @@ fn swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
 
 impl Node {
     async fn start(blocks: &[Block]) -> Self {
-        let mut swarm = swarm(Behaviour::default());
+        Self::start_as(Behaviour::default(), blocks).await
+    }
+
+    async fn start_as(behaviour: Behaviour, blocks: &[Block]) -> Self {
+        let mut swarm = swarm(behaviour);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect("listens");
         let address = loop {
             if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
@@ -208,6 +214,87 @@ async fn what_is_no_message_ends_the_stream_and_is_told() {
     }
 }
 
+/// Helia resets a stream on which nothing has come for 10 s, whatever is on its way.
+#[tokio::test]
+async fn a_stream_that_is_not_needed_any_more_is_closed() {
+    let x = block(1, 10);
+    let mut node = Node::start(slice::from_ref(&x)).await;
+    let mut remote = swarm(libp2p_stream::Behaviour::new());
+    let mut control = remote.behaviour().new_control();
+    let mut streams = control.accept(PROTOCOL).expect("nobody else does");
+    remote.dial(node.address.clone()).expect("dials");
+    let id = node.id();
+    let read = async {
+        let mut asking = loop {
+            match control.open_stream(id, PROTOCOL).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let entry = Entry { cid: *x.cid(), ask: Ask::Block, say_dont_have: false, priority: 1 };
+        let want = Message { wants: vec![entry], ..Message::default() };
+        asking.write_all(&want.encode()).await.expect("it is written");
+        let (_, mut stream) = streams.next().await.expect("a stream");
+        let mut answer = Vec::new();
+        // To its end, which is no reset.
+        stream.read_to_end(&mut answer).await.expect("it is closed");
+        assert_eq!(answer, Message { blocks: vec![x.clone()], ..Message::default() }.encode());
+    };
+    let run = async {
+        tokio::select! {
+            () = read => {}
+            () = async { loop { remote.select_next_some().await; } } => {}
+            () = async { loop { let event = node.swarm.select_next_some().await; node.on(event); } } => {}
+        }
+    };
+    timeout(LIMIT, run).await.expect("the stream is closed");
+}
+
+#[tokio::test]
+async fn so_many_streams_of_a_connection_are_read() {
+    let x = block(1, 10);
+    let entry = Entry { cid: *x.cid(), ask: Ask::Block, say_dont_have: false, priority: 1 };
+    let want = Message { wants: vec![entry], ..Message::default() }.encode();
+    let mut node = Node::start(slice::from_ref(&x)).await;
+    let mut remote = swarm(libp2p_stream::Behaviour::new());
+    let mut control = remote.behaviour().new_control();
+    let mut answers = control.accept(PROTOCOL).expect("nobody else does");
+    remote.dial(node.address.clone()).expect("dials");
+    let id = node.id();
+    let ask = async {
+        let mut streams = Vec::new();
+        while streams.len() < MAX_STREAMS {
+            match control.open_stream(id, PROTOCOL).await {
+                Ok(stream) => streams.push(stream),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+        // One more is reset.
+        let mut over = control.open_stream(id, PROTOCOL).await.expect("it is negotiated");
+        let _ = over.write_all(&want).await;
+        assert!(!matches!(over.read(&mut [0]).await, Ok(1..)));
+        // The last of the others is read, and so is a further one when another has ended.
+        streams[MAX_STREAMS - 1].write_all(&want).await.expect("it is open");
+        let (_, mut answer) = answers.next().await.expect("an answer");
+        assert_eq!(answer.read(&mut [0]).await.expect("the block"), 1);
+        let mut first = streams.swap_remove(0);
+        first.close().await.expect("it is open");
+        assert_eq!(first.read(&mut [0]).await.expect("closed there too"), 0);
+        let mut further = control.open_stream(id, PROTOCOL).await.expect("it is negotiated");
+        further.write_all(&want).await.expect("it is open");
+        let mut rest = vec![0; 2 * x.data().len()];
+        answer.read_exact(&mut rest).await.expect("the block again");
+    };
+    let run = async {
+        tokio::select! {
+            () = ask => {}
+            () = async { loop { remote.select_next_some().await; } } => {}
+            () = async { loop { let event = node.swarm.select_next_some().await; node.on(event); } } => {}
+        }
+    };
+    timeout(LIMIT, run).await.expect("all are answered");
+}
+
 #[tokio::test]
 async fn who_does_not_speak_it_is_passed_over() {
     let x = block(1, 10);
@@ -240,4 +327,56 @@ async fn a_want_that_nobody_can_fulfil_is_cancelled_at_the_server_too() {
     run(&mut nodes, |nodes| nodes[0].swarm.behaviour().server().wanted() == 1).await;
     nodes[1].swarm.behaviour_mut().cancel(absent.cid());
     run(&mut nodes, |nodes| nodes[0].swarm.behaviour().server().wanted() == 0).await;
+}
+
+#[tokio::test]
+async fn a_closed_one_neither_asks_nor_answers_until_a_peer_is_let_in() {
+    let (here, there) = (block(1, 50_000), block(2, 50_000));
+    let has_both = |node: &Node| node.store.len() == 2;
+    let mut nodes = [
+        Node::start_as(Behaviour::closed(), slice::from_ref(&here)).await,
+        Node::start(slice::from_ref(&there)).await,
+        Node::start(&[]).await,
+    ];
+    for i in 1..3 {
+        let address = nodes[0].address.clone();
+        nodes[i].swarm.dial(address).expect("dials");
+        nodes[i].swarm.behaviour_mut().want(*here.cid(), &[]).expect("room");
+    }
+    nodes[0].swarm.behaviour_mut().want(*there.cid(), &[]).expect("room");
+    // Whoever is let in gets what it has asked for before; by then the other has asked too, and was not heard.
+    run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 2).await;
+    let friend = nodes[2].id();
+    nodes[0].swarm.behaviour_mut().admit(friend);
+    run(&mut nodes, |nodes| nodes[2].store.contains_key(here.cid())).await;
+    assert_eq!((nodes[1].store.len(), nodes[1].swarm.behaviour().server().wanted()), (1, 0));
+    let other = nodes[1].id();
+    nodes[0].swarm.behaviour_mut().admit(other);
+    run(&mut nodes, |nodes| has_both(&nodes[0]) && has_both(&nodes[1])).await;
+    // Who comes back has to be let in again.
+    let _ = nodes[0].swarm.disconnect_peer_id(other);
+    run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 1).await;
+    let address = nodes[0].address.clone();
+    nodes[1].swarm.dial(address).expect("dials");
+    run(&mut nodes, |nodes| nodes[0].swarm.connected_peers().count() == 2).await;
+    let later = block(3, 50_000);
+    nodes[0].store.insert(*later.cid(), later.clone());
+    for node in &mut nodes[1..] {
+        node.swarm.behaviour_mut().want(*later.cid(), &[]).expect("room");
+    }
+    run(&mut nodes, |nodes| nodes[2].store.contains_key(later.cid())).await;
+    assert!(!nodes[1].store.contains_key(later.cid()));
+}
+
+#[tokio::test]
+async fn bytes_that_were_sent_are_counted() {
+    let blocks: Vec<_> = (0..10).map(|i| block(i, 10_000)).collect();
+    let mut nodes = [Node::start(&blocks).await, Node::start(&[]).await];
+    let address = nodes[0].address.clone();
+    nodes[1].swarm.dial(address).expect("dials");
+    for block in &blocks {
+        nodes[1].swarm.behaviour_mut().want(*block.cid(), &[]).expect("room");
+    }
+    run(&mut nodes, |nodes| nodes[1].store.len() == 10).await;
+    assert_eq!(nodes[0].swarm.behaviour().server().all_sent(), 10 * 10_008);
 }

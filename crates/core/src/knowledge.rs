@@ -4,10 +4,11 @@
 //! `holding` sees to it that content is where [`placement`] puts it, and [`shelf`] keeps account of the blocks that are here.
 //! This file ties them together and decides when who is told what:
 //!
-//! * An entry is gossiped by its author. Who writes more at once than others let in by gossip ([`Config::say`]) lets the rest be
-//!   found by comparison, which follows at once.
-//! * Neighbours compare when they meet, when one has learned something by comparison, and else every [`Config::active_ms`]
-//!   with one of them, or [`Config::idle_ms`] when nothing has changed for a while: what gossip has lost is found that way.
+//! * An entry is gossiped by its author. Who writes more at once than others let in by gossip ([`Config::say`]) offers the rest to
+//!   its neighbours.
+//! * Neighbours that meet offer each other what has come to each lately, which is all that a short absence takes; then they
+//!   compare, and else every [`Config::active_ms`] with one of them, or [`Config::idle_ms`] when nothing has changed for a while:
+//!   what gossip has lost is found that way. What is learned so is [offered](offers) to other neighbours.
 //! * Everything that is current stands in the store, under `knowledge/entry/`, what was pinned under `knowledge/pin/`, and in a
 //!   private mesh what shows that the authors are members under `knowledge/author/`.
 
@@ -18,6 +19,7 @@ use mesh_proto::codec::Bounded as _;
 use mesh_proto::credential::Chain;
 use mesh_proto::gossip::Storage;
 use mesh_proto::knowledge::{Change as What, Domain, Entry, Message, Summary, is_content};
+use mesh_proto::limits::MAX_NAMED;
 use mesh_proto::{DecodeError, EntryId, NodeId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -29,6 +31,7 @@ mod compare;
 mod holding;
 mod io;
 pub mod ledger;
+mod offers;
 pub mod placement;
 mod restored;
 mod sharing;
@@ -42,6 +45,7 @@ use holding::Holding;
 pub use holding::{Config as HoldingConfig, MAX_QUESTIONS};
 pub use io::{Blocks, Command, Error, Event, Output, Written};
 pub use ledger::{Applied, Follow, Kept, Ledger, Refused};
+use offers::Offers;
 pub use restored::{PREFIX, Restored};
 
 /// What shows that an author is a member, in a private mesh.
@@ -64,8 +68,8 @@ pub struct Config {
     pub active_ms: u64,
     /// Milliseconds between two when nothing has changed for a minute.
     pub idle_ms: u64,
-    /// Milliseconds until what came by comparison is told to other neighbours.
-    pub spread_ms: u64,
+    /// Milliseconds between meeting a neighbour and telling it what is here.
+    pub greet_ms: u64,
 }
 
 impl Default for Config {
@@ -78,19 +82,23 @@ impl Default for Config {
             questions: Quota { burst: 512, period_ms: 8_000 },
             active_ms: 10_000,
             idle_ms: 60_000,
-            spread_ms: 100,
+            greet_ms: 50,
         }
     }
 }
 
 /// How long after a change comparisons are frequent, milliseconds.
 const ACTIVE_FOR_MS: u64 = 60_000;
-/// Neighbours that are told what came by comparison, drawn anew each time.
-const SPREAD: usize = 16;
-/// Milliseconds between two that are told, so that they need not all be compared with at once.
-const STAGGER_MS: u64 = 25;
-/// Milliseconds between two new neighbours that are told: a newcomer is to get everything from the first, and not from each.
-const MEET_MS: u64 = 500;
+/// Neighbours that are told what is new, drawn anew each time.
+const SPREAD: usize = 32;
+/// Entries that are offered to a neighbour that was just met, about 150 bytes each.
+const MAX_RECENT: usize = 4_096;
+/// How long after it came an entry is offered so, milliseconds.
+const RECENT_MS: u64 = 120_000;
+/// Milliseconds that what was offered so has to get through, before the rest is compared.
+const COMPARE_AFTER_MS: u64 = 1_500;
+/// Milliseconds in which two summaries have crossed: one of the two neighbours begins.
+const CROSSING_MS: u64 = 1_000;
 /// Peers whose messages are counted.
 const MAX_PEERS: usize = 4_096;
 
@@ -102,6 +110,7 @@ pub struct Knowledge {
     rng: ChaCha8Rng,
     ledger: Ledger,
     comparisons: Comparisons,
+    offers: Offers,
     holding: Holding,
     chains: Chains,
     /// The latest time that was seen: a clock that steps back must not bring back what has expired.
@@ -113,7 +122,12 @@ pub struct Knowledge {
     neighbours: BTreeSet<NodeId>,
     /// When neighbours are to be told what is here.
     due: BTreeMap<NodeId, Mono>,
-    next_meeting: Mono,
+    /// When those that were just met are offered what came lately.
+    greeted: BTreeMap<NodeId, Mono>,
+    /// What came lately, the oldest first.
+    recent: VecDeque<(Mono, Domain, EntryId)>,
+    /// When neighbours were told last.
+    summarised: BTreeMap<NodeId, Mono>,
     changed: Option<Mono>,
     next_compare: Mono,
     writes: u64,
@@ -127,6 +141,7 @@ impl Knowledge {
             rng: ChaCha8Rng::from_seed(entropy),
             ledger: Ledger::new(config.ledger.clone(), node),
             comparisons: Comparisons::new(node),
+            offers: Offers::default(),
             holding: Holding::new(config.holding.clone(), node, restored.pins, now),
             chains: restored.chains,
             unix: now.unix,
@@ -135,7 +150,9 @@ impl Knowledge {
             questions: Limiter::new(config.questions, MAX_PEERS),
             neighbours: BTreeSet::new(),
             due: BTreeMap::new(),
-            next_meeting: now.mono,
+            greeted: BTreeMap::new(),
+            recent: VecDeque::new(),
+            summarised: BTreeMap::new(),
             changed: None,
             next_compare: now.mono + config.active_ms,
             writes: 0,
@@ -180,9 +197,10 @@ impl Knowledge {
         self.ledger.digest()
     }
 
-    /// What is told of a domain to others.
-    pub fn summary(&mut self, domain: &Domain) -> Summary {
-        self.ledger.summary(domain)
+    /// What is known of each domain: how many entries, and a hash that is equal where the same is known.
+    pub fn summaries(&mut self) -> Vec<Summary> {
+        let domains: Vec<_> = self.ledger.domains().cloned().collect();
+        domains.iter().map(|domain| self.ledger.summary(domain)).collect()
     }
 
     /// Where content was placed, and who of all has said that it holds it.
@@ -194,6 +212,11 @@ impl Knowledge {
         (self.holding.placed(cid).to_vec(), holders)
     }
 
+    /// Whether content is with all with whom it was placed, as far as they have said so.
+    pub fn is_safe(&self, cid: &Cid) -> bool {
+        self.holding.is_safe(cid)
+    }
+
     /// From whom content is to be fetched, the likeliest first.
     pub fn providers(&self, cid: &Cid) -> Vec<NodeId> {
         self.holding.providers(cid)
@@ -201,8 +224,9 @@ impl Knowledge {
 
     /// Entries that are remembered of others.
     pub fn retained(&self) -> usize {
-        let entries = self.ledger.load().0 + self.comparisons.retained() + self.holding.retained();
-        entries + self.chains.len() + self.due.len() + self.questions.retained()
+        let entries = self.ledger.load().0 + self.ledger.retained() + self.chains.len();
+        let parts = self.comparisons.retained() + self.offers.retained() + self.holding.retained();
+        entries + parts + self.due.len() + self.greeted.len() + self.recent.len() + self.questions.retained()
     }
 
     /// The entry that changes a key so, for its author to sign.
@@ -222,7 +246,11 @@ impl Knowledge {
     pub fn handle(&mut self, from: NodeId, message: Message, now: Now) -> bool {
         let cost = match &message {
             Message::Compared(_) | Message::Holds { .. } | Message::Push { .. } => 0,
-            Message::Summary(_) | Message::Compare(_) | Message::Pull { .. } | Message::WhoHas { .. } => 1,
+            Message::Summary(_)
+            | Message::Compare(_)
+            | Message::Have { .. }
+            | Message::Pull { .. }
+            | Message::WhoHas { .. } => 1,
             // Each is placed anew.
             Message::Full(contents) => 1 + contents.len() as u32 / 16,
         };
@@ -230,16 +258,20 @@ impl Knowledge {
             return false;
         }
         match message {
+            // It has been told what is here, and begins.
+            Message::Summary(_) if self.node > from && self.told_lately(&from, now) => {}
             Message::Summary(summaries) => {
                 let Self { comparisons, ledger, rng, .. } = self;
                 comparisons.summary(from, summaries, ledger, || rng.next_u64(), now);
             }
             Message::Compare(round) => self.comparisons.compare(from, &round, &self.ledger, now),
             Message::Compared(round) => {
-                self.comparisons.compared(from, &round, &self.ledger, &self.chains, now);
+                self.comparisons.compared(from, &round, &self.ledger, now);
             }
-            Message::Pull { session, entries } => {
-                self.comparisons.pulled(from, session, &entries, (&self.ledger, &self.chains), now);
+            Message::Have { domain, entries } => self.offers.offered(from, &domain, &entries, &self.ledger, now),
+            Message::Pull { question, session, domain, entries } => {
+                let (asked, what) = ((question, session), (&domain, &entries[..]));
+                self.comparisons.pulled(from, asked, what, (&self.ledger, &self.chains), now);
             }
             Message::Push { .. } => debug_assert!(false, "entries are checked first"),
             Message::WhoHas { question, contents } => self.holding.asked(from, question, &contents),
@@ -273,11 +305,9 @@ impl Knowledge {
     /// A neighbour that is a member speaks of this mesh, or has come back.
     pub fn met(&mut self, peer: NodeId, now: Now) {
         self.neighbours.insert(peer);
-        // One of the two is enough to begin.
-        if self.node < peer {
-            let at = self.next_meeting.max(now.mono + self.config.spread_ms);
-            self.next_meeting = at + MEET_MS;
-            self.tell(peer, at);
+        // Where nobody knows anything, nothing is said.
+        if self.ledger.load().0 > 0 {
+            self.greeted.insert(peer, now.mono + self.config.greet_ms);
         }
     }
 
@@ -285,7 +315,10 @@ impl Knowledge {
     pub fn unlinked(&mut self, peer: &NodeId, now: Now) {
         self.neighbours.remove(peer);
         self.due.remove(peer);
+        self.greeted.remove(peer);
+        self.summarised.remove(peer);
         self.comparisons.unlinked(peer);
+        self.offers.unlinked(peer, now);
         self.settle(now);
     }
 
@@ -314,6 +347,7 @@ impl Knowledge {
         match blocks {
             Blocks::Found(found) => self.holding.found(found, now),
             Blocks::Fetched { cid, blocks } => self.holding.fetched(cid, blocks, now),
+            Blocks::Lost(lost) => self.holding.lost(&lost, now),
             Blocks::Failed { cid, full } => self.holding.failed(cid, full, now),
         }
         self.settle(now);
@@ -365,21 +399,32 @@ impl Knowledge {
     /// Compares, places, expires and gives up what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.expire(now);
-        let due: Vec<_> = self.due.iter().filter(|(_, due)| **due <= now.mono).map(|(peer, _)| *peer).collect();
-        for peer in due {
-            self.due.remove(&peer);
-            self.comparisons.summarise(peer, &mut self.ledger);
+        for peer in over(&mut self.greeted, now) {
+            self.greet(peer, now);
+        }
+        for peer in over(&mut self.due, now) {
+            self.summarise(peer, now);
         }
         if self.next_compare <= now.mono {
             let active = self.changed.is_some_and(|changed| now.mono.since(changed) < ACTIVE_FOR_MS);
             self.next_compare = now.mono + if active { self.config.active_ms } else { self.config.idle_ms };
             self.comparisons.prune(now);
             self.questions.prune(now.mono);
-            if let Some(peer) = self.draw(1, None).pop() {
-                self.comparisons.summarise(peer, &mut self.ledger);
+            while self.recent.front().is_some_and(|(at, ..)| now.mono.since(*at) >= RECENT_MS) {
+                self.recent.pop_front();
+            }
+            if self.ledger.load().0 > 0
+                && let Some(peer) = self.draw(1).pop()
+            {
+                self.summarise(peer, now);
             }
         }
+        if self.offers.is_due(now) {
+            let neighbours = self.draw(SPREAD);
+            self.offers.tell(&neighbours);
+        }
         self.comparisons.handle_timeout(now);
+        self.offers.handle_timeout(now);
         self.holding.handle_timeout(now);
         self.settle(now);
     }
@@ -388,11 +433,9 @@ impl Knowledge {
     pub fn poll_timeout(&self) -> Option<Mono> {
         let expiry = self.ledger.next_expiry();
         let expiry = expiry.map(|at| self.seen.mono + at.saturating_sub(self.seen.unix).max(1));
-        let due = self.due.values().min().copied();
-        [Some(self.next_compare), due, expiry, self.comparisons.poll_timeout(), self.holding.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = self.due.values().chain(self.greeted.values()).min().copied();
+        let parts = [self.comparisons.poll_timeout(), self.offers.poll_timeout(), self.holding.poll_timeout()];
+        [Some(self.next_compare), due, expiry].into_iter().chain(parts).flatten().min()
     }
 
     /// What there is to do.
@@ -400,28 +443,45 @@ impl Knowledge {
         self.outputs.pop_front()
     }
 
-    /// Some neighbours are told soon what is here, but for the one that it came from.
-    fn spread(&mut self, but: Option<NodeId>, now: Now) {
-        for (n, peer) in self.draw(SPREAD, but).into_iter().enumerate() {
-            self.tell(peer, now.mono + self.config.spread_ms + n as u64 * STAGGER_MS);
+    /// Offers a neighbour what came lately. What else it lacks is found after that.
+    fn greet(&mut self, peer: NodeId, now: Now) {
+        let mut recent: BTreeMap<&Domain, Vec<EntryId>> = BTreeMap::new();
+        let lately = |at: &Mono| now.mono.since(*at) < RECENT_MS;
+        for (_, domain, id) in self.recent.iter().filter(|(at, ..)| lately(at)) {
+            if self.ledger.entry(domain, id).is_some() {
+                recent.entry(domain).or_default().push(*id);
+            }
         }
-    }
-
-    fn tell(&mut self, peer: NodeId, at: Mono) {
+        let offered = !recent.is_empty();
+        for (domain, ids) in recent {
+            for entries in ids.chunks(MAX_NAMED) {
+                self.comparisons.say(peer, &Message::Have { domain: domain.clone(), entries: entries.to_vec() });
+            }
+        }
+        let at = now.mono + if offered { COMPARE_AFTER_MS } else { 0 };
         let due = self.due.entry(peer).or_insert(at);
         *due = (*due).min(at);
     }
 
+    fn summarise(&mut self, peer: NodeId, now: Now) {
+        self.summarised.insert(peer, now.mono);
+        self.comparisons.summarise(peer, &mut self.ledger);
+    }
+
+    fn told_lately(&self, peer: &NodeId, now: Now) -> bool {
+        self.summarised.get(peer).is_some_and(|at| now.mono.since(*at) < CROSSING_MS)
+    }
+
     /// At most `count` neighbours, in an order that is drawn.
-    fn draw(&mut self, count: usize, but: Option<NodeId>) -> Vec<NodeId> {
-        let mut others: Vec<_> = self.neighbours.iter().filter(|peer| Some(**peer) != but).copied().collect();
-        let count = count.min(others.len());
+    fn draw(&mut self, count: usize) -> Vec<NodeId> {
+        let mut drawn: Vec<_> = self.neighbours.iter().copied().collect();
+        let count = count.min(drawn.len());
         for n in 0..count {
-            let at = n + self.rng.next_u64() as usize % (others.len() - n);
-            others.swap(n, at);
+            let at = n + self.rng.next_u64() as usize % (drawn.len() - n);
+            drawn.swap(n, at);
         }
-        others.truncate(count);
-        others
+        drawn.truncate(count);
+        drawn
     }
 
     /// Carries what the parts want until none wants anything more.
@@ -435,6 +495,8 @@ impl Knowledge {
                     compare::Output::Compared(done) => Output::Event(Event::Compared(done)),
                     compare::Output::Malformed(peer) => Output::Malformed(peer),
                 });
+            } else if let Some((to, message)) = self.offers.poll_output() {
+                self.comparisons.say(to, &message);
             } else if let Some(output) = self.holding.poll_output() {
                 let output = match output {
                     holding::Output::Tell(to, message) => {
@@ -456,6 +518,15 @@ impl Knowledge {
             }
         }
     }
+}
+
+/// Takes out whose time has come.
+fn over(due: &mut BTreeMap<NodeId, Mono>, now: Now) -> Vec<NodeId> {
+    let over: Vec<_> = due.iter().filter(|(_, due)| **due <= now.mono).map(|(peer, _)| *peer).collect();
+    for peer in &over {
+        due.remove(peer);
+    }
+    over
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(8);
 pub(crate) struct Behaviour<X: NetworkBehaviour> {
     limits: connection_limits::Behaviour,
     pub(crate) gossipsub: Gate<gossipsub::Behaviour>,
+    pub(crate) bitswap: mesh_bitswap::Behaviour,
     pub(crate) kad: kad::Behaviour<MemoryStore>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -65,6 +66,10 @@ impl<X: NetworkBehaviour> Behaviour<X> {
         Self {
             limits: connection_limits::Behaviour::new(limits(config.role)),
             gossipsub: Gate::new(gossip::behaviour(&config.mesh, config.role), hears != Hears::Everybody),
+            bitswap: match hears {
+                Hears::Everybody => mesh_bitswap::Behaviour::default(),
+                Hears::Members | Hears::Nobody => mesh_bitswap::Behaviour::closed(),
+            },
             kad: dht(config),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),

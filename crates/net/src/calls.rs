@@ -19,6 +19,8 @@ use mesh_proto::decision::{Ballot, Proposal, Record};
 use mesh_proto::transfer::WeightsInfo;
 use mesh_proto::{AgentName, MeshId, NodeId, SlotId, TransferId};
 
+use crate::blocks::calls as blocks;
+
 /// Calls that wait for the driver; a caller past it waits itself.
 pub(crate) const CALLS: usize = 64;
 
@@ -88,6 +90,9 @@ pub(crate) enum Call {
     Await(SlotId, Reply<Ending>),
     /// Whether what was issued with this write is in the store.
     Settled(u64, Reply<bool>),
+    /// About blocks.
+    Knowledge(crate::knowledge::Call),
+    Blocks(blocks::Call),
     Wake(Reply<()>),
     Close(Reply<()>),
 }
@@ -371,7 +376,7 @@ impl Handle {
         self.with(|node, _| node.pass()).await
     }
 
-    async fn with<T: Send + 'static>(
+    pub(crate) async fn with<T: Send + 'static>(
         &self,
         verb: impl FnOnce(&mut Node, Now) -> T + Send + 'static,
     ) -> Result<T, Closed> {
@@ -413,7 +418,13 @@ impl Handle {
         let _ = self.call(Call::Close).await;
     }
 
-    async fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Closed> {
+    /// Asks something that may go unanswered.
+    pub(crate) async fn give(&self, call: Call) -> Result<(), Closed> {
+        let mut calls = self.calls.clone();
+        calls.send(call).await.map_err(|_| Closed)
+    }
+
+    pub(crate) async fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Closed> {
         let (reply, answer) = oneshot::channel();
         let mut calls = self.calls.clone();
         calls.send(call(reply)).await.map_err(|_| Closed)?;

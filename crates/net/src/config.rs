@@ -9,6 +9,7 @@ use mesh_proto::charter::Charter;
 use mesh_proto::credential::{Chain, Invite, Pass};
 use mesh_proto::{EncodeError, MeshId, NameError};
 
+use crate::blocks::BlockStore;
 use crate::identity::Identity;
 use crate::store::Store;
 use crate::transport::{Direct, Tls};
@@ -38,6 +39,10 @@ pub struct Config {
     pub invite: Option<Box<Invite>>,
     /// Where this node keeps its votes, and whom it has let in. Without it, it has no vote.
     pub store: Option<Arc<dyn Store>>,
+    /// Where entries of knowledge are kept: in [`store`](Self::store), if nothing is said.
+    pub entries: Option<Arc<dyn Store>>,
+    /// Where blocks are kept. Without it, [`DEFAULT_MEMORY`](crate::blocks::DEFAULT_MEMORY) bytes of them in memory.
+    pub blocks: Option<Arc<dyn BlockStore>>,
     /// Relays and bootstrap nodes to stay in touch with, each ending in `/p2p/<peer id>`.
     pub relays: Vec<Multiaddr>,
     /// Where to listen. wasm listens nowhere but through relays.
@@ -102,6 +107,8 @@ impl Config {
             credentials: Chain::default(),
             invite: None,
             store: None,
+            entries: None,
+            blocks: None,
             relays: Vec::new(),
             listen: Vec::new(),
             external: Vec::new(),

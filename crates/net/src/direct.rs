@@ -35,6 +35,8 @@ pub(crate) enum Report {
     Opened { peer: NodeId, generation: u64, frames: mpsc::Sender<Frame> },
     /// Our stream of that number to a peer is gone.
     Closed { peer: NodeId, generation: u64 },
+    /// Entries of knowledge are in the store, or could not be put there.
+    EntriesKept { writes: Vec<u64>, durable: bool },
     /// An incoming direct stream of a peer has ended.
     InboundEnded { peer: NodeId, stream: u64 },
     /// An incoming stream of a peer that asks or shows something once has ended.

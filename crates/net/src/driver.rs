@@ -19,6 +19,7 @@ use libp2p::gossipsub;
 use libp2p::swarm::{self, ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm};
 use mesh_core::directory::{self, PeerAgent, SearchId};
+use mesh_core::knowledge::{Blocks, Restored};
 use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
 use mesh_core::{Mono, Now};
 use mesh_proto::direct::Frame;
@@ -26,6 +27,7 @@ use mesh_proto::protocol::Topic;
 use mesh_proto::{MeshId, NodeId, SlotId, TransferId, credential, join};
 
 use crate::behaviour::{Behaviour, BehaviourEvent, Hears};
+use crate::blocks::BlockStoreError;
 use crate::calls::{Call, Ending, Handle, Reply, ShareFailed, Shared, Taken, TakenItem};
 use crate::config::{Config, Role};
 use crate::direct::{self, Report};
@@ -42,7 +44,9 @@ use crate::{events, gossip};
 
 mod admitting;
 mod asked;
+pub(crate) mod blocks;
 mod dials;
+mod knowing;
 mod links;
 mod wake;
 mod wanted;
@@ -83,6 +87,9 @@ pub enum StartError {
     /// The transports could not be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// The block store fails.
+    #[error(transparent)]
+    Blocks(#[from] BlockStoreError),
     /// It cannot be a member of its chartered mesh.
     #[error(transparent)]
     Founding(#[from] FoundingError),
@@ -105,7 +112,11 @@ pub enum StartError {
 /// [`StartError`]; nothing runs then.
 pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, StartError> {
     let rtc = host.rtc();
-    let founding = store::found(&config, rtc.clone()).await?;
+    let mut records = store::load(&config).await?;
+    let mut entries = store::load_entries(&config).await?;
+    let known = Restored::take(if config.entries.is_some() { &mut entries } else { &mut records });
+    known.damaged.iter().for_each(|key| tracing::warn!(key, "a record of knowledge is damaged and counts as missing"));
+    let founding = store::found(&config, records, rtc.clone()).await?;
     let now = mesh_platform::now();
     let seeds = links::seeds(&config.relays)?;
     // The relays of a private mesh may be those of others, who know none of its members.
@@ -114,6 +125,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let contacts: BTreeMap<_, _> =
         issuers.into_iter().map(|node| (node, addresses_of(&node, &config.relays))).collect();
     let hears = if private.is_some() { Hears::Members } else { Hears::Everybody };
+    let (blocks, blocks_reported) = blocks::Shell::open(config.blocks.clone(), hears).await?;
     let Built { transport, relay, webrtc } = transport::build(&config, rtc)?;
     let extra = host.behaviour(config.identity.libp2p());
     let behaviour = Behaviour::new(&config, hears, relay, webrtc, extra);
@@ -130,6 +142,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     let key = config.identity.mesh().clone();
     let mut core = config.core;
     core.charter = founding;
+    core.known = known;
     core.contacts = contacts.keys().copied().collect();
     core.directory.relay = config.role == Role::Hub;
     let node = Node::new(core, key, config.mesh, seeds.keys().copied(), entropy, now);
@@ -159,9 +172,15 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         early: BTreeMap::new(),
         settled: (0, true),
         directs: BTreeMap::new(),
+        entries: config.entries.or_else(|| config.store.clone()),
         store: config.store,
         transfers,
         transferred,
+        knowing: knowing::Waiting::default(),
+        known_writes: BTreeMap::new(),
+        entry_writes: knowing::Writes::default(),
+        blocks,
+        blocks_reported,
         reports,
         reported,
         calls: inbox,
@@ -174,6 +193,8 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
         next_source: 0,
         closing: None,
     };
+    let found = driver.blocks.list();
+    driver.node.handle(Input::Blocks(Blocks::Found(found)), now);
     driver.listens();
     for event in early {
         driver.on_swarm(event, now);
@@ -223,8 +244,16 @@ struct Driver<H: Host> {
     /// Our direct streams, by the node at their other end.
     directs: BTreeMap<NodeId, Direct>,
     store: Option<Arc<dyn Store>>,
+    /// Where entries of knowledge are kept.
+    entries: Option<Arc<dyn Store>>,
     transfers: Transfers,
     transferred: mpsc::Receiver<transfer::Report>,
+    /// Who waits for knowledge, and what became of entries that nobody has asked for yet.
+    knowing: knowing::Waiting,
+    known_writes: BTreeMap<u64, bool>,
+    entry_writes: knowing::Writes,
+    blocks: blocks::Shell,
+    blocks_reported: mpsc::Receiver<blocks::Report>,
     reports: mpsc::Sender<Report>,
     reported: mpsc::Receiver<Report>,
     calls: mpsc::Receiver<Call>,
@@ -289,6 +318,7 @@ enum Wake<H: Host> {
     Report(Report),
     Taken(Vec<TakenItem>),
     Transfer(transfer::Report),
+    Blocks(blocks::Report),
 }
 
 impl<H: Host> Driver<H> {
@@ -340,6 +370,10 @@ impl<H: Host> Driver<H> {
             self.node.handle_timeout(now);
             self.drain(now);
         }
+        if self.blocks.machine.poll_timeout().is_some_and(|due| due <= now.mono) {
+            self.blocks.machine.handle_timeout(now.mono);
+            self.drain(now);
+        }
         self.retry_congested(now);
         self.close_unproved(now);
         self.take_detours(now);
@@ -368,16 +402,18 @@ impl<H: Host> Driver<H> {
     /// When there is something to do even if nothing happens.
     fn due(&self) -> Mono {
         let core = self.node.poll_timeout().map(|(due, _)| due);
-        let sweep = (!self.waiting.is_empty()).then_some(self.waiting.next_sweep);
+        let blocks = self.blocks.machine.poll_timeout();
+        let sweep = (!self.nobody_waits()).then_some(self.waiting.next_sweep);
         let closing = self.closing.as_ref().map(|closing| closing.end);
         let congested = (!self.congested.is_empty()).then(|| mesh_platform::now().mono + CONGESTED_MS);
         let proof = self.proof.as_ref().map(|proof| proof.until);
-        [core, sweep, closing, congested, proof, self.dials.due()].into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
+        let all = [core, blocks, sweep, closing, congested, proof, self.dials.due()];
+        all.into_iter().flatten().min().unwrap_or(Mono(u64::MAX))
     }
 
     /// The next thing that is ready, starting behind the source that had something last.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake<H>> {
-        const SOURCES: usize = 5;
+        const SOURCES: usize = 6;
         for offset in 0..SOURCES {
             let source = (self.next_source + offset) % SOURCES;
             if let Poll::Ready(wake) = self.poll_source(source, cx) {
@@ -403,7 +439,8 @@ impl<H: Host> Driver<H> {
                     items => Poll::Ready(Wake::Taken(items)),
                 }
             }
-            _ => some(self.transferred.poll_next_unpin(cx)).map(Wake::Transfer),
+            4 => some(self.transferred.poll_next_unpin(cx)).map(Wake::Transfer),
+            _ => some(self.blocks_reported.poll_next_unpin(cx)).map(Wake::Blocks),
         }
     }
 
@@ -415,6 +452,7 @@ impl<H: Host> Driver<H> {
             Wake::Call(None) => return Flow::Ended,
             Wake::Report(report) => self.on_report(report, now),
             Wake::Taken(items) => self.on_taken(items, now),
+            Wake::Blocks(report) => self.on_blocks_report(report, now),
             Wake::Transfer(report) => {
                 if let Some(input) = self.transfers.input(report) {
                     self.node.handle(Input::Transfer(input), now);
@@ -425,11 +463,20 @@ impl<H: Host> Driver<H> {
         Flow::Goes
     }
 
-    /// Carries out what the core wants until it wants nothing more.
+    /// Carries out what the core and the blocks want until they want nothing more.
     fn drain(&mut self, now: Now) {
-        while let Some(output) = self.node.poll_output() {
-            self.carry_out(output, now);
+        loop {
+            while let Some(output) = self.node.poll_output() {
+                self.carry_out(output, now);
+            }
+            if !self.drain_blocks(now) {
+                return;
+            }
         }
+    }
+
+    fn nobody_waits(&self) -> bool {
+        self.waiting.is_empty() && self.knowing.is_empty() && self.blocks.nobody_waits()
     }
 
     fn ticket(&mut self) -> u64 {

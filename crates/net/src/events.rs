@@ -144,7 +144,13 @@ mod tests {
         Event::Core(node::Event::Message(Incoming {
             from: PEER,
             session: 1,
-            message: direct::Message { number, from: None, to: None, body: Bytes::new(), decision: false },
+            message: direct::Message {
+                number,
+                from: None,
+                to: None,
+                body: Bytes::new(),
+                reader: direct::Reader::Application,
+            },
         }))
     }
 

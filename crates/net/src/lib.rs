@@ -6,6 +6,7 @@
 
 mod admit;
 mod behaviour;
+pub mod blocks;
 mod calls;
 mod config;
 mod direct;
@@ -17,6 +18,7 @@ mod gossip;
 mod host;
 mod identity;
 mod join;
+mod knowledge;
 mod redeem;
 mod slow;
 mod store;
@@ -30,6 +32,7 @@ pub use driver::{Running, StartError, start};
 pub use events::{Event, EventStream, MAX_EVENT_BYTES, MAX_EVENTS};
 pub use host::{Host, HostAction, NoHost, WithRtc};
 pub use identity::{Identity, node_of, peer_of};
+pub use knowledge::{Keys, Load, Put, PutError, PutOptions};
 pub use libp2p::{Multiaddr, PeerId};
 pub use mesh_platform::now;
 pub use mesh_webrtc::rtc::Absent as NoRtc;

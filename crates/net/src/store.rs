@@ -51,13 +51,29 @@ pub enum FoundingError {
     Entropy(#[from] getrandom::Error),
 }
 
-/// What a node begins with, if its mesh has a charter. Who comes with an invite redeems it first; a store that knows it needs no
-/// more of it. Without a store it has no vote.
-pub(crate) async fn found<R: Rtc>(config: &Config, rtc: Option<R>) -> Result<Option<Founding>, FoundingError> {
-    let entries = match &config.store {
+/// Everything that is kept.
+pub(crate) async fn load(config: &Config) -> Result<Vec<(String, Bytes)>, FoundingError> {
+    Ok(match &config.store {
         Some(store) => store.load().await?,
         None => Vec::new(),
-    };
+    })
+}
+
+/// The entries of knowledge, if they are kept apart.
+pub(crate) async fn load_entries(config: &Config) -> Result<Vec<(String, Bytes)>, FoundingError> {
+    match &config.entries {
+        Some(entries) => Ok(entries.load().await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What a node begins with, if its mesh has a charter. Who comes with an invite redeems it first; a store that knows it needs no
+/// more of it. Without a store it has no vote.
+pub(crate) async fn found<R: Rtc>(
+    config: &Config,
+    entries: Vec<(String, Bytes)>,
+    rtc: Option<R>,
+) -> Result<Option<Founding>, FoundingError> {
     let (pass, redeemed) = match &config.invite {
         Some(invite) => admission(config, invite, &entries, rtc).await?,
         None => (config.charter.clone().map(|charter| Pass { charter, chain: config.credentials.clone() }), None),
@@ -119,4 +135,14 @@ pub(crate) async fn keep(store: Option<Arc<dyn Store>>, ticket: Ticket, changes:
         None => matches!(ticket, Ticket::Access(_)),
     };
     Input::Kept { ticket, durable }
+}
+
+/// Makes changes of what is known. Without a store it is forgotten with the node, and that is as durable as it gets.
+pub(crate) async fn keep_entries(store: Option<Arc<dyn Store>>, changes: Vec<Change>) -> bool {
+    match store {
+        Some(store) if !changes.is_empty() => {
+            store.write(changes).await.inspect_err(|error| tracing::error!(%error)).is_ok()
+        }
+        Some(_) | None => true,
+    }
 }

@@ -63,9 +63,11 @@ type Connection = (PeerId, StreamMuxerBox);
 type Pair = (Boxed<Connection>, relay::client::Behaviour);
 
 /// Yamux as every stream of ours travels in it.
-fn yamux() -> libp2p::yamux::Config {
-    libp2p::yamux::Config::default()
+fn yamux() -> yamux::Yamux {
+    yamux::Yamux::default()
 }
+
+mod yamux;
 
 #[cfg(all(feature = "webrtc-direct", not(target_arch = "wasm32")))]
 #[path = "transport/direct.rs"]

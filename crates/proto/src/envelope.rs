@@ -137,6 +137,11 @@ impl Unverified {
         &self.envelope
     }
 
+    /// The bytes as they came.
+    pub fn wire(&self) -> &Bytes {
+        &self.wire
+    }
+
     /// Takes the signature as checked: it was, before these bytes were put into a store that only this node writes.
     pub fn believe(self) -> Verified<Envelope> {
         Verified { value: self.envelope, wire: self.wire }

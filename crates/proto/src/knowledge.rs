@@ -18,8 +18,8 @@ use crate::credential::Chain;
 use crate::envelope::{Envelope, Kind, Verified};
 use crate::id::{EntryId, Hlc, NodeId};
 use crate::limits::{
-    MAX_BODY, MAX_CONTENTS, MAX_CREDITED, MAX_DOMAIN, MAX_ENTRY, MAX_KEY, MAX_LABEL, MAX_METADATA, MAX_PULLED,
-    MAX_REPLACED, MAX_REPLICAS, MAX_ROUND_BYTES, MAX_SUMMARIES, MAX_WRITERS,
+    MAX_BODY, MAX_CONTENTS, MAX_CREDITED, MAX_DOMAIN, MAX_ENTRY, MAX_KEY, MAX_LABEL, MAX_METADATA, MAX_NAMED,
+    MAX_PULLED, MAX_REPLACED, MAX_REPLICAS, MAX_ROUND_BYTES, MAX_SUMMARIES, MAX_WRITERS,
 };
 
 /// Where a key belongs, and who may write there. Ordered by name.
@@ -64,6 +64,20 @@ pub struct Entry {
     /// Unix milliseconds from which on it counts as taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+}
+
+impl Entry {
+    /// The version of this entry if `author` signs it at `clock`, see [`Signed::version`].
+    ///
+    /// # Errors
+    /// [`DecodeError::Malformed`]: it replaces something with the last of all clocks.
+    pub fn version(&self, author: NodeId, clock: Hlc) -> Result<Version, DecodeError> {
+        let latest = self.replaces.iter().map(|Version(_, clock)| *clock).max();
+        if latest == Some(Hlc(u64::MAX)) {
+            return Err(DecodeError::Malformed("it replaces what nothing can come after".into()));
+        }
+        Ok(Version(author, latest.map_or(clock, |latest| latest.tick(0).max(clock))))
+    }
 }
 
 /// An entry's place among those of its key: who wrote it, and when, see [`Signed::version`].
@@ -195,12 +209,8 @@ impl Signed {
         if matches!(entry.change, Change::Grant(_)) && entry.domain.owner != Some(author) {
             return Err(DecodeError::Malformed("a grant by somebody else than the owner".into()));
         }
-        let latest = entry.replaces.iter().map(|Version(_, clock)| *clock).max();
-        if latest == Some(Hlc(u64::MAX)) {
-            return Err(DecodeError::Malformed("it replaces what nothing can come after".into()));
-        }
-        let clock = latest.map_or(envelope.clock, |latest| latest.tick(0).max(envelope.clock));
-        Ok(Self { id: EntryId::of(envelope.wire()), version: Version(author, clock), entry, envelope })
+        let version = entry.version(author, envelope.clock)?;
+        Ok(Self { id: EntryId::of(envelope.wire()), version, entry, envelope })
     }
 }
 
@@ -214,17 +224,29 @@ pub enum Message {
     Compare(Round),
     /// The answer to a [`Self::Compare`].
     Compared(Round),
+    /// I have these, and they may be new to you: give them by name ([`Self::Pull`] without a session).
+    Have {
+        /// Of which domain.
+        domain: Domain,
+        /// Their ids.
+        entries: Vec<EntryId>,
+    },
     /// Give me these.
     Pull {
         /// Names this question in the answers.
-        session: u64,
-        /// What is missing; each is [salted](salted).
+        question: u64,
+        /// The comparison that has found them missing, if one has: then they are [salted](salted).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+        /// Of which domain.
+        domain: Domain,
+        /// What is missing.
         entries: Vec<EntryId>,
     },
     /// Entries, as they were signed.
     Push {
-        /// Of the [`Self::Pull`] that it answers; 0 if it was not asked for.
-        session: u64,
+        /// Of the [`Self::Pull`] that it answers.
+        question: u64,
         /// The envelopes.
         entries: Vec<ByteBuf>,
         /// In a private mesh: what shows that their authors were members when they wrote them.
@@ -320,7 +342,10 @@ impl Bounded for Message {
                 bound("ranges", round.ranges.len(), MAX_ROUND_BYTES)?;
                 round.domain.check()
             }
-            Self::Pull { entries, .. } => bound("entries", entries.len(), MAX_PULLED),
+            Self::Have { domain, entries } | Self::Pull { domain, entries, .. } => {
+                bound("entries", entries.len(), MAX_NAMED)?;
+                domain.check()
+            }
             Self::Push { entries, credentials, .. } => {
                 bound("entries", entries.len(), MAX_PULLED)?;
                 entries.iter().try_for_each(|entry| bound("entry", entry.len(), MAX_ENTRY))?;

@@ -134,7 +134,9 @@ pub const MAX_ENTRY: usize = 4 * 1024;
 pub const MAX_SUMMARIES: usize = 256;
 /// Bytes of one step of a comparison: some 1,500 ids.
 pub const MAX_ROUND_BYTES: usize = 48 * 1024;
-/// Most entries that are asked for or given at once.
+/// Most entries that are named in one message, 34 bytes each.
+pub const MAX_NAMED: usize = 1024;
+/// Most entries that are given at once.
 pub const MAX_PULLED: usize = 512;
 /// Most authors whose credentials come with entries.
 pub const MAX_CREDITED: usize = 32;

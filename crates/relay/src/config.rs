@@ -22,7 +22,7 @@ pub(crate) use listen::is_webrtc_direct;
 pub(crate) use listen::{Listen, Sockets, is_for_browsers, is_secure, is_websocket};
 use listen::{can_listen_on, shares_port};
 pub(crate) use load::{ConfigError, Loaded, load};
-pub(crate) use sections::{Http, Limits, Stun, Tls, UI_DEFAULT, Ui};
+pub(crate) use sections::{Blocks, Http, Limits, Stun, Tls, UI_DEFAULT, Ui};
 
 use crate::link;
 
@@ -49,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) external: Vec<Multiaddr>,
     pub(crate) peers: Vec<Multiaddr>,
     pub(crate) tls: Tls,
+    pub(crate) blocks: Blocks,
     pub(crate) stun: Stun,
     pub(crate) http: Http,
     pub(crate) ui: Ui,
@@ -79,6 +80,7 @@ impl Default for Config {
             external: Vec::new(),
             peers: Vec::new(),
             tls: Tls::default(),
+            blocks: Blocks::default(),
             stun: Stun::default(),
             http: Http::default(),
             ui: Ui::default(),
@@ -117,6 +119,7 @@ impl Config {
             external,
             peers,
             tls: _,
+            blocks,
             stun: _,
             http: _,
             ui: _,
@@ -156,6 +159,7 @@ impl Config {
         if let Some(address) = peers.iter().find(|address| !ends_in_peer(address)) {
             return Err(invalid("peers", format!("{address} does not end in /p2p/PEER-ID")));
         }
+        blocks.check()?;
         relay.check()
     }
 

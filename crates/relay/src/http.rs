@@ -87,8 +87,10 @@ async fn readyz(State(status): State<Arc<Status>>) -> Response {
 
 async fn show_metrics(State(status): State<Arc<Status>>) -> Response {
     let Some(node) = status.running() else { return not_ready() };
-    let Ok(mesh) = node.handle.metrics().await else { return not_ready() };
-    match status.exporter.encode(mesh) {
+    let (Ok(mesh), Ok(blocks)) = tokio::join!(node.handle.metrics(), node.handle.block_stats()) else {
+        return not_ready();
+    };
+    match status.exporter.encode(mesh, blocks) {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -7,11 +7,12 @@
 //! Reading order: [`options`] and [`config`] say what can be set, [`run`] is the life of the process, [`host`] is what
 //! a relay adds to an ordinary node ([`hop`] its circuit relay, [`neighbours`] its mDNS), [`stun`] and [`ui`] are what
 //! browsers get beside it, [`http`] and [`metrics`] are what operators see. [`membership`] is what lets the relay into its
-//! mesh ([`charter`], [`store`], [`link`]); [`operator`] lets others in, and [`ask`] asks it to, from another process.
+//! mesh ([`charter`], [`store`], [`link`]), and [`blocks`] where it keeps blocks of IPFS; [`operator`] lets others in, and [`ask`] asks it to, from another process.
 //! [`verify`] checks decisions, and starts nothing.
 
 mod addresses;
 mod ask;
+mod blocks;
 mod charter;
 mod config;
 #[cfg(feature = "webrtc-direct")]

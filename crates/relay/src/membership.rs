@@ -173,6 +173,7 @@ pub(crate) fn why(error: StartError, config: &Config) -> Result<MembershipError,
         }
         StartError::Founding(FoundingError::Entropy(_))
         | StartError::Entropy(_)
+        | StartError::Blocks(_)
         | StartError::Transport(_)
         | StartError::Listen { .. }
         | StartError::NoPeerId(_) => Err(error),

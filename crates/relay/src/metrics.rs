@@ -1,7 +1,7 @@
 //! What Prometheus gets to see, in the OpenMetrics text format.
 //!
 //! * `mesh_*`: the counters of `mesh-core`, the same that `getMeshMetrics()` gives in JavaScript.
-//! * `mesh_relay_*`: reservations, circuits and their bytes, connections by transport, peers found by mDNS, STUN.
+//! * `mesh_relay_*`: reservations, circuits and their bytes, blocks, connections by transport, peers found by mDNS, STUN.
 //! * `libp2p_swarm_*`, `libp2p_relay_*`: what libp2p's own recorder makes of the swarm's and the relay's events.
 
 mod labels;
@@ -12,6 +12,7 @@ use libp2p::metrics::{Metrics as Libp2p, Recorder as _};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, relay};
 use mesh_core::metrics::Metrics as MeshMetrics;
+use mesh_net::blocks::BlockStats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
@@ -29,7 +30,19 @@ use labels::{Outcome, OutcomeLabel, Reason, ReasonLabel, Transport, TransportLab
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The values of `mesh-core` that go down as well as up.
-const GAUGES: [&str; 5] = ["nodes_known", "agents_known", "links", "links_relayed", "broadcast_bytes_waiting"];
+const GAUGES: [&str; 11] = [
+    "nodes_known",
+    "agents_known",
+    "links",
+    "links_relayed",
+    "broadcast_bytes_waiting",
+    "entries",
+    "entry_bytes",
+    "blocks",
+    "block_bytes",
+    "contents_placed",
+    "contents_held",
+];
 
 /// The families of libp2p's recorder that are fed. The others would show a zero that nobody counted.
 const FED: [&str; 2] = ["libp2p_swarm_", "libp2p_relay_"];
@@ -45,6 +58,7 @@ pub(crate) struct Exporter {
     registry: Registry,
     libp2p: Registry,
     mesh: Arc<MeshSnapshot>,
+    blocks: Arc<BlocksSnapshot>,
     relay: RelayMetrics,
 }
 
@@ -54,8 +68,10 @@ pub(crate) fn metrics(peer_id: PeerId, mesh_name: &str) -> (Recorder, Exporter) 
     let libp2p = Libp2p::new(&mut of_libp2p);
     let mesh = Arc::new(MeshSnapshot::default());
     registry.register_collector(Box::new(Arc::clone(&mesh)));
+    let blocks = Arc::new(BlocksSnapshot::default());
+    registry.register_collector(Box::new(Arc::clone(&blocks)));
     let relay = RelayMetrics::new(registry.sub_registry_with_prefix("mesh_relay"), peer_id, mesh_name);
-    (Recorder { libp2p, relay: relay.clone() }, Exporter { registry, libp2p: of_libp2p, mesh, relay })
+    (Recorder { libp2p, relay: relay.clone() }, Exporter { registry, libp2p: of_libp2p, mesh, blocks, relay })
 }
 
 impl Recorder {
@@ -86,11 +102,12 @@ impl Recorder {
 }
 
 impl Exporter {
-    /// All metrics, with `mesh` as the counters of the core.
+    /// All metrics, with `mesh` as the counters of the core, and `blocks` as those of blocks.
     ///
     /// # Errors
     /// When a metric refuses to be written, which none of ours does.
-    pub(crate) fn encode(&self, mesh: MeshMetrics) -> Result<String, std::fmt::Error> {
+    pub(crate) fn encode(&self, mesh: MeshMetrics, blocks: BlockStats) -> Result<String, std::fmt::Error> {
+        *self.blocks.0.lock().unwrap_or_else(PoisonError::into_inner) = blocks;
         *self.mesh.0.lock().unwrap_or_else(PoisonError::into_inner) = mesh;
         let mut libp2p = String::new();
         text::encode_registry(&mut libp2p, &self.libp2p)?;
@@ -268,6 +285,31 @@ impl Collector for MeshSnapshot {
         for (offence, times) in metrics.offences() {
             let labels = [("offence", offence.as_str())];
             ConstCounter::new(times).encode(offences.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// What was known of blocks at the last scrape.
+#[derive(Debug, Default)]
+struct BlocksSnapshot(Mutex<BlockStats>);
+
+impl Collector for BlocksSnapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let BlockStats { blocks, bytes, sent, received } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, help, value) in [
+            ("mesh_relay_blocks", "Blocks that are kept.", blocks as u64),
+            ("mesh_relay_block_bytes", "Bytes of the blocks that are kept.", bytes),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("mesh_relay_blocks_sent", "Bytes of blocks that peers were sent.", sent),
+            ("mesh_relay_blocks_received", "Bytes of blocks that came from peers and were wanted.", received),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, Some(&Unit::Bytes), counter.metric_type())?)?;
         }
         Ok(())
     }

@@ -71,6 +71,18 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// File of the blocks of IPFS that this relay keeps, created with the first of them, instead of one beside the key file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) blocks: Option<PathBuf>,
+
+    /// Bytes of blocks that this relay keeps, at most; 0 is none.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) blocks_max_bytes: Option<u64>,
+
+    /// What these blocks fail together with, such as a site: others of the same zone hold no second copy if there is a choice.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) blocks_zone: Option<String>,
+
     /// Where to answer STUN requests (UDP), or "off". May be given several times.
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) stun: Vec<Listen>,

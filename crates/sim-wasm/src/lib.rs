@@ -11,6 +11,9 @@ mod convert;
 #[path = "../../wasm/src/decisions.rs"]
 #[allow(unreachable_pub, reason = "nobody votes in a simulation yet")]
 mod decisions;
+#[path = "../../wasm/src/entries.rs"]
+#[allow(dead_code, unreachable_pub, reason = "nobody asks for knowledge in a simulation yet")]
+mod entries;
 #[path = "../../wasm/src/error.rs"]
 mod error;
 mod peer;

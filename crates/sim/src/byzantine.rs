@@ -151,7 +151,8 @@ fn otherwise(message: &Message, key: &Keypair) -> Option<Message> {
         | Kind::MeshHeartbeat
         | Kind::CoordinationProposal
         | Kind::ConsensusVote
-        | Kind::MembershipRevocation => None,
+        | Kind::MembershipRevocation
+        | Kind::KnowledgeShare => None,
     }?;
     let wire = envelope.sign(key).ok()?.wire().clone();
     Some(Message::new(message.topic(), wire))

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_core::messaging;
-use mesh_core::node::{Event as Told, Input, Output};
+use mesh_core::node::{Event as Told, Input, Output, Ticket};
 use mesh_core::paths::Failure;
+use mesh_core::records::Change;
 use mesh_core::weights::{self, Command};
 use mesh_proto::protocol::Topic;
 
@@ -30,6 +31,7 @@ impl World {
             Happening::Connected(conn) => self.connected(id, conn),
             Happening::Closed(conn) => self.closed(id, conn),
             Happening::NotDialled(to) => {
+                self.fetch_elsewhere(id, to);
                 let peer = self.host(to).node;
                 self.input(id, Input::DialFailed { peer });
             }
@@ -48,7 +50,7 @@ impl World {
     }
 
     /// Tells a host's node something.
-    fn input(&mut self, id: HostId, input: Input) {
+    pub(crate) fn input(&mut self, id: HostId, input: Input) {
         let now = self.host(id).now(self.time);
         if let Some(process) = self.process(id) {
             process.due = None;
@@ -105,6 +107,9 @@ impl World {
         if handed_over {
             self.renew_stream(id, peer);
         }
+        if first {
+            self.fetch_on(id, peer, conn);
+        }
     }
 
     /// Tells a node of its best connection to `peer`.
@@ -141,6 +146,7 @@ impl World {
             self.input(id, Input::JoinFailed { from: node });
         }
         if last {
+            self.fetch_elsewhere(id, peer);
             self.input(id, Input::Disconnected { peer: node });
         } else {
             if on_it {
@@ -197,7 +203,7 @@ impl World {
     }
 
     /// The connection to `peer` that is used for new streams.
-    fn best(&self, id: HostId, peer: HostId) -> Option<ConnId> {
+    pub(crate) fn best(&self, id: HostId, peer: HostId) -> Option<ConnId> {
         let conns = &self.host(id).process.as_ref()?.links.get(&peer)?.conns;
         conns.iter().min_by_key(|(_, relayed)| **relayed).map(|(conn, _)| *conn)
     }
@@ -284,7 +290,19 @@ impl World {
             }
             Output::Transfer(command) => self.transfer(id, command),
             // The disks of simulated hosts are perfect.
-            Output::Keep { ticket, changes: _ } => self.input(id, Input::Kept { ticket, durable: true }),
+            Output::Keep { ticket, changes } => {
+                if let Ticket::Knowledge(_) = ticket {
+                    let records = &mut self.host_mut(id).records;
+                    for Change { key, value } in changes {
+                        match value {
+                            Some(value) => records.insert(key, value),
+                            None => records.remove(&key),
+                        };
+                    }
+                }
+                self.input(id, Input::Kept { ticket, durable: true });
+            }
+            Output::Blocks(command) => self.blocks_wanted(id, command),
             Output::Auth { .. }
             | Output::Admit { .. }
             | Output::AskAdmission { .. }
@@ -403,6 +421,8 @@ impl World {
                     self.renew_stream(id, peer);
                 }
             }
+            Frame::Want(cid) => self.block_asked(id, conn, cid),
+            Frame::Block(cid, size) => self.block_came(id, peer, cid, size),
             Frame::Direct(stream, frame) => {
                 let Some(process) = self.process(id) else { return };
                 if process.inbound.get(&peer).is_some_and(|open| open.contains(&stream)) {

@@ -96,6 +96,8 @@ impl World {
             self.by_node.insert(node, id);
             let host = self.host_mut(id);
             (host.key, host.node) = (key, node);
+            host.disk.clear();
+            host.records.clear();
         }
         // What is left of a machine that went without a word ends when it says a new one.
         for conn in self.conns.of(id) {

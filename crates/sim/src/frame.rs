@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cid::Cid;
 use mesh_proto::{direct, join};
 
 use crate::overlay::Rpc;
@@ -18,6 +19,10 @@ pub(crate) enum Frame {
     Opened(u64),
     Reset(u64),
     Direct(u64, direct::Frame),
+    /// A block is asked for.
+    Want(Cid),
+    /// It is so long, or not here.
+    Block(Cid, Option<u64>),
 }
 
 impl Frame {
@@ -25,7 +30,7 @@ impl Frame {
     pub(crate) fn lane(&self) -> usize {
         match self {
             Self::Gossip(_) => 0,
-            Self::Ask(_) | Self::Answer(_) => 1,
+            Self::Ask(_) | Self::Answer(_) | Self::Want(_) | Self::Block(..) => 1,
             Self::Open(_) | Self::Opened(_) | Self::Reset(_) | Self::Direct(..) => 2,
         }
     }
@@ -34,6 +39,8 @@ impl Frame {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Gossip(rpc) => rpc.len(),
+            Self::Want(_) | Self::Block(_, None) => 50,
+            Self::Block(_, Some(size)) => 50 + usize::try_from(*size).unwrap_or(usize::MAX),
             Self::Ask(request) => 64 + request.announcement.len(),
             Self::Answer(replies) => replies.iter().map(reply_len).sum(),
             Self::Open(_) | Self::Opened(_) | Self::Reset(_) => 40,
@@ -48,6 +55,9 @@ impl Frame {
         let number = match self {
             Self::Gossip(rpc) => rpc.messages.iter().fold(0_u64, |word, message| word.rotate_left(7) ^ message.id().0),
             Self::Ask(_) | Self::Answer(_) => 0,
+            Self::Want(cid) | Self::Block(cid, _) => {
+                cid.hash().digest().iter().fold(0, |word: u64, byte| word.rotate_left(7) ^ u64::from(*byte))
+            }
             Self::Open(stream) | Self::Opened(stream) | Self::Reset(stream) => *stream,
             Self::Direct(stream, direct::Frame::Message(message)) => stream ^ message.number,
             Self::Direct(stream, direct::Frame::Ack { numbers, .. }) => stream ^ numbers.last().copied().unwrap_or(0),

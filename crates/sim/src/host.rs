@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
+use cid::Cid;
 use mesh_core::gossip::Params;
 use mesh_core::paths::Ability;
 use mesh_core::{Mono, Node, Now};
+use mesh_proto::gossip::Storage;
 use mesh_proto::{Keypair, NodeId};
 
+use crate::blocks::Fetch;
 use crate::byzantine::Byzantine;
 use crate::conn::ConnId;
 use crate::id::{HostId, Micros};
@@ -37,6 +41,8 @@ pub struct Spec {
     pub address: u32,
     /// Links that it keeps of its own accord; the core's default if not said.
     pub companions: Option<usize>,
+    /// Room that it gives to content of others, if any.
+    pub storage: Option<Storage>,
     /// What it does that it should not.
     pub byzantine: Byzantine,
 }
@@ -54,6 +60,7 @@ impl Default for Spec {
             skew_ms: 0,
             address: 0,
             companions: None,
+            storage: None,
             byzantine: Byzantine::default(),
         }
     }
@@ -119,6 +126,8 @@ pub(crate) struct Process {
     /// Relays on which we have a place.
     pub(crate) reservations: BTreeSet<HostId>,
     pub(crate) addresses: Vec<String>,
+    /// Contents that are being fetched.
+    pub(crate) fetches: BTreeMap<Cid, Fetch>,
     /// When the node wants to be woken; nothing when it has to be asked.
     pub(crate) due: Option<Mono>,
 }
@@ -156,6 +165,10 @@ pub(crate) struct Host {
     pub(crate) started: Micros,
     /// What a Byzantine host has kept to repeat it.
     pub(crate) kept: VecDeque<Message>,
+    /// Blocks on its disk, and their sizes.
+    pub(crate) disk: BTreeMap<Cid, u64>,
+    /// What it has kept of knowledge.
+    pub(crate) records: BTreeMap<String, Bytes>,
     /// What waits for it to have time.
     pub(crate) backlog: VecDeque<Happening>,
 }

@@ -206,6 +206,7 @@ impl Ledger {
             | Event::Whole
             | Event::Directory(_)
             | Event::Weights(_)
+            | Event::Knowledge(_)
             | Event::Decision(_)
             | Event::Access(_) => {}
         }

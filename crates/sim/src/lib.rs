@@ -9,6 +9,7 @@
 //! iterated is ordered, and probabilities are whole numbers.
 
 mod agenda;
+pub mod blocks;
 pub mod byzantine;
 pub mod chance;
 mod conn;

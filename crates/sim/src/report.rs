@@ -53,6 +53,8 @@ pub struct Report {
     pub seed: u64,
     /// What was measured.
     pub figures: Vec<Figure>,
+    /// What there is to say beside figures.
+    pub notes: Vec<String>,
     /// Rules that were broken, a hundred at most.
     pub violations: Vec<Violation>,
     /// Virtual time that has passed.
@@ -71,6 +73,7 @@ impl Report {
             nodes,
             seed,
             figures: Vec::new(),
+            notes: Vec::new(),
             violations: Vec::new(),
             time: Micros(0),
             events: 0,
@@ -86,6 +89,16 @@ impl Report {
     /// Adds a time in seconds.
     pub fn seconds(&mut self, name: impl Into<String>, value: Option<Micros>, goal: Goal) {
         self.figure(name, value.map(|value| value.0 as f64 / 1e6), "s", goal);
+    }
+
+    /// Adds something that is so, or should be.
+    pub fn check(&mut self, name: impl Into<String>, holds: bool) {
+        self.figure(name, if holds { 1.0 } else { 0.0 }, "", Goal::AtLeast(1.0));
+    }
+
+    /// Adds what is neither good nor bad.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
 
     /// Checks `world` for the last time and takes what it has to say.
@@ -105,7 +118,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, nodes, seed, figures, violations, time, events, trace } = self;
+        let Self { scenario, nodes, seed, figures, notes, violations, time, events, trace } = self;
         writeln!(f, "{scenario}: {nodes} nodes, seed {seed}")?;
         for figure in figures {
             let value = figure.value.map_or("never".to_owned(), |value| format!("{value:.3} {}", figure.unit));
@@ -116,6 +129,9 @@ impl fmt::Display for Report {
             };
             let mark = if figure.is_met() { "ok  " } else { "MISS" };
             writeln!(f, "  {mark}  {:<58} {value:>14}{goal}", figure.name)?;
+        }
+        for note in notes {
+            writeln!(f, "        {note}")?;
         }
         for Violation { rule, at, what } in violations.iter().take(10) {
             writeln!(f, "  BROKEN  {rule}, at {:.3} s: {what}", at.0 as f64 / 1e6)?;

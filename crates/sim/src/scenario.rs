@@ -14,6 +14,7 @@ mod churn;
 mod crash;
 mod idle;
 mod join;
+mod knowledge;
 mod partition;
 mod sybil;
 
@@ -51,6 +52,8 @@ pub const ALL: &[Scenario] = &[
     join::SCENARIO,
     broadcast::SCENARIO,
     partition::SCENARIO,
+    knowledge::HEAL,
+    knowledge::HOLDERS,
     crash::HOSTS,
     crash::RELAYS,
     churn::SCENARIO,

@@ -184,7 +184,9 @@ impl World {
             | Frame::Open(_)
             | Frame::Opened(_)
             | Frame::Reset(_)
-            | Frame::Direct(..)) => self.put(id, from, frame, Micros(0)),
+            | Frame::Direct(..)
+            | Frame::Want(_)
+            | Frame::Block(..)) => self.put(id, from, frame, Micros(0)),
         }
     }
 

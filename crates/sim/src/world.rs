@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mesh_core::knowledge::{Blocks, Restored};
+use mesh_core::node::Input;
 use mesh_core::{Mono, Node, directory, node};
 use mesh_proto::{Keypair, MeshId, NodeId};
 
@@ -144,6 +146,8 @@ impl World {
             frozen: false,
             started: self.time,
             kept: Default::default(),
+            disk: BTreeMap::new(),
+            records: BTreeMap::new(),
             backlog: Default::default(),
         });
         self.start(id);
@@ -311,6 +315,9 @@ impl World {
         if let Some(companions) = host.spec.companions {
             config.paths.companions = companions;
         }
+        config.knowledge.offer = host.spec.storage.clone();
+        let mut records: Vec<_> = host.records.clone().into_iter().collect();
+        config.known = Restored::take(&mut records);
         configure(&mut config);
         let entropy = entropy(seed, u64::from(id.0) << 24 | u64::from(host.run) << 8 | 3);
         let node = Node::new(config, host.key.clone(), mesh, seeds, entropy, now);
@@ -326,6 +333,7 @@ impl World {
             dials: Default::default(),
             reservations: Default::default(),
             addresses: Vec::new(),
+            fetches: BTreeMap::new(),
             due: None,
         });
         (host.timer, host.busy, host.frozen, host.started) = (None, time, false, time);
@@ -334,6 +342,8 @@ impl World {
             let begin = host.spec.byzantine.from.max(time);
             self.agenda.push(begin, Event::Flood(id));
         }
+        let disk = self.host(id).disk.iter().map(|(cid, size)| (*cid, *size)).collect();
+        self.input(id, Input::Blocks(Blocks::Found(disk)));
         self.tell_addresses(id);
         self.settle(id);
     }

@@ -106,6 +106,20 @@ impl Block {
         Ok(Some(Self { cid: *cid, data: Bytes::copy_from_slice(cid.hash().digest()) }))
     }
 
+    /// Whether blocks with this CID are taken here at all, whatever is in them.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedHash`], [`Error::UnsupportedCodec`].
+    pub fn supports(cid: &Cid) -> Result<(), Error> {
+        check(cid)
+    }
+
+    /// The same with its data in memory of its own, for who keeps it: data that came in a message keeps all of that.
+    #[must_use]
+    pub fn compact(self) -> Self {
+        Self { data: Bytes::copy_from_slice(&self.data), ..self }
+    }
+
     /// What names it.
     pub fn cid(&self) -> &Cid {
         &self.cid

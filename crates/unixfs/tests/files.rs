@@ -1,4 +1,4 @@
-//! Files become blocks with the CIDs of others, and files again.
+//! Files become blocks, and files again. Whose CIDs they have: tests/helia.rs. What others can make us hold: tests/bounds.rs.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,9 @@ use mesh_unixfs::{
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-/// The bytes of the vectors: xorshift of 32 bits from 0x12345678, of each the low byte.
-fn xorshift(length: usize) -> Vec<u8> {
-    let mut x = 0x1234_5678_u32;
-    let next = || {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        x as u8
-    };
-    std::iter::repeat_with(next).take(length).collect()
-}
+use by_hand::{field, node};
+
+mod by_hand;
 
 type Store = BTreeMap<Cid, Block>;
 
@@ -39,32 +31,6 @@ fn read(store: &Store, mut reader: Reader, ahead: usize, random: &mut ChaCha8Rng
         }
     }
     Ok(out)
-}
-
-/// Made by Helia (`@helia/unixfs` 8.0.5) of the same bytes.
-#[test]
-fn cids_are_those_of_helia() {
-    let vectors = [
-        (0, 1 << 20, 1024, "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
-        (100, 1 << 20, 1024, "bafkreibn6yj7kcpguifs6paf62igmgjr2hnm4qs2b6vjli667cda7wdchq"),
-        (1_048_576, 1 << 20, 1024, "bafkreic3msysvvxgk72ah6pd4v7evvx32hmpwfgfhigh4hof3pjck4lgwe"),
-        (1_048_577, 1 << 20, 1024, "bafybeichhz4cn2gxt3xjdgxxywdohq5s42cm3vykhpy6zpxisfckhtfhm4"),
-        (3_000_000, 1 << 20, 1024, "bafybeiharfkbv4774z5x44ip47ppibsqpzzyq7j6l67vldteexrsafizle"),
-        (3_000_000, 1000, 1024, "bafybeigaqnfz3qfmjbbpt4j3vkq4binde7dn675axou5pobevzrubkqvnm"),
-        (3_000_000, 1000, 10, "bafybeia3xvw33rosgnusaofrlgnoxunlvcwl3hqieq2rlhhhmjywjhgmri"),
-        (3_000_000, 262_144, 174, "bafybeiftknnrhiojos27kwhgugdjopgso4nvgyl5upmdadyzjep54trc24"),
-    ];
-    let mut random = ChaCha8Rng::seed_from_u64(1);
-    for (length, chunk, width, cid) in vectors {
-        let bytes = xorshift(length);
-        let (root, blocks) = import(&bytes, Layout { chunk, width }).expect("a layout");
-        assert_eq!((root.cid.to_string().as_str(), root.size), (cid, length as u64));
-        assert_eq!(root.dag_size, blocks.iter().map(|block| block.data().len() as u64).sum::<u64>());
-        let reader = Reader::new(root.cid, None, length as u64);
-        assert_eq!(read(&store(blocks), reader, 8, &mut random), Ok(bytes));
-    }
-    assert_eq!((Layout::default().chunk, Layout::default().width), (1 << 20, 1024));
-    assert_eq!((Layout::KUBO.chunk, Layout::KUBO.width), (262_144, 174));
 }
 
 #[test]
@@ -260,42 +226,6 @@ fn names_have_rules() {
     assert!(matches!(many(262_144 / 41 + 1), Err(Error::NeedsSharding { .. })));
 }
 
-/// A node of a file, made by hand: links with the sizes that are claimed, and data of its own.
-fn node(links: &[(Cid, u64)], data: &[u8], file_size: u64) -> Block {
-    let mut out = Vec::new();
-    for (cid, _) in links {
-        let mut link = Vec::new();
-        field(&mut link, 1, &cid.to_bytes());
-        field(&mut out, 2, &link);
-    }
-    let mut inner = vec![0x08, 2];
-    if !data.is_empty() {
-        field(&mut inner, 2, data);
-    }
-    inner.push(0x18);
-    varint(&mut inner, file_size);
-    for (_, size) in links {
-        inner.push(0x20);
-        varint(&mut inner, *size);
-    }
-    field(&mut out, 1, &inner);
-    Block::dag_pb(out).expect("it fits")
-}
-
-fn field(out: &mut Vec<u8>, number: u8, value: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 fn fails(blocks: &[Block], limit: u64) -> Error {
     let root = *blocks.last().expect("a root").cid();
     let mut random = ChaCha8Rng::seed_from_u64(1);
@@ -384,7 +314,9 @@ fn random_bytes_are_read_without_harm() {
     let seed = 5;
     println!("seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let (root, blocks) = import(&xorshift(3000), Layout { chunk: 100, width: 5 }).expect("a layout");
+    let mut file = vec![0; 3000];
+    random.fill_bytes(&mut file);
+    let (root, blocks) = import(&file, Layout { chunk: 100, width: 5 }).expect("a layout");
     let store = store(blocks);
     let sound = store[&root.cid].data().to_vec();
     for _ in 0..20_000 {

@@ -1,5 +1,6 @@
 //! Errors as JavaScript sees them: a stable code, a sentence, and what a program may want to know besides.
 
+use mesh_core::knowledge::{self, Refused};
 use mesh_core::node::SendError;
 use mesh_core::{broadcast, directory, messaging, weights};
 use mesh_proto::NameError;
@@ -61,6 +62,12 @@ pub enum ErrorCode {
     InviteInvalid,
     /// The store cannot keep what it has to.
     StoreFailed,
+    /// There is no room for it.
+    StorageFull,
+    /// Nobody has it who can be reached.
+    NotFound,
+    /// This node may not write in that domain.
+    NotAWriter,
     /// A defect.
     Internal,
 }
@@ -167,6 +174,21 @@ impl From<SendError> for MeshFault {
             SendError::NotTaken(messaging::Error::TooLarge { .. }) => ErrorCode::TooLarge,
             SendError::NotTaken(messaging::Error::OverQuota) => ErrorCode::OverQuota,
             SendError::NotTaken(messaging::Error::OnlyListens(_)) => ErrorCode::NotAMember,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<knowledge::Error> for MeshFault {
+    fn from(error: knowledge::Error) -> Self {
+        let code = match &error {
+            knowledge::Error::Invalid(_) => ErrorCode::InvalidArgument,
+            knowledge::Error::Refused(Refused::NotAWriter) => ErrorCode::NotAWriter,
+            knowledge::Error::Refused(Refused::NoRoom | Refused::NotFollowed) | knowledge::Error::Busy => {
+                ErrorCode::OverQuota
+            }
+            knowledge::Error::Refused(Refused::FromFuture) => ErrorCode::Internal,
+            knowledge::Error::OnlyListens(_) => ErrorCode::NotAMember,
         };
         Self::new(code, error)
     }

@@ -4,10 +4,13 @@
 //! so that no JavaScript runs while Rust holds a borrow. Errors cross as `{ code, message, details }`.
 
 mod abort;
+mod blocks;
 mod convert;
 mod deciding;
 mod decisions;
+mod entries;
 mod error;
+mod knowing;
 mod members;
 mod net_error;
 mod peer;
@@ -32,6 +35,7 @@ pub use deciding::{
 pub use members::{InviteInfo, MembershipInfo, NewInvite, decode_invite};
 
 use crate::abort::unless_aborted;
+use crate::blocks::NodeBlocks;
 use crate::convert::millis;
 use crate::error::{ErrorCode, MeshFault};
 use crate::peer::peer_text;
@@ -66,9 +70,14 @@ pub struct MeshNode {
 impl MeshNode {
     /// Starts a node. Its relays are dialled in the background, for as long as it runs.
     ///
-    /// `store` keeps its votes, and without it this node has none. It is the caller's to close, when the node is closed.
-    pub async fn open(config: Ts<NodeConfig>, store: Option<NodeStore>) -> Result<MeshNode, MeshFault> {
-        let NodeConfig { mesh, charter, invite, relays, identity, max_incoming_weights, listen, webrtc } =
+    /// `store` keeps its votes, and without it this node has none; and what it knows. `blocks` keeps content, which is in memory
+    /// without it. Both are the caller's to close, when the node is closed.
+    pub async fn open(
+        config: Ts<NodeConfig>,
+        store: Option<NodeStore>,
+        blocks: Option<NodeBlocks>,
+    ) -> Result<MeshNode, MeshFault> {
+        let NodeConfig { mesh, charter, invite, relays, identity, max_incoming_weights, listen, webrtc, knowledge } =
             config.to_rust()?;
         let identity = match identity {
             Some(seed) => {
@@ -86,6 +95,10 @@ impl MeshNode {
             (None, None) => Config::new(identity, &mesh)?,
         };
         config.store = store.map(store::of);
+        config.blocks = blocks.map(blocks::of);
+        if let Some(knowledge) = knowledge {
+            config.core.knowledge = knowing::config(knowledge)?;
+        }
         config.relays.extend(multiaddrs(relays)?);
         config.listen = multiaddrs(listen)?;
         if let Some(max) = max_incoming_weights {

@@ -2,6 +2,7 @@
 
 use mesh_core::proposals::RestoreError;
 use mesh_core::weights;
+use mesh_net::blocks::BlockStoreError;
 use mesh_net::{Closed, FoundingError, RedeemError, ShareFailed, StartError};
 use mesh_proto::credential::NotAdmitted;
 use mesh_proto::transfer::Refusal;
@@ -19,7 +20,10 @@ impl From<StartError> for MeshFault {
         let code = match &error {
             StartError::NoPeerId(_) | StartError::Listen { .. } => ErrorCode::InvalidArgument,
             StartError::Entropy(_) | StartError::Transport(_) => ErrorCode::Internal,
-            StartError::Founding(FoundingError::Store(_)) => ErrorCode::StoreFailed,
+            StartError::Blocks(BlockStoreError::Full) => ErrorCode::OverQuota,
+            StartError::Blocks(BlockStoreError::Failed(_)) | StartError::Founding(FoundingError::Store(_)) => {
+                ErrorCode::StoreFailed
+            }
             StartError::Founding(FoundingError::Restore(RestoreError::Damaged(_))) => ErrorCode::Integrity,
             StartError::Founding(FoundingError::Restore(_)) => ErrorCode::InvalidArgument,
             StartError::Founding(FoundingError::Credential(_)) => ErrorCode::NotAMember,

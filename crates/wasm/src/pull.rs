@@ -4,7 +4,6 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use js_sys::Uint8Array;
 use mesh_net::{Event, EventStream, Handle};
-use wasm_bindgen::JsValue;
 
 use crate::convert;
 use crate::peer::peer_text;
@@ -22,7 +21,7 @@ pub(crate) async fn next(events: &mut EventStream, handle: &Handle, receipts: &R
                     transfer: manifest.id.to_string(),
                     peer_id: peer_text(&from),
                     info: convert::weights_info(&manifest.info),
-                    body: js_array(&chunks),
+                    body: js_array(&chunks).into(),
                 })
             }
             Event::Lagged(dropped) => Some(MeshEvent::Lagged { dropped }),
@@ -35,7 +34,7 @@ pub(crate) async fn next(events: &mut EventStream, handle: &Handle, receipts: &R
 
 /// Copies each chunk to its place in one array of JavaScript's: there is no second whole in wasm's memory, which never
 /// shrinks.
-fn js_array(chunks: &[Bytes]) -> JsValue {
+pub(crate) fn js_array(chunks: &[Bytes]) -> Uint8Array {
     let size: usize = chunks.iter().map(Bytes::len).sum();
     let array = Uint8Array::new_with_length(size as u32);
     let mut start = 0;
@@ -44,5 +43,5 @@ fn js_array(chunks: &[Bytes]) -> JsValue {
         array.subarray(start, end).copy_from(chunk);
         start = end;
     }
-    array.into()
+    array
 }

@@ -10,6 +10,7 @@ use mesh_proto::credential::CredentialError;
 
 use crate::convert;
 use crate::decisions;
+use crate::entries;
 use crate::error::code_of_receive;
 use crate::peer::peer_text;
 use crate::types::{ExpelledReason, JsBytes, LeftReason, MeshEvent, TransferDirection};
@@ -71,6 +72,7 @@ pub(crate) fn core(event: node::Event, receipts: &Receipts) -> Option<MeshEvent>
         }
         node::Event::Weights(event) => return weights(event),
         node::Event::Decision(event) => return Some(decisions::event(event)),
+        node::Event::Knowledge(event) => return entries::event(event),
         node::Event::Access(access::Event::Renewed(standing)) => {
             MeshEvent::Membership { role: standing.role.into(), until: standing.until.saturating_mul(1_000) }
         }

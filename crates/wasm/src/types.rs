@@ -11,6 +11,7 @@ use tsify::Tsify;
 use wasm_bindgen::JsValue;
 
 use crate::decisions::{Choice, DecisionInfo, OpenProposal};
+use crate::entries::{ComparedInfo, EntryInfo};
 use crate::error::ErrorCode;
 
 /// What a node is started with.
@@ -45,6 +46,28 @@ pub struct NodeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[tsify(optional)]
     pub webrtc: Option<WebrtcConfig>,
+    /// What is known, and what is held for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub knowledge: Option<KnowledgeConfig>,
+}
+
+/// What a node knows, and what it holds for others.
+#[derive(Clone, Debug, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub struct KnowledgeConfig {
+    /// Bytes of content that are kept here in all.
+    pub max_bytes: f64,
+    /// Whether content of others is held here.
+    pub holds: bool,
+    /// Whether its store is a program's own, and not a browser's.
+    pub native: bool,
+    /// What it fails together with; empty if nothing is known of that.
+    pub zone: String,
+    /// The domains that are kept, `name` or `name@peerId`; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub domains: Option<Vec<String>>,
 }
 
 /// What a node may do in a private mesh.
@@ -497,6 +520,16 @@ pub enum MeshEvent {
     Electorate { epoch: u64, voters: Vec<String> },
     /// The store has failed: this node has no vote any more.
     StoreFailed,
+    /// A key stands for something else, or has another sibling; `current` if it stands for this now.
+    KnowledgeChanged { entry: EntryInfo, current: bool },
+    /// What a key stood for has expired.
+    KnowledgeExpired { domain: String, key: String },
+    /// A domain was compared with a neighbour, and something came of it.
+    KnowledgeCompared { compared: ComparedInfo },
+    /// Content of this node's is held by these.
+    ContentHeld { cid: String, holders: Vec<String> },
+    /// This node holds content now because another was lost.
+    ContentRepaired { cid: String },
     /// A peer did what an honest one would not.
     Offence { peer_id: String, offence: String },
     /// Events were dropped, because nobody pulled.

@@ -8,6 +8,19 @@ export function random(size) {
   return bytes
 }
 
+// The same ones each time: xorshift of 32 bits, the low byte of each step. What the vectors of files are made of.
+export function xorshift(size, seed = 0x12345678) {
+  const bytes = new Uint8Array(size)
+  let x = seed
+  for (let at = 0; at < size; at++) {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    bytes[at] = x
+  }
+  return bytes
+}
+
 export async function sha256(bytes) {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
   return Array.from(digest, byte => byte.toString(16).padStart(2, '0')).join('')

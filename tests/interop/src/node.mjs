@@ -1,5 +1,6 @@
 // The program of a process with one node. See ../lib/peers.mjs for the other end.
 
+import './node-20.mjs'
 import { readFile } from 'node:fs/promises'
 import { Driver } from './driver.mjs'
 
@@ -19,9 +20,6 @@ function answer(message) {
 }
 
 async function start(kind, options) {
-  // Node.js 20 has neither of the two.
-  Promise.withResolvers ??= withResolvers
-  globalThis.WebSocket ??= (await import('ws')).WebSocket
   if (kind === 'js') return driver.start((await import('./theirs.mjs')).startTheirs, options)
   await bringWebRtc()
   // libp2p-websocket-websys looks for a window or a worker.
@@ -29,12 +27,6 @@ async function start(kind, options) {
   const { startOurs } = await import('./ours.mjs')
   const wasm = await readFile(new URL('../generated/interop_peer_bg.wasm', import.meta.url))
   return driver.start(startOurs, { ...options, wasm, hold: true })
-}
-
-function withResolvers() {
-  const resolvers = {}
-  resolvers.promise = new Promise((resolve, reject) => Object.assign(resolvers, { resolve, reject }))
-  return resolvers
 }
 
 async function bringWebRtc() {

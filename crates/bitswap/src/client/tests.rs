@@ -185,16 +185,6 @@ fn whoever_leaves_or_does_not_speak_it_is_passed_over() {
 }
 
 #[test]
-fn what_was_lost_on_the_way_is_said_again() {
-    let [a] = peers();
-    let mut world = World::new(&[a]);
-    world.want("x", &[]);
-    assert_eq!(world.says(&a), [Ask::Block]);
-    world.client.lost(a, world.now);
-    assert_eq!(world.says(&a), [Ask::Block]);
-}
-
-#[test]
 fn what_was_not_asked_for_is_dropped() {
     let [a, b] = peers();
     let mut world = World::new(&[a, b]);

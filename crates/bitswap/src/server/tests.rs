@@ -169,6 +169,37 @@ fn wants_past_the_limit_are_not_remembered() {
     assert_eq!((world.server.wanted(), world.server.refused()), (MAX_WANTS, 3));
 }
 
+/// As of Helia, which cancels nothing: of all that it gets elsewhere, it is still said to want it.
+#[test]
+fn a_want_that_was_answered_and_stays_open_makes_room_for_another() {
+    let peer = PeerId::random();
+    let here = [block("x"), large(0, SMALL + 1)];
+    let mut world = World::with(&here);
+    let absent: Vec<_> = (1..=MAX_WANTS).map(|i| large(i, 8)).collect();
+    let want = |block: &Block, ask| entry(*block.cid(), ask);
+    // Of the last, only whether it is here: that stays open too.
+    world.server.wantlist(peer, absent[1..].iter().map(|block| want(block, Ask::Block)).collect(), false);
+    world.server.wantlist(peer, vec![want(&here[1], Ask::Have)], false);
+    assert_eq!(world.answers(&peer).presences.len(), MAX_WANTS);
+    // Asked for again, the first is the last.
+    world.server.wantlist(peer, vec![want(&absent[1], Ask::Block)], false);
+    assert_eq!(world.answers(&peer).presences, [(*absent[1].cid(), Presence::DontHave)]);
+    world.server.wantlist(peer, vec![want(&here[0], Ask::Block), want(&absent[0], Ask::Block)], false);
+    let answers = world.answers(&peer);
+    assert_eq!(answers.blocks, here[..1]);
+    assert_eq!(answers.presences, [(*absent[0].cid(), Presence::DontHave)]);
+    assert_eq!((world.server.wanted(), world.server.refused()), (MAX_WANTS - 1, 0));
+    // Two were forgotten, those answered first; the others are sent when they come.
+    world.store.extend(absent.iter().map(|block| (*block.cid(), block.clone())));
+    let sent: Vec<_> = (0..5)
+        .filter(|i| {
+            world.server.added(absent[*i].cid());
+            !world.answers(&peer).is_empty()
+        })
+        .collect();
+    assert_eq!(sent, [0, 1, 4]);
+}
+
 #[test]
 fn a_flood_of_refused_wants_does_not_pile_up_answers() {
     let peer = PeerId::random();

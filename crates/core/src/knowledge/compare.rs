@@ -2,8 +2,9 @@
 //! Range-Based Set Reconciliation, 2022) by the `negentropy` crate.
 //!
 //! Somebody says a [`Summary`] of what it has. Whoever has something else begins a comparison, domain by domain: it asks in
-//! rounds until it knows which entries each lacks, gives what it has and pulls what it has not. Whoever is asked keeps one set
-//! for each peer and nothing else, so that a comparison that breaks off is simply begun anew: what came is here already.
+//! rounds until it knows which entries each lacks, pulls what it has not and [offers](super::offers) what it has. Whoever is asked
+//! keeps one set for each peer and nothing else, so that a comparison that breaks off is simply begun anew: what came is here
+//! already.
 //!
 //! One domain is compared with one peer at a time, so that what several neighbours have just learned is fetched once. A
 //! peer with which nothing more came of it is not asked again until either side has changed. What there is no room for here is
@@ -122,11 +123,12 @@ struct Ours {
     /// What is here and was not yet found to be lacking there.
     names: BTreeMap<EntryId, EntryId>,
     rounds: u32,
-    /// What the peer lacks and has not been given yet.
-    have: VecDeque<EntryId>,
+    /// What the peer lacks.
+    have: Vec<EntryId>,
     /// What we lack and have not asked for yet, by their salted names.
     need: Vec<EntryId>,
-    pulling: bool,
+    /// Pulls that are not answered wholly yet.
+    pulling: u32,
     received: usize,
     sent: usize,
     /// Whether some could not be taken, and may be soon.
@@ -141,7 +143,6 @@ struct Theirs {
     session: u64,
     domain: Domain,
     set: Set,
-    asked: Option<Asked>,
     used: Mono,
 }
 
@@ -151,6 +152,7 @@ pub(super) struct Comparisons {
     node: NodeId,
     ours: BTreeMap<NodeId, Ours>,
     theirs: BTreeMap<NodeId, Theirs>,
+    asked: BTreeMap<NodeId, VecDeque<Asked>>,
     lanes: Lanes,
     work: Limiter<NodeId>,
     /// What both sides had when a comparison came to its end that brought nothing.
@@ -168,6 +170,7 @@ impl Comparisons {
             node,
             ours: BTreeMap::new(),
             theirs: BTreeMap::new(),
+            asked: BTreeMap::new(),
             lanes: Lanes::default(),
             work: Limiter::new(WORK, MAX_PEERS),
             settled: BTreeMap::new(),
@@ -179,12 +182,11 @@ impl Comparisons {
 
     /// Entries that are remembered of others.
     pub(super) fn retained(&self) -> usize {
-        let Self { node: _, ours, theirs, lanes, work, settled, later, free: _, outputs: _ } = self;
+        let Self { node: _, ours, theirs, asked, lanes, work, settled, later, free: _, outputs: _ } = self;
         let ours: usize = ours.values().map(|of| 1 + of.need.len() + of.have.len() + of.queue.len()).sum();
-        let asked = |of: &Theirs| of.asked.as_ref().map_or(0, |asked| asked.ids.len());
-        let theirs: usize = theirs.values().map(|of| 1 + asked(of)).sum();
+        let asked: usize = asked.values().flatten().map(|asked| asked.ids.len()).sum();
         let later: usize = later.values().map(BTreeMap::len).sum();
-        ours + theirs + lanes.len() + work.retained() + settled.len() + later
+        ours + theirs.len() + asked + lanes.len() + work.retained() + settled.len() + later
     }
 
     /// Says something to a peer, after what waits already. What is too much is not said.
@@ -198,6 +200,7 @@ impl Comparisons {
     pub(super) fn told(&mut self, to: NodeId, taken: bool, (ledger, chains): (&Ledger, &Chains), now: Now) {
         self.lanes.told(to);
         if !taken {
+            self.asked.remove(&to);
             return self.end(to, false);
         }
         if let Some(ours) = self.ours.get_mut(&to) {
@@ -298,9 +301,9 @@ impl Comparisons {
             asking: None,
             names: BTreeMap::new(),
             rounds: 0,
-            have: VecDeque::new(),
+            have: Vec::new(),
             need: Vec::new(),
-            pulling: false,
+            pulling: 0,
             received: 0,
             sent: 0,
             again: false,
@@ -328,7 +331,7 @@ impl Comparisons {
         let set = Set::of(ledger, &ours.domain, ours.session);
         ours.names = set.names;
         (ours.rounds, ours.received, ours.sent) = (0, 0, 0);
-        (ours.pulling, ours.again, ours.begun) = (false, false, now.mono);
+        (ours.pulling, ours.again, ours.begun) = (0, false, now.mono);
         let begun = Negentropy::owned(set.storage, MAX_ROUND_BYTES as u64).and_then(|mut asking| {
             let first = asking.initiate()?;
             Ok((asking, first))
@@ -351,22 +354,7 @@ impl Comparisons {
         if self.crosses(&from, domain) {
             return;
         }
-        let known = self.theirs.get(&from).is_some_and(|of| of.session == *session && of.domain == *domain);
-        if !known {
-            if !self.affords(&from, ledger.count(domain), now) {
-                return;
-            }
-            let set = Set::of(ledger, domain, *session);
-            let theirs = Theirs { session: *session, domain: domain.clone(), set, asked: None, used: now.mono };
-            self.theirs.insert(from, theirs);
-            if self.theirs.len() > MAX_THEIRS
-                && let Some(oldest) = self.theirs.iter().min_by_key(|(_, of)| of.used).map(|(peer, _)| *peer)
-            {
-                self.theirs.remove(&oldest);
-            }
-        }
-        let Some(theirs) = self.theirs.get_mut(&from) else { return };
-        theirs.used = now.mono;
+        let Some(theirs) = self.theirs(from, *session, domain, ledger, now) else { return };
         let answered = Negentropy::borrowed(&theirs.set.storage, MAX_ROUND_BYTES as u64)
             .and_then(|mut comparison| comparison.reconcile(ranges));
         match answered {
@@ -377,6 +365,34 @@ impl Comparisons {
             // Its ranges are so many that the answer is past its bound: no honest peer's.
             Ok(_) | Err(_) => self.outputs.push_back(Output::Malformed(from)),
         }
+    }
+
+    /// The set that a peer compares with, made anew if it was given up for others'. Nothing if it has let too many be made.
+    fn theirs(
+        &mut self,
+        from: NodeId,
+        session: u64,
+        domain: &Domain,
+        ledger: &Ledger,
+        now: Now,
+    ) -> Option<&mut Theirs> {
+        let known = self.theirs.get(&from).is_some_and(|of| of.session == session && of.domain == *domain);
+        if !known {
+            if !self.affords(&from, ledger.count(domain), now) {
+                return None;
+            }
+            let set = Set::of(ledger, domain, session);
+            self.theirs.insert(from, Theirs { session, domain: domain.clone(), set, used: now.mono });
+            if self.theirs.len() > MAX_THEIRS
+                && let others = self.theirs.iter().filter(|(peer, _)| **peer != from)
+                && let Some(oldest) = others.min_by_key(|(_, of)| of.used).map(|(peer, _)| *peer)
+            {
+                self.theirs.remove(&oldest);
+            }
+        }
+        let theirs = self.theirs.get_mut(&from)?;
+        theirs.used = now.mono;
+        Some(theirs)
     }
 
     /// Whether we have asked a peer the same that it asks us, and ours goes on: else everything would be given twice. The other
@@ -396,7 +412,7 @@ impl Comparisons {
     }
 
     /// A peer answers our comparison.
-    pub(super) fn compared(&mut self, from: NodeId, round: &Round, ledger: &Ledger, chains: &Chains, now: Now) {
+    pub(super) fn compared(&mut self, from: NodeId, round: &Round, ledger: &Ledger, now: Now) {
         let Some(ours) = self.ours.get_mut(&from) else { return };
         if ours.session != round.session || ours.domain != round.domain {
             return;
@@ -422,10 +438,8 @@ impl Comparisons {
                     None => {
                         ours.asking = None;
                         ours.names = BTreeMap::new();
-                        let have = std::mem::take(&mut ours.have);
-                        ours.have = giving::in_order(have.into(), &ours.domain, ledger);
                         self.pull(from);
-                        self.give(from, ledger, chains);
+                        self.offer(from, ledger);
                     }
                 }
             }
@@ -439,8 +453,7 @@ impl Comparisons {
     /// Goes on where a domain is through. To be called after anything else.
     pub(super) fn advance(&mut self, ledger: &mut Ledger, mut draw: impl FnMut() -> u64, now: Now) {
         let through = |peer: &NodeId, ours: &Ours| {
-            let done = ours.asking.is_none() && !ours.pulling && ours.need.is_empty() && ours.have.is_empty();
-            done && self.lanes.is_idle(peer)
+            ours.asking.is_none() && ours.pulling == 0 && ours.need.is_empty() && self.lanes.is_idle(peer)
         };
         let done: Vec<_> = self.ours.iter().filter(|(peer, ours)| through(peer, ours)).map(|(peer, _)| *peer).collect();
         for peer in done {
@@ -478,6 +491,7 @@ impl Comparisons {
     pub(super) fn unlinked(&mut self, peer: &NodeId) {
         self.end(*peer, false);
         self.theirs.remove(peer);
+        self.asked.remove(peer);
         self.lanes.remove(peer);
         self.later.remove(peer);
         self.settled.retain(|(of, _), _| of != peer);

@@ -363,6 +363,25 @@ impl Holding {
         }
     }
 
+    /// Blocks have gone from the store: what they belong to is not whole any more.
+    pub(super) fn lost(&mut self, blocks: &[Cid], now: Now) {
+        for root in self.shelf.lost(blocks) {
+            if self.contents.contains_key(&root) {
+                self.place_again(root, now);
+            }
+            if self.pins.contains(&root) {
+                self.want(root, now.mono);
+            }
+        }
+    }
+
+    /// Whether a content is with all with whom it was placed, as far as they have said so. What nobody else is to hold is.
+    pub(super) fn is_safe(&self, cid: &Cid) -> bool {
+        let Some(content) = self.contents.get(cid) else { return true };
+        let has = |node: &NodeId| content.holders.contains(node) || *node == self.node && self.shelf.has(cid);
+        !self.unplaced.contains(cid) && content.placed.iter().all(has)
+    }
+
     /// Why a content is to stay here.
     fn hold(&self, cid: &Cid) -> Hold {
         let pinned = self.pins.contains(cid);

@@ -81,6 +81,8 @@ pub enum Blocks {
         /// All of them, the root's own included.
         blocks: Vec<(Cid, u64)>,
     },
+    /// These are not in the store any more, whyever.
+    Lost(Vec<Cid>),
     /// They could not be fetched.
     Failed {
         /// The root.

@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use mesh_proto::knowledge::{Change, Content, Domain, Summary, Version, digest};
+use mesh_proto::knowledge::{Change, Content, Domain, Entry, Summary, Version, digest};
 use mesh_proto::limits::{MAX_REPLACED, MAX_SUMMARIES};
 use mesh_proto::{EntryId, Hlc, NodeId};
 
@@ -264,6 +264,18 @@ impl Ledger {
         Some((key, kept.iter().find(|kept| kept.id == *id)?))
     }
 
+    /// Whether an entry would be current, as far as its key is concerned. What is not need not be verified.
+    pub fn is_news(&self, entry: &Entry, id: &EntryId, version: &Version) -> bool {
+        let heads = self.get(&entry.domain, &entry.key);
+        let Version(author, clock) = version;
+        let replaced = |head: &Kept| {
+            let mut before = head.replaces.iter();
+            head.version.0 == *author && head.version.1 > *clock
+                || before.any(|Version(of, until)| of == author && until >= clock)
+        };
+        heads.iter().all(|head| head.id != *id && !replaced(head))
+    }
+
     /// All entries of a domain, in no order that means anything.
     pub fn entries(&self, domain: &Domain) -> impl Iterator<Item = (&str, &Kept)> {
         let keys = self.books.get(domain).into_iter().flat_map(|book| &book.keys);
@@ -307,6 +319,11 @@ impl Ledger {
     /// each time.
     pub fn away(&self, domain: &Domain) -> impl Iterator<Item = (EntryId, Hlc)> {
         self.away.of(domain)
+    }
+
+    /// Whether there was no room for an entry: it is not to be asked for.
+    pub fn is_away(&self, domain: &Domain, id: &EntryId) -> bool {
+        self.away.contains(domain, id)
     }
 
     /// Entries that are remembered though there was no room for them.

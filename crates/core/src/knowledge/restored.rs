@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cid::Cid;
 use mesh_proto::knowledge::{Change as What, Credited, Signed};
 use mesh_proto::limits::MAX_ADMISSION;
-use mesh_proto::{EntryId, NodeId, Unverified};
+use mesh_proto::{EntryId, MeshId, NodeId, Unverified};
 
 use super::{Chains, Knowledge};
 use crate::records::{self, Change};
@@ -38,6 +38,13 @@ impl Restored {
             }
         }
         restored
+    }
+
+    /// Without what is of another mesh than `mesh`: the store may have been another's.
+    #[must_use]
+    pub fn of(mut self, mesh: &MeshId) -> Self {
+        self.entries.retain(|wire| Unverified::decode(wire.clone()).is_ok_and(|entry| entry.claims().mesh == *mesh));
+        self
     }
 
     fn record(&mut self, key: &str, value: &[u8]) -> bool {
@@ -94,6 +101,8 @@ impl Knowledge {
             let _ = self.take(signed, true, &mut Vec::new(), now);
         }
         self.outputs.clear();
+        // That is news to nobody.
+        self.recent.clear();
         let kept: BTreeSet<_> = self.ledger.domains().flat_map(|domain| self.ledger.ids(domain)).copied().collect();
         let mut changes: Vec<_> = ids.difference(&kept).map(no_entry).collect();
         let strangers: Vec<_> =

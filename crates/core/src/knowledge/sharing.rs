@@ -1,13 +1,13 @@
 //! How entries come in, from here and from others, and what follows from that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_proto::NodeId;
 use mesh_proto::credential::Chain;
 use mesh_proto::knowledge::{Change as What, Credited, Signed};
 use mesh_proto::limits::MAX_CLOCK_AHEAD_MS;
+use mesh_proto::{EntryId, NodeId};
 
-use super::{Applied, Event, Kept, Knowledge, Output, Refused, Written, restored};
+use super::{Applied, Event, Kept, Knowledge, MAX_RECENT, Output, Refused, Written, restored};
 use crate::records::Change;
 use crate::time::Now;
 
@@ -17,13 +17,13 @@ impl Knowledge {
     /// # Errors
     /// [`Refused`]
     pub fn written(&mut self, signed: Signed, now: Now) -> Result<Written, Refused> {
-        let (id, wire) = (signed.id, signed.envelope.wire().clone());
+        let (id, wire, domain) = (signed.id, signed.envelope.wire().clone(), signed.entry.domain.clone());
         let mut changes = Vec::new();
         self.apply(signed, &mut changes, now)?;
         let write = self.keep(changes);
         match self.said.admit(&(), 1, now.mono) {
             true => self.outputs.push_back(Output::Publish(wire)),
-            false => self.spread(None, now),
+            false => self.offers.made(&domain, id, now),
         }
         self.settle(now);
         Ok(Written { id, write })
@@ -50,12 +50,21 @@ impl Knowledge {
     }
 
     /// Whether entries that a peer gives were asked for, or may come: others are not worth a look at their signatures.
-    pub fn expects(&self, from: &NodeId, session: u64) -> bool {
-        self.comparisons.expects(from, session)
+    pub fn expects(&self, from: &NodeId, question: u64, now: Now) -> bool {
+        self.comparisons.expects(from, question) || self.offers.expects(from, now)
     }
 
-    /// Entries came from a peer whose authors may write, each with what shows it.
-    pub fn pushed(&mut self, from: NodeId, asked: (u64, bool), mut entries: Vec<(Signed, Option<Chain>)>, now: Now) {
+    /// Entries came from a peer, as the answer to this question, or the last of it: all that `came`, and of these the `entries`
+    /// that may be news and whose authors may write, each with what shows it.
+    pub fn pushed(
+        &mut self,
+        from: NodeId,
+        asked: (u64, bool),
+        came: &[EntryId],
+        mut entries: Vec<(Signed, Option<Chain>)>,
+        now: Now,
+    ) {
+        let mut has: BTreeMap<_, _> = came.iter().map(|id| (*id, self.offers.came(from, id))).collect();
         let mut changes = Vec::new();
         let (mut news, mut again) = (0, false);
         // Grants first, and then the latest: it may replace the others.
@@ -63,10 +72,11 @@ impl Knowledge {
             (!matches!(signed.entry.change, What::Grant(_)), std::cmp::Reverse(signed.version.1))
         });
         for (signed, chain) in entries {
-            let author = signed.version.0;
+            let (author, id, domain) = (signed.version.0, signed.id, signed.entry.domain.clone());
             match self.apply(signed, &mut changes, now) {
                 Ok(true) => {
                     news += 1;
+                    self.offers.learned(&domain, id, has.remove(&id).unwrap_or_default(), now);
                     self.credit(author, chain.as_ref(), &mut changes);
                 }
                 Ok(false) | Err(Refused::NotFollowed | Refused::NoRoom) => {}
@@ -77,10 +87,10 @@ impl Knowledge {
         if !changes.is_empty() {
             self.keep(changes);
         }
-        if news > 0 {
-            self.spread(Some(from), now);
-        }
         self.comparisons.pushed(from, asked, (news, again), now);
+        if let (question, true) = asked {
+            self.offers.answered(from, question, now);
+        }
         self.settle(now);
     }
 
@@ -128,6 +138,10 @@ impl Knowledge {
             if of != key {
                 expelled.insert(of);
             }
+        }
+        self.recent.push_back((now.mono, domain.clone(), id));
+        if self.recent.len() > MAX_RECENT {
+            self.recent.pop_front();
         }
         let current = self.ledger.get(&domain, &key).first().is_some_and(|first| first.id == id);
         let of = expelled.into_iter().map(|key| Event::Expired { domain: domain.clone(), key });

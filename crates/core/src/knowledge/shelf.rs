@@ -194,6 +194,31 @@ impl Shelf {
         gone
     }
 
+    /// These blocks are not in the store any more. The contents that they belong to are not here then, and what is left of them belongs
+    /// to nothing.
+    pub fn lost(&mut self, blocks: &[Cid]) -> Vec<Cid> {
+        let known: Vec<_> = blocks.iter().filter(|cid| self.blocks.contains_key(cid)).collect();
+        if known.is_empty() {
+            return Vec::new();
+        }
+        let torn = |root: &Root| known.iter().any(|cid| root.blocks.contains(cid));
+        let torn: Vec<_> = self.roots.iter().filter(|(_, root)| torn(root)).map(|(cid, _)| *cid).collect();
+        for root in &torn {
+            let sizes: Vec<_> =
+                self.roots[root].blocks.iter().filter_map(|cid| Some((*cid, self.blocks.get(cid)?.bytes))).collect();
+            self.remove(root);
+            for (cid, bytes) in sizes {
+                self.found(cid, bytes - BLOCK_OVERHEAD);
+            }
+        }
+        for cid in known {
+            if let Some(block) = self.blocks.remove(cid) {
+                self.bytes -= block.bytes;
+            }
+        }
+        torn
+    }
+
     /// Lets go of what does not stay until there is room; `but` goes last.
     pub fn make_room(&mut self, but: Option<&Cid>) -> Vec<Cid> {
         let mut gone = Vec::new();

@@ -2,8 +2,8 @@
 
 use cid::Cid;
 use mesh_proto::credential::{Chain, Role};
-use mesh_proto::knowledge::{Change as What, Credited, Domain, Message, Signed};
-use mesh_proto::limits::MAX_BODY;
+use mesh_proto::knowledge::{Change as What, Credited, Domain, Entry, Message, Signed, Summary};
+use mesh_proto::limits::{MAX_BODY, MAX_ENTRY};
 use mesh_proto::{EntryId, Unverified};
 
 use super::*;
@@ -45,6 +45,11 @@ impl Node {
     /// What this node knows, and what it holds of it.
     pub fn knowledge(&self) -> &Knowledge {
         &self.knowledge
+    }
+
+    /// What is known of each domain.
+    pub fn knowledge_summaries(&mut self) -> Vec<Summary> {
+        self.knowledge.summaries()
     }
 
     /// One hash of all entries: equal on nodes that know the same.
@@ -107,15 +112,17 @@ impl Node {
             Ok(message) => message,
             Err(error) => return self.offence(from, intake::offence_of(&error.into())),
         };
-        if let Message::Push { session, entries, credentials, last } = message {
-            if !self.knowledge.expects(&from, session) {
+        if let Message::Push { question, entries, credentials, last } = message {
+            if !self.knowledge.expects(&from, question, now) {
                 return;
             }
-            let entries = entries.into_iter().map(|wire| self.admit_entry(wire.into_vec().into(), &credentials, now));
+            let entries: Vec<Bytes> = entries.into_iter().map(|wire| wire.into_vec().into()).collect();
+            let came: Vec<_> = entries.iter().map(|wire| EntryId::of(wire)).collect();
+            let entries = entries.into_iter().map(|wire| self.admit_entry(wire, &credentials, now));
             match entries.collect::<Result<Vec<_>, Offence>>() {
                 Ok(entries) => {
                     let entries = entries.into_iter().flatten().collect();
-                    self.knowledge.pushed(from, (session, last), entries, now);
+                    self.knowledge.pushed(from, (question, last), &came, entries, now);
                 }
                 Err(offence) => self.offence(from, offence),
             }
@@ -139,6 +146,13 @@ impl Node {
         let claims = unverified.claims();
         if claims.mesh != self.mesh {
             return Err(Offence::WrongMesh);
+        }
+        let malformed = |error: DecodeError| intake::offence_of(&error.into());
+        let entry: Entry = codec::decode(&claims.payload, MAX_ENTRY).map_err(malformed)?;
+        let (id, version) =
+            (EntryId::of(unverified.wire()), entry.version(claims.from, claims.clock).map_err(malformed)?);
+        if !self.knowledge.ledger().is_news(&entry, &id, &version) {
+            return Ok(None);
         }
         let envelope = self.intake.verify(unverified)?;
         let signed = Signed::read(envelope).map_err(|error| intake::offence_of(&error.into()))?;

@@ -637,7 +637,8 @@ impl World {
                 }
             }
             Output::Disconnect { peer } => self.unlink(n, self.places[&peer]),
-            Output::Reserve { .. } | Output::CloseRelayed { .. } => {}
+            // Nobody gives room for content here.
+            Output::Reserve { .. } | Output::CloseRelayed { .. } | Output::Blocks(_) => {}
             Output::Auth { to, frame } => {
                 let peer = self.places[&to];
                 if self.links.contains(&(n, peer)) {

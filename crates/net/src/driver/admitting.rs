@@ -48,9 +48,11 @@ impl<H: Host> Driver<H> {
     }
 
     /// A neighbour is in.
-    pub(super) fn admit(&mut self, node: NodeId) {
+    pub(super) fn admit(&mut self, node: NodeId, now: Now) {
         if let Some(peer) = peer_of(&node) {
             self.swarm.behaviour_mut().gossipsub.admit(peer);
+            self.swarm.behaviour_mut().bitswap.admit(peer);
+            self.may_ask(peer, now);
         }
         for inbound in self.early.remove(&node).unwrap_or_default() {
             self.on_stream(inbound);

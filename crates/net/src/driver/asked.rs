@@ -55,6 +55,8 @@ impl<H: Host> Driver<H> {
                 None => self.waiting.slots.entry(slot).or_default().push(reply),
             },
             Call::Settled(write, reply) => self.await_write(write, reply),
+            Call::Blocks(call) => self.on_blocks_call(call, now),
+            Call::Knowledge(call) => self.on_knowledge_call(call, now),
             Call::Wake(reply) => {
                 self.wake(now);
                 let _ = reply.send(());
@@ -109,10 +111,12 @@ impl<H: Host> Driver<H> {
 
     /// Gives up what nobody waits for any more.
     pub(super) fn sweep(&mut self, now: Now) {
-        if self.waiting.is_empty() || self.waiting.next_sweep > now.mono {
+        if self.nobody_waits() || self.waiting.next_sweep > now.mono {
             return;
         }
         self.waiting.next_sweep = now.mono + SWEEP_MS;
+        self.blocks.sweep(now);
+        self.sweep_knowledge();
         let Self { waiting, node, .. } = self;
         waiting.sends.retain(|call, reply| {
             let gone = reply.is_canceled();

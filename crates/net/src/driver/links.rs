@@ -3,7 +3,6 @@
 use futures::StreamExt as _;
 use futures::future::abortable;
 use libp2p::core::ConnectedPoint;
-use libp2p::kad;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::dial_opts::DialOpts;
@@ -146,17 +145,9 @@ impl<H: Host> Driver<H> {
                     let _ = self.swarm.dial(DialOpts::unknown_peer_id().address(address).allocate_new_port().build());
                 }
             }
-            BehaviourEvent::Kad(
-                kad::Event::InboundRequest { .. }
-                | kad::Event::OutboundQueryProgressed { .. }
-                | kad::Event::RoutingUpdated { .. }
-                | kad::Event::UnroutablePeer { .. }
-                | kad::Event::RoutablePeer { .. }
-                | kad::Event::PendingRoutablePeer { .. }
-                | kad::Event::ModeChanged { .. },
-            )
-            | BehaviourEvent::Identify(_)
-            | BehaviourEvent::Relay(_) => {}
+            BehaviourEvent::Kad(event) => self.on_kad(event, now),
+            BehaviourEvent::Bitswap(event) => self.on_bitswap(event, now),
+            BehaviourEvent::Identify(_) | BehaviourEvent::Relay(_) => {}
             BehaviourEvent::Webrtc(event) => self.on_webrtc(event, now),
             BehaviourEvent::Streams(inbound) => self.on_stream(inbound),
             BehaviourEvent::Limits(never) => match never {},
@@ -219,6 +210,7 @@ impl<H: Host> Driver<H> {
         let handed_over = first_direct && !connections.is_empty();
         connections.insert(id, connection);
         self.linked(node, now);
+        self.may_ask(peer, now);
         // Left where it is, the stream would go down with the relayed connection, at whose close what is written by then
         // may neither arrive nor fail.
         if handed_over {

@@ -3,7 +3,7 @@
 use futures::SinkExt as _;
 use libp2p::gossipsub::{IdentTopic, MessageAcceptance, PublishError};
 use mesh_core::intake::Verdict;
-use mesh_core::node::Output;
+use mesh_core::node::{Output, Ticket};
 use mesh_core::proposals;
 use mesh_core::weights::{self, Command};
 
@@ -41,6 +41,7 @@ impl<H: Host> Driver<H> {
             Output::ResetDirect { from } => self.break_inbound(&from),
             Output::Direct { to, frame } => self.send_direct(to, frame, now),
             Output::Transfer(command) => self.transfer(command),
+            Output::Keep { ticket: Ticket::Knowledge(write), changes } => self.keep_entries(write, changes),
             Output::Keep { ticket, changes } => {
                 let keeping = store::keep(self.store.clone(), ticket, changes);
                 let mut reports = self.reports.clone();
@@ -50,7 +51,7 @@ impl<H: Host> Driver<H> {
                 });
             }
             Output::Auth { to, frame } => self.show(to, frame),
-            Output::Admit { peer } => self.admit(peer),
+            Output::Admit { peer } => self.admit(peer, now),
             Output::AskAdmission { to, request } => {
                 if let Some(peer) = peer_of(&to) {
                     let opening = self.swarm.behaviour_mut().streams.open(peer, admit::ADMIT);
@@ -63,6 +64,7 @@ impl<H: Host> Driver<H> {
                 }
             }
             Output::Settled { write, durable } => self.settle(write, durable),
+            Output::Blocks(command) => self.on_blocks_command(command, now),
             Output::Event(event) => self.tell(event),
         }
     }
@@ -223,6 +225,7 @@ impl<H: Host> Driver<H> {
                     }
                 }
             }
+            Report::EntriesKept { writes, durable } => self.entries_kept(writes, durable, now),
             Report::AdmitRequest { from, request, respond } => {
                 let ticket = self.ticket();
                 self.tickets.admissions.insert(ticket, respond);
@@ -288,6 +291,7 @@ impl<H: Host> Driver<H> {
                     self.events.push(Event::Weights { from, manifest, chunks });
                 }
             }
+            node::Event::Knowledge(event) => self.tell_knowledge(event),
             event @ (node::Event::Seed { .. }
             | node::Event::Joined { .. }
             | node::Event::PeerConnected { .. }

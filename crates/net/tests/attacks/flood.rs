@@ -101,7 +101,7 @@ async fn direct_frames_without_end() {
                         from: None,
                         to: Some(agent_name("x")),
                         body,
-                        decision: false,
+                        reader: direct::Reader::Application,
                     };
                     wire::write_frame(&mut stream, &direct::Frame::Message(message)).await?;
                     frames += 3;

@@ -139,7 +139,7 @@ async fn direct_message(attacker: &Attacker, victim: &Member) {
             from: None,
             to: None,
             body,
-            decision: false,
+            reader: direct::Reader::Application,
         })
     };
     for _ in 0..2 {

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "tests tell what they counted")]
 
 pub(crate) mod attacker;
+pub(crate) mod blocks;
 pub(crate) mod member;
 pub(crate) mod relay;
 pub(crate) mod siege;

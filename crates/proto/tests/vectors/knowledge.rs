@@ -130,21 +130,22 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         Credited { node: node(0), chain: credentials::chain() },
         Credited { node: node(1), chain: mesh_proto::credential::Chain::default() },
     ];
-    let names = ids().iter().map(|id| salted(SESSION, id)).collect();
+    let names: Vec<_> = ids().iter().map(|id| salted(SESSION, id)).collect();
     let contents = || vec![cid(0x55, b"hello"), cid(0x70, b"a file")];
     vec![
         ("summary of nothing", Message::Summary(vec![])),
         ("summary", Message::Summary(vec![empty, summary(owned())])),
         ("step of a comparison", Message::Compare(round(b"\x61\x00\x00\x02\x00"))),
         ("answer to a step", Message::Compared(round(b"\x61"))),
-        ("pull", Message::Pull { session: SESSION, entries: names }),
-        ("pull of nothing", Message::Pull { session: u64::MAX, entries: vec![] }),
+        ("have", Message::Have { domain: owned(), entries: names.clone() }),
+        ("pull", Message::Pull { question: 1, session: Some(SESSION), domain: owned(), entries: names }),
+        ("pull by name", Message::Pull { question: u64::MAX, session: None, domain: owned(), entries: vec![] }),
         (
-            "push that was not asked for",
-            Message::Push { session: 0, entries: entries(2), credentials: vec![], last: false },
+            "push, with more to come",
+            Message::Push { question: 1, entries: entries(2), credentials: vec![], last: false },
         ),
-        ("push with credentials", Message::Push { session: SESSION, entries: entries(1), credentials, last: true }),
-        ("push of nothing", Message::Push { session: SESSION, entries: vec![], credentials: vec![], last: true }),
+        ("push with credentials", Message::Push { question: SESSION, entries: entries(1), credentials, last: true }),
+        ("push of nothing", Message::Push { question: SESSION, entries: vec![], credentials: vec![], last: true }),
         ("question who has content", Message::WhoHas { question: 1, contents: contents() }),
         ("content that somebody holds", Message::Holds { question: 1, contents: contents() }),
         ("content that nobody asked for", Message::Holds { question: 0, contents: vec![] }),

@@ -477,7 +477,7 @@ fn told() -> Vec<Case> {
     let round =
         |domain, ranges: usize| Told::Compare(Round { session: 1, domain, ranges: ByteBuf::from(vec![0; ranges]) });
     let summary = |domain| Summary { domain, count: 0, digest: mesh_proto::knowledge::digest([]) };
-    let push = |entries| Told::Push { session: 1, entries, credentials: vec![], last: true };
+    let push = |entries| Told::Push { question: 1, entries, credentials: vec![], last: true };
     let id = mesh_proto::EntryId([1; 32]);
     let good = cbor(&push(vec![]));
     vec![
@@ -488,15 +488,19 @@ fn told() -> Vec<Case> {
             "type",
             replaced(
                 &replaced(&good, b"\xa3\x64last", b"\xa4\x64last"),
-                b"\x67session\x01",
-                b"\x67session\x01\x6bcredentials\x80",
+                b"\x68question\x01",
+                b"\x68question\x01\x6bcredentials\x80",
             ),
         ),
         ("content that is none", "type", cbor(&Told::Full(vec![other]))),
         ("a summary of a domain without a name", "type", cbor(&Told::Summary(vec![summary(Domain::shared(""))]))),
         ("257 domains", "bound", cbor(&Told::Summary(vec![summary(knowledge::owned()); 257]))),
         ("ranges of more than 48 KiB", "bound", cbor(&round(knowledge::owned(), 48 * 1024 + 1))),
-        ("513 entries that are asked for", "bound", cbor(&Told::Pull { session: 1, entries: vec![id; 513] })),
+        (
+            "1025 entries that are asked for",
+            "bound",
+            cbor(&Told::Pull { question: 1, session: None, domain: Domain::shared("a"), entries: vec![id; 1025] }),
+        ),
         ("513 entries that are given", "bound", cbor(&push(vec![ByteBuf::new(); 513]))),
         ("an entry of 4097 bytes", "bound", cbor(&push(vec![ByteBuf::from([0; 4097])]))),
         ("513 contents", "bound", cbor(&Told::WhoHas { question: 1, contents: vec![content.cid; 513] })),

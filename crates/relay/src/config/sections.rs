@@ -2,8 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use mesh_proto::limits::MAX_LABEL;
 use serde::{Deserialize, Serialize};
 
 use super::{Invalid, Listen, Sockets, invalid};
@@ -39,6 +40,16 @@ pub(crate) struct Http {
     pub(crate) allow_public: bool,
 }
 
+/// The section `[blocks]`: where blocks of IPFS are kept. An empty path is one beside the key file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Blocks {
+    pub(crate) max_bytes: u64,
+    pub(crate) file: PathBuf,
+    /// What it fails together with: others of the same zone hold no second copy if there is a choice.
+    pub(crate) zone: String,
+}
+
 /// The section `[ui]`: the page for browsers. An empty directory is looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -71,6 +82,29 @@ pub(crate) struct Limits {
 impl Default for Stun {
     fn default() -> Self {
         Self { listen: default_stun(), per_second: n(20_000), per_second_per_address: n(2_000) }
+    }
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self { max_bytes: 1024 * 1024 * 1024, file: PathBuf::new(), zone: String::new() }
+    }
+}
+
+impl Blocks {
+    /// The file, for a relay whose key is in the file `key`.
+    pub(crate) fn path(&self, key: &Path) -> PathBuf {
+        if self.file.as_os_str().is_empty() { key.with_extension("blocks") } else { self.file.clone() }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        if self.zone.len() > MAX_LABEL {
+            return Err(invalid("blocks.zone", format!("{} bytes are more than {MAX_LABEL}", self.zone.len())));
+        }
+        match i64::try_from(self.max_bytes) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(invalid("blocks.max_bytes", format!("{} is more than {}", self.max_bytes, i64::MAX))),
+        }
     }
 }
 

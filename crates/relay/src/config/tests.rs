@@ -117,6 +117,8 @@ fn every_key_has_a_variable() {
             ("NEURAL_MESH_STUN_PER_SECOND", "7"),
             ("NEURAL_MESH_UI_LISTEN", "127.0.0.1:3"),
             ("NEURAL_MESH_UI_DIRECTORY", "/page"),
+            ("NEURAL_MESH_BLOCKS_MAX_BYTES", "5"),
+            ("NEURAL_MESH_BLOCKS_FILE", "/b"),
         ],
     );
     let socket = |text: &str| text.parse().expect("a socket");
@@ -127,6 +129,24 @@ fn every_key_has_a_variable() {
     assert_eq!(config.key, PathBuf::from("/k"));
     assert_eq!(config.http.listen.to_string(), "[::1]:9");
     assert_eq!(config.relay.max_reservations.get(), 3);
+    assert_eq!(config.blocks, Blocks { max_bytes: 5, file: PathBuf::from("/b"), zone: String::new() });
+}
+
+#[test]
+fn blocks_are_kept_beside_the_key_unless_a_file_is_named() {
+    let of = |given: &[&str]| {
+        let Config { blocks, key, .. } = load_ok(given, &[]);
+        (blocks.max_bytes, blocks.path(&key))
+    };
+    assert_eq!(of(&[]), (1 << 30, PathBuf::from("mesh-relay.blocks")));
+    assert_eq!(of(&["--key", "/state/b.key"]).1, PathBuf::from("/state/b.blocks"));
+    assert_eq!(of(&["--key", "/state/key", "--blocks", "/big/x"]).1, PathBuf::from("/big/x"));
+    assert_eq!(of(&["--blocks-max-bytes", "0"]).0, 0);
+    assert_eq!(of(&["--blocks-max-bytes", &i64::MAX.to_string()]).0, i64::MAX as u64);
+    let error = load_error(&["--blocks-zone", &"x".repeat(65)], &[]);
+    assert!(error.starts_with("--blocks-zone: "), "{error}");
+    let error = load_error(&["--blocks-max-bytes", &(i64::MAX as u64 + 1).to_string()], &[]);
+    assert!(error.starts_with("--blocks-max-bytes: "), "{error}");
 }
 
 #[test]
@@ -221,6 +241,7 @@ fn a_bad_variable_is_named() {
         ("NEURAL_MESH_STUN_LISTEN", "3478"),
         ("NEURAL_MESH_STUN_PER_SECOND_PER_ADDRESS", "0"),
         ("NEURAL_MESH_UI_LISTEN", "on"),
+        ("NEURAL_MESH_BLOCKS_MAX_BYTES", "1 GiB"),
     ] {
         let error = load_error(&[], &[(name, value)]);
         assert!(error.starts_with(&format!("environment variable {name}: ")), "{error}");

@@ -10,7 +10,7 @@ fn exporter() -> (Recorder, Exporter) {
 }
 
 fn scrape(exporter: &Exporter) -> String {
-    exporter.encode(MeshMetrics::default()).expect("text")
+    exporter.encode(MeshMetrics::default(), BlockStats::default()).expect("text")
 }
 
 fn has(text: &str, line: &str) {
@@ -35,7 +35,7 @@ fn the_core_is_shown_with_its_values() {
     let mut mesh = MeshMetrics::default();
     (mesh.messages_sent, mesh.links) = (7, 3);
     mesh.count(mesh_core::offence::Offence::Forged);
-    let text = exporter.encode(mesh).expect("text");
+    let text = exporter.encode(mesh, BlockStats::default()).expect("text");
     has(&text, "# TYPE mesh_messages_sent counter");
     has(&text, "mesh_messages_sent_total 7");
     has(&text, "# TYPE mesh_links gauge");
@@ -43,6 +43,19 @@ fn the_core_is_shown_with_its_values() {
     has(&text, "mesh_offences_total{offence=\"forged\"} 1");
     has(&text, "mesh_offences_total{offence=\"stale\"} 0");
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn blocks_are_shown() {
+    let (_recorder, exporter) = exporter();
+    let blocks = BlockStats { blocks: 4, bytes: 1_000, sent: 70, received: 80 };
+    let text = exporter.encode(MeshMetrics::default(), blocks).expect("text");
+    has(&text, "# TYPE mesh_relay_blocks gauge");
+    has(&text, "mesh_relay_blocks 4");
+    has(&text, "mesh_relay_block_bytes 1000");
+    has(&text, "# TYPE mesh_relay_blocks_sent_bytes counter");
+    has(&text, "mesh_relay_blocks_sent_bytes_total 70");
+    has(&text, "mesh_relay_blocks_received_bytes_total 80");
 }
 
 #[test]

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use mesh_proto::NodeId;
 
 /// Messages to one peer that it has not acknowledged yet. Past it, they wait.
-pub(super) const WINDOW: usize = 4;
+pub(super) const WINDOW: usize = 16;
 /// Messages to one peer that wait. Past it, nothing more is said to it.
 pub(super) const MAX_WAITING: usize = 64;
-/// Their bytes: with as many links as a node has, what they all let wait stays within tens of megabytes.
-pub(super) const MAX_WAITING_BYTES: usize = 256 * 1024;
+/// Their bytes. Entries do not wait here, but only what is said about them.
+pub(super) const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Default)]
 struct Lane {

@@ -306,13 +306,16 @@ impl Net {
         let now = self.now;
         let knowledge = &mut self.peers[to].knowledge;
         let message: Message = codec::decode(bytes, MAX_BODY).unwrap();
-        if let Message::Push { session, entries, last, .. } = message {
-            if knowledge.expects(&from, session) {
+        if let Message::Push { question, entries, last, .. } = message {
+            if knowledge.expects(&from, question, now) {
+                let came: Vec<_> = entries.iter().map(|wire| EntryId::of(wire)).collect();
                 let read = |wire: serde_bytes::ByteBuf| {
                     let read = Unverified::decode(wire.into_vec().into()).unwrap();
-                    (Signed::read(read.believe()).unwrap(), None)
+                    let signed = Signed::read(read.believe()).unwrap();
+                    knowledge.ledger().is_news(&signed.entry, &signed.id, &signed.version).then_some((signed, None))
                 };
-                knowledge.pushed(from, (session, last), entries.into_iter().map(read).collect(), now);
+                let entries: Vec<_> = entries.into_iter().filter_map(read).collect();
+                knowledge.pushed(from, (question, last), &came, entries, now);
             }
         } else if !knowledge.handle(from, message, now) {
             self.peers[to].offences += 1;
@@ -404,6 +407,7 @@ fn kind(bytes: &[u8]) -> &'static str {
         Message::Summary(_) => "summary",
         Message::Compare(_) => "compare",
         Message::Compared(_) => "compared",
+        Message::Have { .. } => "have",
         Message::Pull { .. } => "pull",
         Message::Push { .. } => "push",
         Message::WhoHas { .. } => "who-has",

@@ -64,64 +64,98 @@ fn when_nothing_happens_little_is_said() {
 fn while_something_changes_neighbours_compare_more_often() {
     let mut net = Net::new(vec![Config::default(); 2]);
     net.link(0, 1);
+    net.write(0, notes(), "first", content(1));
+    net.run(120_000);
+    let before = summaries(&net);
     net.run(300_000);
-    let idle = summaries(&net);
+    let idle = summaries(&net) - before;
     for n in 0..30 {
         net.write(0, notes(), &format!("{n}"), content(n));
         net.run(10_000);
     }
-    let active = summaries(&net) - idle;
+    let active = summaries(&net) - idle - before;
     println!("five minutes of peace: {idle} summaries, five minutes of writing: {active}");
     assert!((8..=14).contains(&idle) && (50..=64).contains(&active));
 }
 
 #[test]
-fn neighbours_that_meet_compare_soon_and_one_of_them_begins() {
+fn neighbours_that_meet_offer_what_came_lately_and_compare_the_rest() {
+    for lately in [true, false] {
+        let mut net = Net::new(vec![Config::default(); 2]);
+        net.peers.iter_mut().for_each(|peer| peer.gossips = false);
+        net.write(0, notes(), "k", content(1));
+        net.run(if lately { RECENT_MS - 100 } else { RECENT_MS + 100 });
+        net.link(0, 1);
+        net.run(49);
+        assert_eq!(net.trace.len(), 0);
+        net.run(1);
+        let (_, _, traffic) = net.take_traffic();
+        assert_eq!(traffic.keys().collect::<Vec<_>>(), [if lately { &"have" } else { &"summary" }]);
+        net.run(LATENCY_MS * 4);
+        assert_eq!(net.digests().len(), if lately { 1 } else { 2 });
+        net.run(2_000);
+        assert_eq!(net.digests().len(), 1);
+    }
     let mut net = Net::new(vec![Config::default(); 2]);
-    net.peers.iter_mut().for_each(|peer| peer.gossips = false);
-    net.write(0, notes(), "k", content(1));
     net.link(0, 1);
-    net.run(99);
-    assert_eq!(net.trace.len(), 0);
-    net.run(1);
-    assert_eq!((net.trace.len(), summaries(&net)), (1, 1));
-    net.run(500);
-    assert_eq!(net.digests().len(), 1);
+    net.run(600_000);
+    assert_eq!(net.trace.len(), 0, "where nobody knows anything, nothing is said");
     // Met twice, as when a better link comes up; and gone before it was told.
-    net.unlink(0, 1);
+    net.write(0, notes(), "k", content(1));
     let (one, now) = (net.id(1), net.now);
     net.peers[0].knowledge.met(one, now);
     net.peers[0].knowledge.met(one, now);
     net.peers[0].knowledge.unlinked(&one, now);
-    assert_eq!((net.peers[0].knowledge.due.len(), net.peers[0].knowledge.neighbours.len()), (0, 0));
+    let Knowledge { due, greeted, neighbours, summarised, .. } = &net.peers[0].knowledge;
+    assert_eq!((due.len(), greeted.len(), neighbours.len(), summarised.len()), (0, 0, 0, 0));
 }
 
 #[test]
-fn who_meets_many_at_once_tells_one_after_the_other() {
-    let mut net = Net::new(vec![Config::default(); 9]);
-    let first = (0..9).min_by_key(|n| net.id(*n)).unwrap();
-    (0..9).filter(|n| *n != first).for_each(|n| net.link(first, n));
-    net.run(100);
-    assert_eq!(net.trace.len(), 1);
-    net.run(3_000);
-    assert_eq!(net.trace.len(), 7);
+fn two_that_tell_each_other_at_once_compare_once() {
+    let mut net = Net::new(vec![Config::default(); 2]);
+    net.peers.iter_mut().for_each(|peer| peer.gossips = false);
+    net.write(0, notes(), "a", content(1));
+    net.write(1, notes(), "b", content(2));
+    net.run(RECENT_MS);
+    net.link(0, 1);
+    net.run(1_000);
+    assert_eq!(net.digests().len(), 1);
+    let (_, _, traffic) = net.take_traffic();
+    assert_eq!((traffic["summary"].0, traffic["compare"].0), (2, 1), "{traffic:?}");
 }
 
 #[test]
-fn what_was_learned_is_told_to_sixteen_neighbours() {
+fn what_was_learned_is_offered_to_32_neighbours_and_not_to_whom_it_came_from() {
     let mut knowledge = knowledge(Config::default());
-    for n in 1..=40 {
+    for n in 1..=80 {
         knowledge.met(author(n).node(), at(0));
     }
-    knowledge.due.clear();
     let signed: Signed = sign(&author(99), START, &entry("k", content(1)));
-    knowledge.pushed(author(1).node(), (0, false), vec![(signed.clone(), None)], at(1));
-    assert_eq!(knowledge.due.len(), SPREAD);
-    assert!(!knowledge.due.contains_key(&author(1).node()), "but not to whom it came from");
-    assert!(knowledge.due.values().all(|due| (101..=101 + 16 * STAGGER_MS).contains(&due.0)));
-    knowledge.due.clear();
-    knowledge.pushed(author(1).node(), (0, false), vec![(signed, None)], at(2));
-    assert_eq!(knowledge.due.len(), 0, "it was known");
+    let (from, id) = (author(1).node(), signed.id);
+    let mut told = |signed: Signed, now: u64| -> Vec<NodeId> {
+        knowledge.pushed(from, (0, false), &[id], vec![(signed, None)], at(now));
+        knowledge.handle_timeout(at(now + 30));
+        let mut told = Vec::new();
+        for output in drain(&mut knowledge) {
+            if let Output::Tell(to, _) = output {
+                told.push(to);
+            }
+        }
+        told
+    };
+    let first = told(signed.clone(), 1);
+    assert!((SPREAD - 1..=SPREAD).contains(&first.len()) && !first.contains(&from));
+    assert_eq!(told(signed, 100), [], "it was known");
+}
+
+#[test]
+fn what_is_remembered_as_new_is_bounded() {
+    let mut knowledge = knowledge(Config::default());
+    for n in 0..MAX_RECENT as u32 + 10 {
+        hear(&mut knowledge, &author(1), START, &entry(&format!("{n}"), content(1)), at(1));
+        drain(&mut knowledge);
+    }
+    assert_eq!(knowledge.recent.len(), MAX_RECENT);
 }
 
 #[test]
@@ -139,7 +173,7 @@ fn what_is_remembered_of_others_goes_with_them() {
     for b in 0..6 {
         (0..b).for_each(|a| net.unlink(a, b));
     }
-    net.run(120_000);
+    net.run(200_000);
     for peer in &net.peers {
         let entries = peer.knowledge.ledger().load().0;
         // The contents and nothing else.

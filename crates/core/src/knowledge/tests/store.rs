@@ -102,7 +102,13 @@ fn a_store_that_is_replayed_gives_the_same() {
                 let signed = sign(&author(by), now.unix, &Entry { replaces, ..written });
                 match step % 2 {
                     0 => drop(knowledge.heard(signed, Some(&chain(by)), now)),
-                    _ => knowledge.pushed(author(9).node(), (0, false), vec![(signed, Some(chain(by)))], now),
+                    _ => knowledge.pushed(
+                        author(9).node(),
+                        (0, false),
+                        &[signed.id],
+                        vec![(signed, Some(chain(by)))],
+                        now,
+                    ),
                 }
             }
             if rng.next_u64().is_multiple_of(20) {

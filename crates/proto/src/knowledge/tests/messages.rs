@@ -17,7 +17,11 @@ fn round(ranges: usize) -> Round {
 }
 
 fn push(entries: Vec<ByteBuf>, credentials: Vec<Credited>) -> Message {
-    Message::Push { session: u64::MAX, entries, credentials, last: false }
+    Message::Push { question: u64::MAX, entries, credentials, last: false }
+}
+
+fn pull(session: Option<u64>, count: usize) -> Message {
+    Message::Pull { question: u64::MAX, session, domain: largest_domain(), entries: vec![EntryId([1; 32]); count] }
 }
 
 fn credited(n: usize) -> Credited {
@@ -35,8 +39,9 @@ fn messages_are_read_as_they_were_written() {
         Message::Summary(vec![summary(0), Summary { domain: Domain::shared("a"), count: 0, digest: digest([]) }]),
         Message::Compare(round(0)),
         Message::Compared(round(3)),
-        Message::Pull { session: 1, entries: vec![] },
-        Message::Pull { session: 1, entries: vec![EntryId([2; 32])] },
+        Message::Have { domain: Domain::shared("a"), entries: vec![EntryId([2; 32])] },
+        pull(Some(1), 0),
+        pull(None, 1),
         push(vec![], vec![]),
         push(vec![ByteBuf::from([1, 2])], vec![credited(1)]),
         Message::WhoHas { question: 1, contents: contents(1) },
@@ -55,7 +60,8 @@ fn messages_are_bounded() {
     assert_bound("domains", 256, |count| Message::Summary((0..count).map(summary).collect()));
     assert_bound("ranges", 48 * 1024, |len| Message::Compare(round(len)));
     assert_bound("ranges", 48 * 1024, |len| Message::Compared(round(len)));
-    assert_bound("entries", 512, |count| Message::Pull { session: 0, entries: ids(count) });
+    assert_bound("entries", 1024, |count| pull(None, count));
+    assert_bound("entries", 1024, |count| Message::Have { domain: Domain::shared("a"), entries: ids(count) });
     assert_bound("entries", 512, |count| push(vec![ByteBuf::new(); count], vec![]));
     assert_bound("entry", 4 * 1024, |len| push(vec![ByteBuf::from(vec![0; len])], vec![]));
     assert_bound("credentials", 32, |count| push(vec![], (0..count).map(credited).collect()));
@@ -95,7 +101,8 @@ fn the_largest_messages_fit_a_direct_message() {
     let messages = [
         Message::Summary((0..MAX_SUMMARIES).map(summary).collect()),
         Message::Compared(round(MAX_ROUND_BYTES)),
-        Message::Pull { session: u64::MAX, entries: vec![EntryId([1; 32]); MAX_PULLED] },
+        pull(Some(u64::MAX), MAX_NAMED),
+        Message::Have { domain: largest_domain(), entries: vec![EntryId([1; 32]); MAX_NAMED] },
         Message::WhoHas { question: u64::MAX, contents: contents(MAX_CONTENTS) },
         Message::Holds { question: u64::MAX, contents: contents(MAX_CONTENTS) },
         Message::Full(contents(MAX_CONTENTS)),
@@ -115,16 +122,16 @@ fn the_largest_messages_fit_a_direct_message() {
 
 #[test]
 fn a_message_has_one_encoding() {
-    let push = b"\xa1\x64push\xa3\x64last\xf5\x67entries\x80\x67session\x00";
+    let push = b"\xa1\x64push\xa3\x64last\xf5\x67entries\x80\x68question\x00";
     let read = |bytes: &[u8]| codec::decode::<Message>(bytes, 1024);
-    assert_eq!(read(push), Ok(Message::Push { session: 0, entries: vec![], credentials: vec![], last: true }));
+    assert_eq!(read(push), Ok(Message::Push { question: 0, entries: vec![], credentials: vec![], last: true }));
     let wrong: [(&str, &[u8]); 5] = [
         (
             "no credentials, spelled out",
-            b"\xa1\x64push\xa4\x64last\xf5\x67entries\x80\x67session\x00\x6bcredentials\x80",
+            b"\xa1\x64push\xa4\x64last\xf5\x67entries\x80\x68question\x00\x6bcredentials\x80",
         ),
-        ("an unknown message", b"\xa1\x64Push\xa3\x64last\xf5\x67entries\x80\x67session\x00"),
-        ("two in one", b"\xa2\x64full\x80\x64push\xa3\x64last\xf5\x67entries\x80\x67session\x00"),
+        ("an unknown message", b"\xa1\x64Push\xa3\x64last\xf5\x67entries\x80\x68question\x00"),
+        ("two in one", b"\xa2\x64full\x80\x64push\xa3\x64last\xf5\x67entries\x80\x68question\x00"),
         ("no map around it", b"\x64full\x80"),
         ("a field too few", b"\xa1\x64push\xa2\x64last\xf5\x67entries\x80"),
     ];

@@ -11,6 +11,11 @@ fn bytes(rng: &mut ChaCha8Rng, most: usize) -> Vec<u8> {
     bytes
 }
 
+/// Of entries that are not there.
+fn pull(session: Option<u64>) -> Message {
+    Message::Pull { question: 7, session, domain: notes(), entries: vec![EntryId([1; 32]); 512] }
+}
+
 fn question(message: Message) -> Option<Round> {
     if let Message::Compare(round) = message { Some(round) } else { None }
 }
@@ -38,8 +43,8 @@ impl Victim {
         let now = self.net.now;
         let Self { net, liar } = self;
         let knowledge = &mut net.peers[0].knowledge;
-        if let Message::Push { session, last, .. } = message {
-            knowledge.pushed(*liar, (session, last), vec![], now);
+        if let Message::Push { question, last, .. } = message {
+            knowledge.pushed(*liar, (question, last), &[], vec![], now);
         } else {
             knowledge.handle(*liar, message, now);
         }
@@ -210,7 +215,7 @@ fn rounds_without_end_end() {
         let mut ranges = vec![PROTOCOL_VERSION as u8, 0, 0, 2, 0];
         ranges = differs(ranges);
         for said in victim.says(Message::Compared(round(session, ranges))) {
-            if let Message::Push { entries, .. } = &said {
+            if let Message::Have { entries, .. } = &said {
                 given += entries.len();
             }
             next = question(said).or(next);
@@ -238,16 +243,14 @@ fn ids_of_nothing_are_asked_for_up_to_a_bound() {
     println!("at most {most} were remembered");
     assert!(most <= MAX_NEED + 1_100 && most > MAX_NEED / 2);
     // Nothing of it comes, and each is only asked for once.
-    while pulls > 0 {
-        let push = Message::Push { session, entries: vec![], credentials: vec![], last: true };
+    let mut answered = 0;
+    while answered < pulls {
+        answered += 1;
+        let push = Message::Push { question: session, entries: vec![], credentials: vec![], last: true };
         let said = victim.says(push);
-        let more = said.iter().filter(|message| matches!(message, Message::Pull { .. })).count();
-        if more == 0 {
-            break;
-        }
-        pulls += more;
+        pulls += said.iter().filter(|message| matches!(message, Message::Pull { .. })).count();
     }
-    assert_eq!(pulls, MAX_NEED.div_ceil(256));
+    assert_eq!(pulls, MAX_NEED.div_ceil(512));
     assert!(victim.net.peers[0].knowledge.comparisons.ours.is_empty());
     assert_eq!(count(&victim.net, 0), 1_000);
 }
@@ -259,7 +262,7 @@ fn one_that_never_comes_to_an_end_is_given_up() {
     victim.says(Message::Compared(round(session, ids(0..10))));
     let mut drops = 0;
     while !victim.net.peers[0].knowledge.comparisons.ours.is_empty() {
-        let push = Message::Push { session, entries: vec![], credentials: vec![], last: false };
+        let push = Message::Push { question: session, entries: vec![], credentials: vec![], last: false };
         victim.says(push);
         victim.pass(9_000);
         drops += 1;
@@ -271,30 +274,51 @@ fn one_that_never_comes_to_an_end_is_given_up() {
 #[test]
 fn questions_about_nothing_are_answered_with_nothing() {
     let mut victim = Victim::new();
-    assert!(victim.says(Message::Pull { session: 5, entries: vec![EntryId([1; 32]); 512] }).is_empty());
-    let empty = round(5, vec![PROTOCOL_VERSION as u8, 0, 0, 2, 0]);
-    let said = victim.says(Message::Compare(empty));
-    assert!(matches!(&said[..], [Message::Compared(_)]));
-    let said = victim.says(Message::Pull { session: 5, entries: vec![EntryId([1; 32]); 512] });
-    assert!(matches!(&said[..], [Message::Push { entries, last: true, .. }] if entries.is_empty()), "{said:?}");
+    for session in [Some(5), None] {
+        let said = victim.says(pull(session));
+        assert!(matches!(&said[..], [Message::Push { question: 7, entries, last: true, .. }] if entries.is_empty()));
+    }
     assert!(victim.says(Message::Compared(round(5, vec![1, 2, 3]))).is_empty(), "nobody asked");
     assert_eq!(victim.net.peers[0].offences, 0);
+    assert_eq!(victim.net.peers[0].knowledge.comparisons.asked.len(), 0);
+}
+
+#[test]
+fn what_a_peer_asks_for_and_does_not_take_is_bounded() {
+    let mut victim = Victim::new();
+    let ids: Vec<_> = victim.net.peers[0].knowledge.ledger().ids(&notes()).copied().collect();
+    let (liar, now) = (victim.liar, victim.net.now);
+    for n in 0..500 {
+        let all = Message::Pull { question: n, session: None, domain: notes(), entries: ids.clone() };
+        assert!(victim.net.peers[0].knowledge.handle(liar, all, now));
+    }
+    let comparisons = &victim.net.peers[0].knowledge.comparisons;
+    let waiting: usize = comparisons.asked[&liar].iter().map(|asked| asked.ids.len()).sum();
+    assert!((MAX_NEED - 4_000..MAX_NEED).contains(&waiting), "{waiting}");
+    assert!(comparisons.lanes.len() <= 2, "messages are made when there is room for them");
+    // It goes, and all that with it.
+    victim.net.peers[0].knowledge.unlinked(&liar, now);
+    assert_eq!(victim.net.peers[0].knowledge.comparisons.asked.len(), 0);
 }
 
 #[test]
 fn entries_that_nobody_asked_for_are_not_looked_at() {
     let mut victim = Victim::new();
     let liar = victim.liar;
-    let expects = |victim: &Victim, session| victim.net.peers[0].knowledge.expects(&liar, session);
+    let expects = |victim: &Victim, question| victim.net.peers[0].knowledge.expects(&liar, question, victim.net.now);
     assert!(!expects(&victim, 0) && !expects(&victim, 5));
     victim.says(Message::Compare(round(5, vec![PROTOCOL_VERSION as u8])));
-    assert!(expects(&victim, 0), "it compares with us");
-    victim.pass(10_000);
-    assert!(!expects(&victim, 0), "not any more");
     let Some(Round { session, .. }) = victim.begins("notes") else { panic!("it has something else") };
     assert!(!expects(&victim, session), "not yet");
     victim.says(Message::Compared(round(session, ids(0..10))));
     assert!(expects(&victim, session));
+    assert!(!expects(&victim, session + 1));
+    // What it has offered, and was asked for, may come a little late.
+    victim.says(Message::Have { domain: notes(), entries: vec![EntryId([5; 32])] });
+    assert!(expects(&victim, session + 1));
+    victim.pass(9_999);
+    assert!(expects(&victim, session + 1));
+    victim.pass(1);
     assert!(!expects(&victim, session + 1));
 }
 
@@ -365,7 +389,7 @@ fn what_was_settled_is_remembered_up_to_a_bound() {
         let peer = crate::knowledge::testing::node(n);
         let summary = Summary { domain: notes(), count: 1, digest: EntryId([1; 32]) };
         comparisons.summary(peer, vec![summary], &mut ledger, || 5, now);
-        comparisons.compared(peer, &round(5, vec![PROTOCOL_VERSION as u8]), &ledger, &Chains::new(), now);
+        comparisons.compared(peer, &round(5, vec![PROTOCOL_VERSION as u8]), &ledger, now);
         comparisons.advance(&mut ledger, || 5, now);
         comparisons.told(peer, true, (&ledger, &Chains::new()), now);
     }
