@@ -1,6 +1,6 @@
 //! Entries in transit: whatever bits are flipped on the way, what comes out is refused. Blocks have the like in mesh-bitswap.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test says what it expects, and how often")]
+#![expect(clippy::unwrap_used, reason = "a test says what it expects, and how often")]
 
 use cid::Cid;
 use cid::multihash::Multihash;
