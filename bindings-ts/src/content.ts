@@ -1,4 +1,4 @@
-import type { GetInfo } from './generated/mesh_wasm.js'
+import type { GetInfo, MeshNode } from './generated/mesh_wasm.js'
 import { definedOnly } from './agents.js'
 import { addTree, bytesOf, type Directory, type DirectoryEntry, type FileBytes, type KnowledgeFile } from './content-files.js'
 import type { Core } from './core.js'
@@ -34,6 +34,9 @@ export interface KnowledgeStorage {
   /** In browsers: bytes that this site takes in all, and may take, as far as the browser tells. Neither is a promise. */
   readonly browser?: { readonly usage: number; readonly quota: number }
 }
+
+// What is not here, nor with somebody who is linked, takes longer than that.
+const SEEK_AFTER_MS = 200
 
 /** @internal Bytes that are read when the caller gives no bound. */
 export const MAX_READ = 64 * 1024 * 1024
@@ -107,7 +110,7 @@ export class SharedContent {
   async list(cid: string, options: CallOptions = {}): Promise<DirectoryEntry[]> {
     checkCall(options)
     checkCid(cid)
-    return this.#core.call({ signal: options.signal }, (node, signal) => node.listContent(cid, toGetInfo(options), signal))
+    return this.#sought(cid, options.signal, (node, signal) => node.listContent(cid, toGetInfo(options), signal))
   }
 
   /**
@@ -126,7 +129,7 @@ export class SharedContent {
     const { signal, onProgress } = options
     const cid = await this.#cidOf(content, signal)
     const progress = onProgress && ((bytes: number) => this.#hub.guard(() => onProgress({ bytes })))
-    await this.#core.call({ signal }, (node, signal) => node.pinContent(cid, toGetInfo(options), progress, signal))
+    await this.#sought(cid, signal, (node, signal) => node.pinContent(cid, toGetInfo(options), progress, signal))
     return cid
   }
 
@@ -206,9 +209,20 @@ export class SharedContent {
       this.#hub.guard(() => onProgress({ bytes: told, ...definedOnly({ total: size }) }))
     })
     const info = toGetInfo({ ...options, maxBytes: size ?? maxBytes })
-    const bytes = await this.#core.call({ signal }, (node, signal) => node.content(cid, info, progress, signal))
+    const bytes = await this.#sought(cid, signal, (node, signal) => node.content(cid, info, progress, signal))
     progress?.(bytes.length)
     return bytes
+  }
+
+  // Who goes by a CID alone may have no link to those who have it. Whoever is asked, and has it, is linked from then on.
+  async #sought<T>(cid: string, signal: AbortSignal | undefined, get: (node: MeshNode, signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
+    const seek = () => void this.#core.call({ signal }, (node, signal) => node.whoHas(cid, signal)).catch(() => {})
+    const timer = setTimeout(seek, SEEK_AFTER_MS)
+    try {
+      return await this.#core.call({ signal }, get)
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   async #cidOf(content: ContentName, signal: AbortSignal | undefined): Promise<string> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { FileInfo, MeshNode, NamedFile } from '../src/generated/mesh_wasm.js'
 import { fakeMesh } from './fake-node.js'
-import { peerId, rejectsCode } from './tools.js'
+import { deferred, peerId, rejectsCode } from './tools.js'
 
 const hello = new TextEncoder().encode('hello')
 const file = (cid: string): FileInfo => ({ cid, size: 5, dagSize: 6 })
@@ -106,6 +106,18 @@ test('reading: 64 MiB unless the caller says otherwise; lists; errors of the cor
   for (const wrong of [undefined, 1]) {
     for (const call of [knowledge.readFile(wrong as never), knowledge.list(wrong as never)]) await rejectsCode('invalid-argument', /a CID is a text/, call)
   }
+})
+
+test('what does not come at once is asked for by CID, once', async () => {
+  const asked: string[] = []
+  const found = deferred<Uint8Array>()
+  const { knowledge } = holder({ content: () => found.promise, whoHas: async (cid: string) => (asked.push(cid), found.resolve(hello), []) })
+  assert.equal(await knowledge.readFile('bafk'), hello)
+  assert.equal(await knowledge.readFile('bafl'), hello)
+  assert.deepEqual(asked, ['bafk'])
+  const aborted = AbortSignal.timeout(1)
+  const silent = holder({ listContent: () => new Promise(() => {}) })
+  await rejectsCode('aborted', /./, silent.knowledge.list('bafk', { signal: aborted }))
 })
 
 test('storage: what is here, and nothing of a browser where there is none', async () => {
