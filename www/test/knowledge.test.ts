@@ -200,6 +200,30 @@ test('who holds what is asked of a few at a time, and again in doubt', async t =
   assert.equal(asked.length, 8)
 })
 
+test('what is looked at is asked for again, after twice as long each time', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+  let asked = 0
+  const whoHas = async () => (asked++ === 0 ? ['ada'] : Promise.reject(new Error('closed')))
+  const holders = new Holders({ peerId: 'me', knowledge: { whoHas } } as unknown as Mesh, () => {})
+  const turn = () => new Promise(resolve => setImmediate(resolve))
+  holders.look([version('k')])
+  await turn()
+  const gaps: number[] = []
+  for (let gap = 0, before = asked; gaps.length < 7; before = asked) {
+    t.mock.timers.tick(1000)
+    gap++
+    await turn()
+    if (asked === before) continue
+    gaps.push(gap)
+    gap = 0
+  }
+  assert.deepEqual(gaps, [5, 10, 20, 40, 80, 160, 160])
+  assert.deepEqual(holders.of(version('k'))?.holders, ['ada'], 'what was known stays')
+  holders.close()
+  t.mock.timers.tick(1_000_000)
+  assert.equal(asked, 8)
+})
+
 test('values as people read them', () => {
   assert.deepEqual(['cbor', 'text', 'bytes', 'f32', 'u8c', 'image/png', '<b>'].map(kindOf), ['JSON', 'text', 'bytes', 'f32 numbers', 'u8c numbers', 'image/png', '<b>'])
   assert.deepEqual(['cbor', 'text', 'i64', 'bytes', 'text/html', 'image/svg+xml'].map(isReadable), [true, true, true, false, false, false])
