@@ -89,7 +89,7 @@ function versions(session: Session, knowledge: Knowledge, opened: Opened): Templ
           ${avatar(`${name}@${one.author}`)}
           <span class="who"><bdi class="name">${name}</bdi> <span class="peer">${kindOf(one.type)} · ${bytes(one.size)} · ${ago(Date.now() - one.writtenAt)}${one === versions[0] ? ' · stands for the key' : ''}</span></span>
           <button class="small" aria-pressed=${one.version === shown?.version} @click=${() => opened.show(one)}>Show<span class="unseen"> the version of ${name}</span></button>
-          ${session.listens ? nothing : html`<button class="small" @click=${() => knowledge.keepOnly(one)}>Keep only this<span class="unseen">, of ${name}</span></button>`}
+          ${session.listens ? nothing : html`<button class="small" @click=${() => knowledge.keepOnly(one)}>Keep only this<span class="unseen"> version of ${name}</span></button>`}
         </li>`
       })}
     </ul>`
