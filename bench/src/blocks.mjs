@@ -22,7 +22,7 @@ export const blocks = {
     const {
       first,
       others: [other],
-    } = await world.group(1)
+    } = await world.group(1, { listen: true })
     const pass = async () => {
       const { cid, startedAt, addedAt, sha256 } = await first.process.call('add', { bytes: TEN_MB })
       const fetched = await other.process.call('fetch', { cid, from: first.address })
