@@ -59,7 +59,7 @@ export class World {
    * @returns {Promise<{ relay: string, first: Joined, others: Joined[] }>}
    */
   async group(others, options) {
-    const relay = this.side.relayed === false ? '' : await this.startRelay()
+    const relay = this.side.relayed === undefined ? await this.startRelay() : ''
     const agents = await Promise.all(
       Array.from({ length: others + 1 }, (_, i) => this.join({ relay, name: `agent-${i}`, ...options })),
     )
