@@ -1,4 +1,4 @@
-import { blocks } from './blocks.mjs'
+import { blocks, directBlocks } from './blocks.mjs'
 import { sleep } from './clock.mjs'
 import { cut } from './cut.mjs'
 import { check, decide } from './decide.mjs'
@@ -267,6 +267,7 @@ export const scenarios = [
   },
   ...direct,
   blocks,
+  directBlocks,
 ]
 
 /**
