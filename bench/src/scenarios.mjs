@@ -4,6 +4,7 @@ import { cut } from './cut.mjs'
 import { check, decide } from './decide.mjs'
 import { direct } from './direct.mjs'
 import { GOSSIP_BYTES, SETTLE_MS, openGossip } from './gossip.mjs'
+import { knowledge } from './knowledge.mjs'
 import { row } from './row.mjs'
 import { quantile } from './stats.mjs'
 
@@ -268,6 +269,7 @@ export const scenarios = [
   ...direct,
   blocks,
   directBlocks,
+  ...knowledge,
 ]
 
 /**
