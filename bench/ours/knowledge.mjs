@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { generateIdentity, joinMesh } from 'neural-mesh'
 import { randomBody } from '../src/bodies.mjs'
 import { now, sleep } from '../src/clock.mjs'
@@ -114,11 +116,19 @@ serve({
 
   storage: () => meshes[0].knowledge.storage(),
 
-  /** Resident set, bytes. */
-  memory: () => process.memoryUsage().rss,
+  /** Resident set without garbage, bytes. */
+  memory() {
+    collectGarbage()
+    return process.memoryUsage().rss
+  },
 
   close: () => Promise.all(meshes.map(mesh => mesh.close())),
 })
+
+function collectGarbage() {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
 
 /**
  * @param {number} n
