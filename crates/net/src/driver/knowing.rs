@@ -149,7 +149,9 @@ impl<H: Host> Driver<H> {
 
     /// A fetch got some of its blocks; `held` if the core has asked for it.
     pub(super) fn dag_failed(&mut self, failed: &FetchFailed, held: Option<Cid>, now: Now) {
-        self.node.handle(Input::Blocks(Blocks::Found(failed.kept.clone())), now);
+        if !failed.kept.is_empty() {
+            self.node.handle(Input::Blocks(Blocks::Found(failed.kept.clone())), now);
+        }
         if let Some(cid) = held {
             let full = matches!(failed.error, BlocksError::Store(BlockStoreError::Full));
             self.node.handle(Input::Blocks(Blocks::Failed { cid, full }), now);
