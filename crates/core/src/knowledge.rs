@@ -477,7 +477,7 @@ impl Knowledge {
         let mut drawn: Vec<_> = self.neighbours.iter().copied().collect();
         let count = count.min(drawn.len());
         for n in 0..count {
-            let at = n + self.rng.next_u64() as usize % (drawn.len() - n);
+            let at = n + (self.rng.next_u64() % (drawn.len() - n) as u64) as usize;
             drawn.swap(n, at);
         }
         drawn.truncate(count);
