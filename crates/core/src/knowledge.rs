@@ -1,6 +1,6 @@
 //! Shared knowledge: what keys stand for, on all nodes, and where their content is.
 //!
-//! [`ledger`] says which entries are current, [`compare`](self::compare) finds out what two nodes lack of each other's,
+//! [`ledger`] says which entries are current, [`compare`] finds out what two nodes lack of each other's,
 //! `holding` sees to it that content is where [`placement`] puts it, and [`shelf`] keeps account of the blocks that are here.
 //! This file ties them together and decides when who is told what:
 //!
