@@ -235,7 +235,7 @@ pub enum Message {
     Pull {
         /// Names this question in the answers.
         question: u64,
-        /// The comparison that has found them missing, if one has: then they are [salted](salted).
+        /// The comparison that has found them missing, if one has: then they are [`salted`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<u64>,
         /// Of which domain.
@@ -289,7 +289,7 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Round {
-    /// Which comparison it belongs to: drawn at random by whoever began it, and what ids are [salted](salted) with.
+    /// Which comparison it belongs to: drawn at random by whoever began it, and what ids are [`salted`] with.
     pub session: u64,
     /// Which domain.
     pub domain: Domain,
