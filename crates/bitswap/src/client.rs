@@ -208,10 +208,11 @@ impl Client {
     /// Whatever was due until `now`: peers that were silent are passed over, and everybody is asked again.
     pub fn handle_timeout(&mut self, now: Duration) {
         let silent = |peer: &Peer| peer.asked > 0 && peer.since.is_some_and(|since| since + PATIENCE <= now);
-        let silent: BTreeSet<_> = self.peers.iter().filter(|(_, peer)| silent(peer)).map(|(peer, _)| *peer).collect();
+        let silent: Vec<_> = self.peers.iter().filter(|(_, peer)| silent(peer)).map(|(peer, _)| *peer).collect();
         let mut open = Vec::new();
         for (cid, want) in &mut self.wants {
-            let over = want.from.filter(|(from, since)| silent.contains(from) || *since + LONGEST <= now);
+            // They stand in the order of the map that they are from.
+            let over = want.from.filter(|(from, since)| silent.binary_search(from).is_ok() || *since + LONGEST <= now);
             if let Some((from, _)) = over {
                 want.at.insert(from, At::Silent);
                 want.from = None;

@@ -21,7 +21,7 @@ use mesh_proto::credential::{
     Chain, Credential, CredentialError, Frame, Greeting, Meeting, Proof, Revocation, Role, Serial, SignedRevocation,
     Standing,
 };
-use mesh_proto::{Keypair, MeshId, NodeId, Verifier};
+use mesh_proto::{Keypair, MeshId, NodeId, Verifier, ordered};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde_bytes::ByteArray;
@@ -536,7 +536,7 @@ impl Admission {
     fn least_revocation(&self) -> Option<Serial> {
         let known = self.members.values().chain(self.inside.values()).map(|inside| &inside.chain).chain([&self.chain]);
         let inviters = known.flat_map(|chain| &chain.0).filter(|signed| signed.credential.invites > 0);
-        let inviters: BTreeSet<_> = inviters.map(|signed| signed.credential.subject).collect();
+        let inviters: BTreeSet<_> = ordered(inviters.map(|signed| signed.credential.subject));
         let weight = |by: &NodeId| (self.charter.founders.contains(by), inviters.contains(by));
         let worth = |revoked: &Revoked| (weight(&revoked.signed.revocation.by), revoked.signed.revocation.until);
         self.revoked.iter().min_by_key(|(_, revoked)| worth(revoked)).map(|(serial, _)| *serial)

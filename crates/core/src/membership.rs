@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use mesh_proto::NodeId;
+use mesh_proto::{NodeId, ordered};
 
 use crate::paths::affinity;
 use crate::time::{Mono, Now};
@@ -122,10 +122,10 @@ impl Membership {
         now: Now,
     ) -> Self {
         let seed = || Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
-        let seeds: BTreeMap<_, _> = seeds.into_iter().map(|node| (node, seed())).collect();
+        let seeds: BTreeMap<_, _> = ordered(seeds.into_iter().map(|node| (node, seed())));
         let contacts = contacts.into_iter().filter(|contact| *contact != node && !seeds.contains_key(contact));
         Self {
-            contacts: contacts.map(|contact| (contact, seed())).collect(),
+            contacts: ordered(contacts.map(|contact| (contact, seed()))),
             config,
             node,
             seeds,

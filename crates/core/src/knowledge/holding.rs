@@ -10,10 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cid::Cid;
-use mesh_proto::NodeId;
 use mesh_proto::gossip::Storage;
 use mesh_proto::knowledge::Message;
 use mesh_proto::limits::MAX_CONTENTS;
+use mesh_proto::{NodeId, ordered};
 
 use super::placement::{self, Candidates};
 use super::shelf::{Hold, Shelf};
@@ -412,7 +412,7 @@ impl Holding {
         let Some(content) = self.contents.get_mut(&cid) else { return };
         content.full.insert(self.node);
         let next = content.place(&cid, &self.candidates);
-        let told: BTreeSet<_> = next.iter().chain(&content.placed).chain(&content.authors).copied().collect();
+        let told: BTreeSet<_> = ordered(next.iter().chain(&content.placed).chain(&content.authors).copied());
         for to in told.into_iter().filter(|to| *to != self.node) {
             self.outputs.push_back(Output::Tell(to, Message::Full(vec![cid])));
         }
@@ -472,12 +472,12 @@ impl Holding {
             return None;
         }
         self.last_question += 1;
-        let waiting: BTreeSet<_> = self.providers(&cid).into_iter().collect();
+        let waiting: BTreeSet<_> = ordered(self.providers(&cid));
         for to in &waiting {
             let message = Message::WhoHas { question: self.last_question, contents: vec![cid] };
             self.outputs.push_back(Output::Tell(*to, message));
         }
-        let found = if self.shelf.has(&cid) { BTreeSet::from([self.node]) } else { BTreeSet::new() };
+        let found = ordered(self.shelf.has(&cid).then_some(self.node));
         let until = if waiting.is_empty() { now.mono } else { now.mono + self.config.ask_ms };
         self.questions.insert(self.last_question, Question { cid, waiting, found, until });
         Some(self.last_question)
