@@ -17,7 +17,7 @@ const HELP = `Measures neural-mesh and js-libp2p on the same scenarios, in turns
   --rounds N        rounds of each scenario on each side (default 5)
   --only SCENARIO   only this one; may be repeated or a comma-separated list
   --side SIDE       only ours, only theirs, only raw: data channels with nothing on top, in direct-*, or only helia, in
-                    blocks
+                    blocks and direct-blocks
   --quick           one round, without the slow scenarios
   --json FILE       write every value to FILE as well
   --relay FILE      our relay binary (default target/release/mesh-relay, else target/debug/mesh-relay)
@@ -61,7 +61,7 @@ async function main(args) {
     process.once(name, () => interrupt.abort(new Error(name)))
 
   const { node, version } = await newEnoughNode(say)
-  const sides = [ours({ relayFile: options.relay && resolve(BASE, options.relay) }), raw(), theirs({ node }), helia()].filter(
+  const sides = [ours({ relayFile: options.relay && resolve(BASE, options.relay) }), raw(), theirs({ node }), helia({ node })].filter(
     ({ id }) => options.side === undefined || id === options.side,
   )
   const about = environment({ nodeVersion: version, sides })

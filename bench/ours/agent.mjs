@@ -8,6 +8,7 @@ import { voting } from '../src/voting.mjs'
 /** @typedef {import('../src/driver.mjs').Driver} Driver */
 
 const TOPIC = 'bench'
+const LISTEN = '/ip4/127.0.0.1/tcp/0/ws'
 const MESH = 'bench'
 const TIMEOUT_MS = 60_000
 const CONNECT_MS = 15_000
@@ -29,11 +30,12 @@ class MeshDriver {
   /**
    * @param {import('../src/driver.mjs').JoinOptions} options
    */
-  async join({ relay, name, voter }) {
+  async join({ relay, name, voter, listen }) {
     const { charter, identity, store } = voter ?? {}
     const mesh = await joinMesh(charter ? new Uint8Array(charter) : MESH, {
       relays: relay,
       agent: { id: name, capabilities: ['bench'] },
+      ...(listen && { listen: LISTEN, webrtc: false }),
       ...(identity && { identity: new Uint8Array(identity), store }),
     })
     this.#mesh = mesh
@@ -103,6 +105,22 @@ class MeshDriver {
    */
   onBroadcast(handler) {
     this.#onBroadcast = handler
+  }
+
+  /**
+   * @param {Uint8Array} bytes
+   */
+  async add(bytes) {
+    return (await this.mesh.knowledge.addFile(bytes)).cid
+  }
+
+  /**
+   * Whoever is connected is asked.
+   *
+   * @param {string} cid
+   */
+  async fetch(cid) {
+    return this.mesh.knowledge.readFile(cid)
   }
 
   drops() {

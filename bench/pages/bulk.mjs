@@ -53,6 +53,6 @@ export class Incoming {
 /**
  * @param {Uint8Array<ArrayBuffer>} bytes
  */
-async function sha256(bytes) {
+export async function sha256(bytes) {
   return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
 }

@@ -82,6 +82,20 @@ class MeshDriver {
     await this.mesh.weights.share(to, { agentId: to, data: body, format: 'bytes' }, { compression: 'none' })
   }
 
+  /**
+   * @param {Uint8Array} bytes
+   */
+  async add(bytes) {
+    return (await this.mesh.knowledge.addFile(bytes)).cid
+  }
+
+  /**
+   * @param {string} cid
+   */
+  async fetch(cid) {
+    return this.mesh.knowledge.readFile(cid)
+  }
+
   get mesh() {
     if (this.#mesh === undefined) throw new Error('not joined')
     return this.#mesh

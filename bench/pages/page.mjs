@@ -1,5 +1,6 @@
-import { PROBE, makeBody } from '../src/bodies.mjs'
+import { PROBE, makeBody, randomBody } from '../src/bodies.mjs'
 import { roundTrips, roundTripsUnderLoad, transfer } from '../src/measure.mjs'
+import { sha256 } from './bulk.mjs'
 
 /**
  * What a side must be able to do in a page; see `Driver` in ../src/driver.mjs, whose meaning this has.
@@ -7,8 +8,10 @@ import { roundTrips, roundTripsUnderLoad, transfer } from '../src/measure.mjs'
  * @typedef {object} PageDriver
  * @property {(options: import('../src/driver.mjs').JoinOptions) => Promise<string>} join
  * @property {(to: string) => Promise<void>} connect resolves when there is a direct connection, and everything takes it
- * @property {(to: string, body: Uint8Array) => Promise<void>} send
- * @property {(to: string, body: Uint8Array<ArrayBuffer>) => Promise<void>} transfer
+ * @property {(to: string, body: Uint8Array) => Promise<void>} [send]
+ * @property {(to: string, body: Uint8Array<ArrayBuffer>) => Promise<void>} [transfer]
+ * @property {(bytes: Uint8Array) => Promise<string>} [add]
+ * @property {(cid: string) => Promise<Uint8Array<ArrayBuffer>>} [fetch]
  * @property {(to: string) => Promise<void>} [reach]
  *   Resolves when a message was answered, on whatever way. Where it is missing there is none but the direct one.
  * @property {(voters: number) => Promise<void>} [approve]
@@ -22,6 +25,7 @@ const SMALL = 100
 const sides = {
   ours: () => import('./ours.mjs'),
   raw: () => import('./raw.mjs'),
+  helia: () => import('./helia.mjs'),
   theirs: () => import('./theirs.mjs'),
 }
 
@@ -47,6 +51,18 @@ const commands = {
     return { direct: directAt - joinedAt, echo: echoAt - joinedAt, fromJoin: directAt - joinCalledAt }
   },
 
+  connect: ({ to }) => driver.connect(to),
+  async add({ bytes }) {
+    const body = randomBody(bytes)
+    const startedAt = performance.now()
+    const cid = await driver.add?.(body)
+    return { cid, ms: performance.now() - startedAt, sha256: hex(await sha256(body)) }
+  },
+  async fetch({ cid }) {
+    const startedAt = performance.now()
+    const body = await driver.fetch?.(cid)
+    return { ms: performance.now() - startedAt, sha256: body && hex(await sha256(body)) }
+  },
   transfer: args => transfer(driver, args),
   roundTrips: args => roundTrips(driver, args),
   roundTripsUnderLoad: args => roundTripsUnderLoad(driver, args),
@@ -57,6 +73,13 @@ const commands = {
     const approved = await driver.propose?.(number)
     return { approved, ms: performance.now() - startedAt }
   },
+}
+
+/**
+ * @param {Uint8Array} bytes
+ */
+function hex(bytes) {
+  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
 }
 
 Object.assign(globalThis, {

@@ -21,8 +21,8 @@ const WRITE = 256 * 1024
  *
  * @param {import('../src/driver.mjs').JoinOptions} options
  */
-function createNode({ relay }) {
-  return createLibp2p({
+export function nodeOptions({ relay }) {
+  return {
     addresses: { listen: [`${relay}/p2p-circuit`, '/webrtc'] },
     // Default: four STUN servers on the internet. Nobody here is given any.
     transports: [webSockets(), webRTC({ rtcConfiguration: { iceServers: [] } }), circuitRelayTransport()],
@@ -31,14 +31,40 @@ function createNode({ relay }) {
     // Default in a page: no addresses of this machine, and no relay without TLS.
     connectionGater: { denyDialMultiaddr: () => false },
     services: { identify: identify(), ping: ping() },
-  })
+  }
+}
+
+/**
+ * The address by which others dial it directly, as soon as it has one.
+ *
+ * @param {Pick<import('@libp2p/interface').Libp2p, 'getMultiaddrs' | 'addEventListener'>} node
+ * @returns {Promise<string>}
+ */
+export async function directAddress(node) {
+  for (;;) {
+    const address = node.getMultiaddrs().find(isDirect)
+    if (address !== undefined) return address.toString()
+    await new Promise(resolve => node.addEventListener('self:peer:update', resolve, { once: true }))
+  }
+}
+
+/**
+ * Connects directly, or not at all.
+ *
+ * @param {Pick<import('@libp2p/interface').Libp2p, 'dial'>} node
+ * @param {string} to
+ */
+export async function dialDirectly(node, to) {
+  const connection = await node.dial(multiaddr(to))
+  if (!isDirect(connection.remoteAddr)) throw new Error(`connected by ${connection.remoteAddr}`)
+  return connection
 }
 
 /**
  * @implements {PageDriver}
  */
 class Libp2pDriver {
-  /** @type {Awaited<ReturnType<typeof createNode>> | undefined} */
+  /** @type {import('@libp2p/interface').Libp2p | undefined} */
   #node
   /** @type {import('@libp2p/interface').Connection | undefined} */
   #connection
@@ -49,7 +75,7 @@ class Libp2pDriver {
    * @param {import('../src/driver.mjs').JoinOptions} options
    */
   async join(options) {
-    const node = await createNode(options)
+    const node = await createLibp2p(nodeOptions(options))
     this.#node = node
     await node.handle(ECHO, stream => {
       stream.addEventListener('message', ({ data }) => void stream.send(data))
@@ -57,20 +83,14 @@ class Libp2pDriver {
     await node.handle(BULK, stream => {
       receiveBulk(stream).catch(error => stream.abort(error))
     })
-    for (;;) {
-      const address = node.getMultiaddrs().find(isDirect)
-      if (address !== undefined) return address.toString()
-      await new Promise(resolve => node.addEventListener('self:peer:update', resolve, { once: true }))
-    }
+    return directAddress(node)
   }
 
   /**
    * @param {string} to
    */
   async connect(to) {
-    const connection = await this.node.dial(multiaddr(to))
-    if (!isDirect(connection.remoteAddr)) throw new Error(`connected by ${connection.remoteAddr}`)
-    this.#connection = connection
+    this.#connection = await dialDirectly(this.node, to)
   }
 
   /**

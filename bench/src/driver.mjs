@@ -31,6 +31,7 @@
  * @property {string} relay multiaddr of the relay, ending in its peer id
  * @property {string} name
  * @property {{ charter: number[], identity: number[], store: string }} [voter] to vote; `store` is a directory
+ * @property {boolean} [listen] others reach it without a relay, for a library that else is behind one
  * @property {{ high: number, low: number }} [marks] for a raw channel: when it waits for its send buffer, and until when, bytes
  */
 

@@ -1,9 +1,10 @@
-import { blocks } from './blocks.mjs'
+import { blocks, directBlocks } from './blocks.mjs'
 import { sleep } from './clock.mjs'
 import { cut } from './cut.mjs'
 import { check, decide } from './decide.mjs'
 import { direct } from './direct.mjs'
 import { GOSSIP_BYTES, SETTLE_MS, openGossip } from './gossip.mjs'
+import { knowledge } from './knowledge.mjs'
 import { row } from './row.mjs'
 import { quantile } from './stats.mjs'
 
@@ -267,6 +268,8 @@ export const scenarios = [
   },
   ...direct,
   blocks,
+  directBlocks,
+  ...knowledge,
 ]
 
 /**

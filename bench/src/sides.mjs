@@ -18,7 +18,7 @@ const ROOT = dirname(dirname(fileURLToPath(new URL('.', import.meta.url))))
  * @property {'ours' | 'raw' | 'theirs' | 'helia'} id as in the name of its module in `pages/`
  * @property {string} label
  * @property {string} agentFile
- * @property {false} [relayed] false: it has no relay
+ * @property {false | 'pages'} [relayed] false: it has no relay; 'pages': only its pages have one
  * @property {() => string | undefined} missing why it cannot run here
  * @property {() => Record<string, string>} versions
  * @property {(processes: Processes, options?: RelayOptions) => Promise<string>} startRelay resolves to its multiaddr
@@ -106,23 +106,22 @@ export function theirs({ node }) {
 }
 
 /**
- * Helia, whose nodes reach each other by TCP and Bitswap without anything between them.
+ * Helia, whose nodes reach each other by TCP and Bitswap without anything between them; its pages find each other by a relay.
  *
+ * @param {{ node: string }} options node: path of a Node.js binary of version 22 or newer
  * @returns {Side}
  */
-export function helia() {
+export function helia({ node }) {
   const packages = ['helia', '@helia/bitswap', '@helia/unixfs', '@libp2p/tcp']
   return {
     id: 'helia',
     label: 'Helia',
     agentFile: join(BENCH, 'theirs/helia.mjs'),
-    relayed: false,
+    relayed: 'pages',
     missing: () =>
       packages.every(name => installed(name) !== undefined) ? undefined : 'Helia is not installed (npm ci)',
     versions: () => Object.fromEntries(packages.map(name => [name, packageVersion(installed(name))])),
-    startRelay() {
-      throw new Error('there is no relay')
-    },
+    startRelay: theirs({ node }).startRelay,
   }
 }
 

@@ -55,12 +55,13 @@ export class World {
    * A relay and agents on it, each connected to each.
    *
    * @param {number} others besides the first
+   * @param {Pick<import('./driver.mjs').JoinOptions, 'listen'>} [options]
    * @returns {Promise<{ relay: string, first: Joined, others: Joined[] }>}
    */
-  async group(others) {
-    const relay = this.side.relayed === false ? '' : await this.startRelay()
+  async group(others, options) {
+    const relay = this.side.relayed === undefined ? await this.startRelay() : ''
     const agents = await Promise.all(
-      Array.from({ length: others + 1 }, (_, i) => this.join({ relay, name: `agent-${i}` })),
+      Array.from({ length: others + 1 }, (_, i) => this.join({ relay, name: `agent-${i}`, ...options })),
     )
     for (const [i, agent] of agents.entries()) {
       for (const { address } of agents.slice(i + 1)) await agent.process.call('connect', { to: address })

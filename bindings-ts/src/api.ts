@@ -1,7 +1,7 @@
 // What this package offers, in reading order: joining, the roadmap's service, the parts of a mesh, errors.
 export { createMesh, joinMesh, generateIdentity } from './mesh.js'
 export type { Mesh } from './mesh.js'
-export type { CallOptions, CreateOptions, JoinOptions, P2PMeshConfig, WebrtcOptions } from './options.js'
+export type { CallOptions, CreateOptions, JoinOptions, KnowledgeOptions, P2PMeshConfig, WebrtcOptions } from './options.js'
 export { P2PNeuralMeshService } from './service.js'
 export type {
   AgentCriteria,
@@ -24,6 +24,13 @@ export type {
   TransferProgress,
   Weights,
 } from './weights.js'
+export { DistributedKnowledgeStore } from './knowledge-store.js'
+export type { KnowledgeBundle, KnowledgeMetadata } from './knowledge-store.js'
+export type { DomainOptions, KeysOptions, Knowledge, KnowledgeDomain, PutOptions, StoredKnowledge } from './knowledge.js'
+export type { ContentProgress, KnowledgeChange, KnowledgeEntry, KnowledgeInfo, KnowledgeVersion, ReadOptions } from './knowledge-entry.js'
+export type { KnowledgeSyncResult, PeerSync, SyncOptions, SyncProgress } from './knowledge-sync.js'
+export type { ContentName, KnowledgeStorage, SharedContent } from './content.js'
+export type { Directory, DirectoryEntry, FileBytes, KnowledgeFile } from './content-files.js'
 export type {
   Ballot,
   Consensus,

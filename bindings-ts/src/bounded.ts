@@ -56,6 +56,15 @@ export function bounded<T>(bounds: Bounds<T>, work: () => Promise<T>): Promise<T
   })
 }
 
+/** @internal Aborts `controller` when `signal` is, until the returned function is called: AbortSignal.any came with Node.js 20.3. */
+export function follow(controller: AbortController, signal: AbortSignal | undefined): () => void {
+  if (!signal) return () => {}
+  const onAbort = () => controller.abort(signal.reason)
+  if (signal.aborted) onAbort()
+  else signal.addEventListener('abort', onAbort)
+  return () => signal.removeEventListener('abort', onAbort)
+}
+
 // Makes a rejection of what `work` throws before its first await.
 async function run<T>(work: () => Promise<T>): Promise<T> {
   return work()

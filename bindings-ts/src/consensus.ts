@@ -4,7 +4,7 @@ import { MeshError, invalid } from './errors.js'
 import type { EventHub } from './hub.js'
 import { Lease, checkLease, type AcquireOptions, type LeaseState } from './leases.js'
 import { checkCall, checkCallback, checkMs, checkName, checkText, type CallOptions } from './options.js'
-import type { Stream } from './stream.js'
+import { mapped } from './stream.js'
 import type { DecisionInfo, OpenProposal } from './generated/mesh_wasm.js'
 
 /** What a voter thinks of a proposal. */
@@ -215,7 +215,7 @@ export class Consensus {
     for (const { asked, ballots: _, ...proposal } of this.#pending.values()) {
       if (asked) stream.push({ type: 'proposal', proposal, asked })
     }
-    return onlyProposals(stream)
+    return mapped(stream, event => event.proposal)
   }
 
   /** Proposals that are open, and their votes so far, oldest first. */
@@ -409,23 +409,6 @@ export class Consensus {
 // Others were faster than the policy, which is no mistake of it.
 function isLate(error: unknown): boolean {
   return MeshError.isInstance(error) && ['already-decided', 'lapsed', 'already-voted', 'closed'].includes(error.code)
-}
-
-// No generator: one that is left before its first step would leave the stream behind.
-function onlyProposals(events: Stream<{ readonly proposal: Proposal }>): AsyncIterableIterator<Proposal> {
-  return {
-    async next() {
-      const event = await events.next()
-      return event.done ? event : { done: false, value: event.value.proposal }
-    },
-    async return() {
-      await events.return()
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]() {
-      return this
-    },
-  }
 }
 
 function prepare(proposal: CoordinationProposal, options: ProposeOptions) {

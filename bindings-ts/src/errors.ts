@@ -30,7 +30,9 @@ import type { ErrorCode as CoreErrorCode } from './generated/mesh_wasm.js'
  * | `invite-invalid` | the invite lets nobody in: another node has used it, or it was revoked, or is over |
  * | `in-use` | another process or tab has this store open: end that one, or use another store |
  * | `store-failed` | what must not be forgotten could not be kept: nothing more is until the store is opened anew, unless it is a `BlockStore` |
- * | `storage-full` | the disk is full, or the browser gives this site no more room: what is kept stays; make room, then try again |
+ * | `storage-full` | the disk is full, the browser gives this site no more room, or a bound is reached: what is kept stays; make room, then try again |
+ * | `not-found` | nobody who can be reached has it, or there is nothing under that key |
+ * | `not-a-writer` | the domain is another node's, which has not let this one write there |
  * | `internal` | a defect in this package |
  */
 export type ErrorCode =
@@ -60,6 +62,8 @@ export type ErrorCode =
   | 'in-use'
   | 'store-failed'
   | 'storage-full'
+  | 'not-found'
+  | 'not-a-writer'
   | 'internal'
 
 // The core's code -> ours. A code that the core gains fails the type check here until it is mapped.
@@ -88,6 +92,9 @@ const CODES: Readonly<Record<CoreErrorCode, ErrorCode>> = {
   'not-a-member': 'not-a-member',
   'invite-invalid': 'invite-invalid',
   'store-failed': 'store-failed',
+  'storage-full': 'storage-full',
+  'not-found': 'not-found',
+  'not-a-writer': 'not-a-writer',
   internal: 'internal',
 }
 

@@ -1,6 +1,8 @@
 import type { PeerAgent } from './agents.js'
 import type { Ballot, ConsensusResult, Proposal } from './consensus.js'
 import type { ErrorCode, MeshError } from './errors.js'
+import type { KnowledgeVersion } from './knowledge-entry.js'
+import type { PeerSync } from './knowledge-sync.js'
 import type { Role } from './members.js'
 import type { Message } from './messages.js'
 import type { Broadcast } from './swarm.js'
@@ -73,8 +75,18 @@ export interface MeshEventMap {
   expelled: { readonly reason: 'revoked' | 'expired' }
   /** Somebody has come in by an invite of this node. */
   'invite-used': { readonly peerId: string; readonly role: Role }
-  /** The store has failed: this node votes no more until it joins anew. */
+  /** The store has failed: this node votes no more, and may forget what it has learned since, until it joins anew. */
   'store-failed': Record<never, never>
+  /** A key stands for something else, or was taken away, by this node or another; `current` unless it is one more sibling. */
+  'knowledge-changed': { readonly entry: KnowledgeVersion; readonly current: boolean }
+  /** What a key stood for is over. */
+  'knowledge-expired': { readonly domain: string; readonly key: string }
+  /** A domain was compared with a peer, and something came of it, or it did not come to its end. */
+  'knowledge-compared': PeerSync & { readonly domain: string }
+  /** Content that this node has written is held by these others. */
+  'content-held': { readonly cid: string; readonly holders: readonly string[] }
+  /** This node holds content now because another one was lost. */
+  'content-repaired': { readonly cid: string }
   /** A peer has broken the protocol; what it sent was thrown away. */
   offence: { readonly peerId: string; readonly offence: string }
   /** A message or broadcast of `from` is not the CBOR of a value; it was thrown away. */

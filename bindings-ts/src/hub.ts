@@ -9,7 +9,7 @@ interface Registration {
 }
 
 interface Tap {
-  type: MeshEventType | undefined
+  types: readonly MeshEventType[] | undefined
   accepts: (event: never) => boolean
   stream: Stream<never>
 }
@@ -41,9 +41,9 @@ export class EventHub implements MeshEventTarget {
     if (registration) this.#remove(type, registration)
   }
 
-  /** All events, or those of one type that `accepts` lets through, as a stream of its own buffer. */
+  /** All events, or those of one type or some that `accepts` lets through, as a stream of its own buffer. */
   stream<K extends MeshEventType>(
-    type: K | undefined,
+    type: K | readonly K[] | undefined,
     options: { accepts?: ((event: MeshEvent<K>) => boolean) | undefined; signal?: AbortSignal | undefined } = {},
   ): Stream<MeshEvent<K>> {
     const { accepts = () => true, signal } = options
@@ -55,9 +55,10 @@ export class EventHub implements MeshEventTarget {
       ...(type === undefined && { lagged: (dropped: number) => lagged(dropped) as MeshEvent as MeshEvent<K> }),
     })
     if (signal?.aborted) return stream
-    tap = { type, accepts, stream: stream as Stream<never> }
+    const types = type === undefined ? undefined : typeof type === 'string' ? [type] : type
+    tap = { types, accepts, stream: stream as Stream<never> }
     this.#taps.add(tap)
-    this.#tellWatchers(type)
+    for (const one of types ?? [undefined]) this.#tellWatchers(one)
     return stream
   }
 
@@ -73,7 +74,7 @@ export class EventHub implements MeshEventTarget {
 
   /** Streams that take `event`. */
   streams(event: MeshEvent): Stream<MeshEvent>[] {
-    const taps = [...this.#taps].filter(tap => (tap.type ?? event.type) === event.type && tap.accepts(event as never))
+    const taps = [...this.#taps].filter(tap => (tap.types?.includes(event.type) ?? true) && tap.accepts(event as never))
     return taps.map(tap => tap.stream as Stream<MeshEvent>)
   }
 

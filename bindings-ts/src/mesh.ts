@@ -1,4 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import type { KnowledgeConfig } from './generated/mesh_wasm.js'
 import { Agents, toAgentInfo } from './agents.js'
 import { bounded } from './bounded.js'
 import { createCharter, peerIdOf, readCharter } from './charter.js'
@@ -9,6 +10,7 @@ import { MeshError, invalid, isTrap, toMeshError } from './errors.js'
 import type { MeshEvent, MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 import { Health } from './health.js'
 import { EventHub } from './hub.js'
+import { Knowledge } from './knowledge.js'
 import { Members, inviteIn, readInvite, type InviteOptions } from './members.js'
 import { Messages, type Receipt, type SendOptions } from './messages.js'
 import {
@@ -20,11 +22,11 @@ import {
   type Entry,
   type JoinConfig,
   type JoinOptions,
+  type KnowledgeOptions,
 } from './options.js'
 import type { StoredIdentity } from './platform/platform.js'
 import { pump } from './pump.js'
-import { indexedDbStore } from './store/indexeddb.js'
-import type { MeshStore } from './store/store.js'
+import { Stores } from './stores.js'
 import { Swarm, type BroadcastOptions } from './swarm.js'
 import { MeshNode, here, loadWasm, onTrap, prepareWebrtc, wasmFailed } from './wasm.js'
 import { WeightsDesk } from './weights-desk.js'
@@ -111,6 +113,8 @@ export class Mesh implements MeshEventTarget {
   readonly consensus: Consensus
   /** Who is in. */
   readonly members: Members
+  /** What all know. */
+  readonly knowledge: Knowledge
   /** @internal Set when it is closed: until its store and identity are free for another one. */
   releasing: Promise<void> | undefined
   readonly #core: Core
@@ -138,9 +142,10 @@ export class Mesh implements MeshEventTarget {
     this.health = new Health(core)
     this.consensus = new Consensus(core, hub)
     this.members = new Members(core, config.relays)
+    this.knowledge = new Knowledge(core, hub)
     this.#core = core
     this.#hub = hub
-    this.#pumped = pump(core, hub, desk, this.consensus)
+    this.#pumped = pump(core, hub, desk, this.consensus, this.knowledge)
   }
 
   /** Whether there is a connection to a relay or a peer. */
@@ -321,6 +326,10 @@ export async function entryOf(mesh: string | Uint8Array): Promise<Entry> {
   return { by: 'charter', name: (await readCharter(mesh)).name, charter: mesh }
 }
 
+// Bytes of content that are kept unless the caller says otherwise: programs have a disk, browsers a share of one.
+const MAX_BYTES_NATIVE = 256 * 1024 * 1024
+const MAX_BYTES = 64 * 1024 * 1024
+
 // Whether a node that finds nobody has joined all the same: at once, when time is over, or not.
 type Alone = 'at-once' | 'at-last' | 'never'
 
@@ -340,55 +349,41 @@ function openNode(config: JoinConfig, { signal, timeoutMs }: CallOptions): Promi
   })
 }
 
-async function open({ iceServers, identity, mdns: _, store: where, founding, ...config }: JoinConfig): Promise<Opened> {
+async function open(config: JoinConfig): Promise<Opened> {
+  const { iceServers, identity, mdns: _, store: __, founding, knowledge, ...rest } = config
   const given = identity ?? (founding && crypto.getRandomValues(new Uint8Array(32)))
   const [kept, traits] = await Promise.all([
     given === 'stored' ? storedIdentity(config.mesh) : { identity: given, release: () => {} },
     iceServers && prepareWebrtc(),
     loadWasm(),
   ])
-  let store: MeshStore | undefined
-  let failure: unknown
+  let stores: Stores | undefined
   const release = async () => {
-    await store?.close()
+    await stores?.close()
     kept.release()
   }
   try {
-    store = where === undefined ? undefined : await storeOf(where, kept.identity!)
+    stores = await Stores.of(config, kept.identity)
     const charter = founding ? await createCharter({ name: config.mesh, founders: await peerIdOf(kept.identity!), ...founding }) : config.charter
     const nodeConfig = {
-      ...config,
+      ...rest,
       ...(charter && { charter }),
       ...(kept.identity && { identity: kept.identity }),
       ...(iceServers && traits && { webrtc: { iceServers, ...traits } }),
+      knowledge: toKnowledgeConfig(knowledge),
     }
-    const node = await MeshNode.open(nodeConfig, store && nodeStore(store, error => (failure = error)))
+    const node = await MeshNode.open(nodeConfig, stores.store, stores.blocks)
     const alone = charter || config.invite ? await aloneOf(node) : 'never'
     return { node, alone, release }
   } catch (error) {
     await release()
-    // The core knows no more of it than that the store failed.
-    throw failure ?? error
+    throw stores?.failure ?? error
   }
 }
 
-// A directory, or a database that each identity has for itself.
-async function storeOf(where: string | MeshStore, identity: Uint8Array): Promise<MeshStore> {
-  if (typeof where !== 'string') return where
-  const fileStore = here()?.fileStore
-  return fileStore ? fileStore(where) : indexedDbStore(`${where}/${await peerIdOf(identity)}`)
-}
-
-// As the core calls it; `failed` is told why it could not be loaded.
-function nodeStore(store: MeshStore, failed: (why: unknown) => void) {
-  return {
-    load: () =>
-      store.load().catch(error => {
-        failed(error)
-        throw error
-      }),
-    write: (changes: [string, Uint8Array | undefined][]) => store.write(changes.map(([key, value]) => ({ key, value }))),
-  }
+function toKnowledgeConfig({ maxBytes, hold = true, zone = '', domains }: KnowledgeOptions = {}): KnowledgeConfig {
+  const native = here()?.native ?? false
+  return { maxBytes: maxBytes ?? (native ? MAX_BYTES_NATIVE : MAX_BYTES), holds: hold, native, zone, ...(domains && { domains: [...domains] }) }
 }
 
 // Whoever founds a private mesh is the first there, and relays that are not in it know nobody.

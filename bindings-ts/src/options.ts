@@ -1,6 +1,7 @@
 import type { NodeConfig } from './generated/mesh_wasm.js'
 import type { AnnouncedAgent } from './agents.js'
 import { invalid } from './errors.js'
+import type { BlockStore } from './store/blocks.js'
 import type { MeshStore } from './store/store.js'
 
 /** What every asynchronous method takes. */
@@ -45,11 +46,14 @@ export interface JoinOptions extends CallOptions {
    */
   webrtc?: boolean | WebrtcOptions | undefined
   /**
-   * Where this node keeps its vote in a mesh with a charter, together with `identity`, so that it never votes twice: in Node.js a
-   * directory, in browsers the name of a database, of which each identity has its own, or a store that you bring. One node at
-   * a time can use it, and for one mesh. Without it this node has no vote.
+   * Where this node keeps what it must not forget, together with `identity`: what it knows, and in a mesh with a charter its vote,
+   * so that it never votes twice. In Node.js a directory, in browsers the name of a database, of which each identity has its
+   * own, or a store that you bring. One node at a time can use it, and for one mesh. Without it this node has no vote, and knows
+   * nothing when it starts but what others tell it.
    */
   store?: string | MeshStore | undefined
+  /** What this node keeps of shared knowledge, for itself and for others. */
+  knowledge?: KnowledgeOptions | undefined
   /** Bytes of the largest weights accepted from others, both as transferred and uncompressed. Default 256 MiB. */
   maxIncomingWeights?: number | undefined
 }
@@ -62,6 +66,23 @@ export interface WebrtcOptions {
    * nodes in one network, or one with a public address.
    */
   iceServers?: readonly string[] | undefined
+}
+
+/** What a node keeps of shared knowledge. */
+export interface KnowledgeOptions {
+  /** Bytes of content that are kept here in all: this node's own, that of others, and what was read. Default 256 MiB, in browsers 64 MiB. */
+  maxBytes?: number | undefined
+  /** Whether content of others is held here, for as long as there is room. Default `true`. */
+  hold?: boolean | undefined
+  /** What this node fails together with, such as a rack or a site, at most 64 bytes: two of one zone hold no two copies if there is a choice. */
+  zone?: string | undefined
+  /** The domains that are known here, beside those that this node writes in. Default: all. */
+  domains?: readonly string[] | undefined
+  /**
+   * Where content is kept: in Node.js a directory, in browsers the name of a database, together with `identity`, or a store that
+   * you bring. One node at a time can use it. Default: beside `store`, if that is a directory or database; else in memory.
+   */
+  blocks?: string | BlockStore | undefined
 }
 
 /** What {@link P2PNeuralMeshService} is made with: the name of a mesh, and how to join it. */
@@ -101,15 +122,25 @@ const LISTEN = /^\/ip[46]\/[0-9a-f:.]+\/tcp\/\d{1,5}\/ws$/i
 const STUN_PORT = 3478
 const STUN = /^stuns?:(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/i
 
+const MAX_DOMAIN = 64
+const MAX_KEY = 256
+const MAX_ZONE = 64
+const MAX_DOMAINS = 256
+// `@` and a peer id.
+const MAX_OWNER = 129
+// The most that a node may say that it has: 1 PiB.
+const MAX_STORAGE = 2 ** 50
+
 const EXAMPLE_RELAY = '/ip4/127.0.0.1/tcp/4001/ws/p2p/12D3KooW…'
 
 /** @internal What the core and its platform need to join; `iceServers` where WebRTC is wanted. */
-export type JoinConfig = Omit<NodeConfig, 'webrtc' | 'identity'> & {
+export type JoinConfig = Omit<NodeConfig, 'webrtc' | 'identity' | 'knowledge'> & {
   maxIncomingWeights: number
   iceServers?: string[]
   mdns?: true
   identity?: Uint8Array | 'stored'
   store?: string | MeshStore
+  knowledge?: KnowledgeOptions
   founding?: { readonly open: boolean }
 }
 
@@ -119,7 +150,7 @@ export function checkJoin(entry: Entry, options: JoinOptions): JoinConfig {
   if (typeof options !== 'object' || options === null) {
     throw invalid(`options are missing: joinMesh('${String(mesh)}', { relays: '${EXAMPLE_RELAY}' })`)
   }
-  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, listen = [], mdns = false, store, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
+  const { relays, agent: _, identity, timeoutMs, signal, webrtc = true, listen = [], mdns = false, store, knowledge, maxIncomingWeights = MAX_INCOMING_WEIGHTS } = options
   checkCall({ signal, timeoutMs })
   checkName('the mesh name', mesh, MAX_MESH_NAME)
   const isSeed = identity instanceof Uint8Array && identity.length === IDENTITY_LENGTH
@@ -133,7 +164,8 @@ export function checkJoin(entry: Entry, options: JoinOptions): JoinConfig {
   if (mdns && listen.length === 0) {
     throw invalid("mdns tells others where this node listens, so it needs listen, such as '/ip4/0.0.0.0/tcp/0/ws'")
   }
-  checkStore(store, identity, entry.by !== 'name')
+  checkStore('store', store, identity)
+  checkKnowledge(knowledge, identity)
   // Who can be reached, or is told by its invite where the others are, needs none of its own.
   const needless = relays === undefined && (entry.by === 'invite' || (entry.by === 'founding' && listen.length > 0))
   const addresses = needless ? [] : checkRelays(relays)
@@ -148,17 +180,37 @@ export function checkJoin(entry: Entry, options: JoinOptions): JoinConfig {
     ...(entry.by === 'invite' && { invite: entry.invite }),
     ...(entry.by === 'founding' && { founding: { open: entry.open } }),
     ...(store !== undefined && { store }),
+    ...(knowledge && { knowledge }),
     ...(identity && { identity }),
     ...(iceServers && { iceServers }),
   }
 }
 
-function checkStore(store: unknown, identity: unknown, chartered: boolean): void {
+function checkStore(what: string, store: unknown, identity: unknown): void {
   if (store === undefined) return
-  const fits = typeof store === 'string' ? store !== '' : typeof (store as MeshStore | null)?.write === 'function'
-  if (!fits) throw invalid('store must be the name of a directory or database, or a MeshStore')
-  if (!chartered) throw invalid('a store keeps votes, which nobody has in an open mesh: join one with a charter, or leave store out')
-  if (identity === undefined) throw invalid('a store belongs to one node: give its identity, or this node would be another one the next time')
+  const named = typeof store === 'string'
+  const isOne = named ? store !== '' : typeof (store as MeshStore | BlockStore | null)?.close === 'function'
+  if (!isOne) throw invalid(`${what} must be the name of a directory or database, or a store`)
+  // Blocks are the same whosever they are: a store of theirs that is brought may go from one node to another.
+  if (identity === undefined && (named || what === 'store')) {
+    throw invalid(`a ${what} belongs to one node: give its identity, or this node would be another one the next time`)
+  }
+}
+
+function checkKnowledge(knowledge: unknown, identity: unknown): void {
+  if (knowledge === undefined) return
+  if (typeof knowledge !== 'object' || knowledge === null) throw invalid('knowledge must be an object such as { maxBytes: 1e9 }')
+  const { maxBytes, hold, zone, domains, blocks } = knowledge as KnowledgeOptions
+  if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes >= 0 && maxBytes <= MAX_STORAGE)) {
+    throw invalid(`knowledge.maxBytes must be a whole number of bytes, at most ${MAX_STORAGE}`)
+  }
+  if (hold !== undefined && typeof hold !== 'boolean') throw invalid('knowledge.hold must be true or false')
+  if (zone !== undefined) checkText('knowledge.zone', zone, MAX_ZONE)
+  if (domains !== undefined) {
+    if (!Array.isArray(domains) || domains.length > MAX_DOMAINS) throw invalid(`knowledge.domains must be an array of at most ${MAX_DOMAINS} domains`)
+    domains.forEach(checkDomain)
+  }
+  checkStore('knowledge.blocks', blocks, identity)
 }
 
 function checkListen(listen: unknown): string[] {
@@ -243,6 +295,18 @@ export function checkMs(what: string, ms: unknown): void {
   if (typeof ms !== 'number' || !(ms > 0 && ms <= MAX_TIMEOUT_MS)) {
     throw invalid(`${what} must be a number of milliseconds above 0 and at most ${MAX_TIMEOUT_MS}`)
   }
+}
+
+/** @internal A domain, `name` or `name@peerId`. */
+export function checkDomain(domain: unknown): asserts domain is string {
+  checkName('domain', domain, MAX_DOMAIN + MAX_OWNER)
+  const [name] = (domain as string).split(/@(?=[^@]*$)/)
+  checkName('the name of a domain', name, MAX_DOMAIN)
+}
+
+/** @internal A key of a domain. */
+export function checkKey(key: unknown): asserts key is string {
+  checkName('key', key, MAX_KEY)
 }
 
 /** @internal A function, when given. */

@@ -4,6 +4,7 @@ import { MAX_BODY, decodeValue } from './codec.js'
 import type { Consensus } from './consensus.js'
 import type { Core } from './core.js'
 import type { EventHub } from './hub.js'
+import type { Knowledge } from './knowledge.js'
 import type { WeightsDesk } from './weights-desk.js'
 
 /**
@@ -13,16 +14,16 @@ import type { WeightsDesk } from './weights-desk.js'
  *
  * @internal
  */
-export async function pump(core: Core, hub: EventHub, desk: WeightsDesk, consensus: Consensus): Promise<void> {
+export async function pump(core: Core, hub: EventHub, desk: WeightsDesk, consensus: Consensus, knowledge: Knowledge): Promise<void> {
   for (;;) {
     const event = await core.nextEvent()
     if (event === undefined) return
-    if (core.open) hub.guard(() => handOn(event, core, hub, desk, consensus))
+    if (core.open) hub.guard(() => handOn(event, core, hub, desk, consensus, knowledge))
     await hub.mailbox.room()
   }
 }
 
-function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk, consensus: Consensus): void {
+function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk, consensus: Consensus, knowledge: Knowledge): void {
   switch (event.type) {
     case 'message':
       return message(event, core, hub)
@@ -38,6 +39,9 @@ function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk, 
       return consensus.voted(event.id, { peerId: event.peerId, vote: event.vote, reason: event.reason })
     case 'decided':
       return consensus.ended(event.decision)
+    case 'knowledge-changed':
+    case 'knowledge-compared':
+      return knowledge.told(event)
     case 'agent-joined':
     case 'agent-updated':
       return hub.emit({ ...event, agent: toPeerAgent(event.agent) })
@@ -66,6 +70,9 @@ function handOn(event: CoreEvent, core: Core, hub: EventHub, desk: WeightsDesk, 
     case 'expelled':
     case 'invite-used':
     case 'store-failed':
+    case 'knowledge-expired':
+    case 'content-held':
+    case 'content-repaired':
     case 'offence':
       return hub.emit(event)
     default:

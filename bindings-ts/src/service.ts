@@ -1,12 +1,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { AgentCriteria, AgentDescription, AnnouncedAgent, FindOptions, PeerAgent } from './agents.js'
-import { bounded } from './bounded.js'
+import { bounded, follow } from './bounded.js'
 import type { ConsensusResult, CoordinationProposal, ProposeOptions, Vote } from './consensus.js'
 import { asyncDispose } from './dispose.js'
 import { MeshError } from './errors.js'
 import type { MeshEventTarget, MeshEventType, MeshListener } from './events.js'
 import type { MeshMetrics, NetworkTopology } from './health.js'
 import { EventHub } from './hub.js'
+import type { KnowledgeEntry, ReadOptions } from './knowledge-entry.js'
+import { bundleOf, type KnowledgeBundle, type KnowledgeMetadata } from './knowledge-store.js'
+import type { KnowledgeSyncResult, SyncOptions } from './knowledge-sync.js'
+import type { DomainOptions, PutOptions } from './knowledge.js'
 import type { InviteOptions } from './members.js'
 import { entryOf, openMesh, type Mesh } from './mesh.js'
 import { openInbox, type InboxOptions, type Message, type SendOptions } from './messages.js'
@@ -149,6 +153,61 @@ export class P2PNeuralMeshService implements MeshEventTarget {
     options?: ShareOptions,
   ): Promise<void> {
     await this.#joined().weights.shareAll(targetPeers, weights, options)
+  }
+
+  /**
+   * Asks all peers that are connected for what they know of a domain, and gathers what is known of it then:
+   * {@link Knowledge.sync}, {@link Knowledge.keys}. With nobody there it is what this node knows.
+   *
+   * @throws MeshError `invalid-argument`, `aborted`
+   * @example
+   * ```ts
+   * const { entries } = await service.requestKnowledgeSync('results')
+   * for (const entry of entries) console.log(entry.key, await entry.value())
+   * ```
+   */
+  async requestKnowledgeSync<T = unknown>(domain: string, options?: SyncOptions): Promise<KnowledgeBundle<T>> {
+    return bundleOf(this.#joined().knowledge, domain, options)
+  }
+
+  /**
+   * Puts data under a key of a domain, `'shared'` by default: {@link Knowledge.put}.
+   *
+   * @returns the CID of the data
+   * @throws MeshError `storage-full`, `not-a-writer`, `over-quota`, `not-a-member`, `store-failed`, `too-large`, `invalid-argument`
+   * @example
+   * ```ts
+   * const cid = await service.storeKnowledge('digits', { accuracy: 0.95 }, { model: 'mlp' })
+   * ```
+   */
+  async storeKnowledge(key: string, data: unknown, metadata?: KnowledgeMetadata, options?: Omit<PutOptions, 'metadata'>): Promise<string> {
+    return (await this.#joined().knowledge.put(key, data, { ...options, metadata })).cid
+  }
+
+  /**
+   * What a key of a domain stands for, `'shared'` by default; `null` if nothing: {@link Knowledge.get}.
+   *
+   * @throws MeshError `not-found`, `too-large`, `integrity`, `invalid-argument`
+   * @example
+   * ```ts
+   * const { value, metadata } = (await service.retrieveKnowledge('digits')) ?? {}
+   * ```
+   */
+  async retrieveKnowledge<T = unknown>(key: string, options?: ReadOptions & DomainOptions): Promise<KnowledgeEntry<T> | null> {
+    return this.#joined().knowledge.get<T>(key, options)
+  }
+
+  /**
+   * Compares a domain with peers, all that are connected by default, and exchanges what differs: {@link Knowledge.sync}.
+   *
+   * @throws MeshError `invalid-argument`, `aborted`; what fails with one peer is in `failures`
+   * @example
+   * ```ts
+   * const { received } = await service.syncKnowledgeDomain('results', [ada.peerId])
+   * ```
+   */
+  async syncKnowledgeDomain(domain: string, peers?: readonly string[], options?: SyncOptions): Promise<KnowledgeSyncResult> {
+    return this.#joined().knowledge.sync(domain, peers, options)
   }
 
   /**
@@ -332,13 +391,4 @@ export class P2PNeuralMeshService implements MeshEventTarget {
       })
     return { mesh, abort }
   }
-}
-
-// Aborts `controller` when `signal` is; AbortSignal.any came with Node.js 20.3.
-function follow(controller: AbortController, signal: AbortSignal | undefined): () => void {
-  if (!signal) return () => {}
-  const onAbort = () => controller.abort(signal.reason)
-  if (signal.aborted) onAbort()
-  else signal.addEventListener('abort', onAbort)
-  return () => signal.removeEventListener('abort', onAbort)
 }

@@ -175,3 +175,19 @@ export class Stream<T> implements AsyncIterableIterator<T, undefined> {
     this.#bytes -= entry.bytes
   }
 }
+
+/** @internal A stream as what `map` makes of its items. No generator: one that is left before its first step would leave the stream behind. */
+export function mapped<T, U>(stream: Stream<T>, map: (item: T) => U): AsyncIterableIterator<U, undefined> {
+  return {
+    async next() {
+      const item = await stream.next()
+      return item.done ? item : { done: false, value: map(item.value) }
+    },
+    async return() {
+      return stream.return() as Promise<IteratorReturnResult<undefined>>
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}

@@ -5,6 +5,9 @@ import { createCharter, peerIdOf, readCharter } from '../src/charter.js'
 import { MeshError } from '../src/errors.js'
 import { createMesh, joinMesh } from '../src/mesh.js'
 import { P2PNeuralMeshService } from '../src/service.js'
+import type { NodeBlocks } from '../src/generated/mesh_wasm.js'
+import { memoryBlocks } from '../src/store/blocks-memory.js'
+import type { BlockStore } from '../src/store/blocks.js'
 import { memoryStore } from '../src/store/memory.js'
 import { MeshNode, loadWasm } from '../src/wasm.js'
 import { FakeNode } from './fake-node.js'
@@ -118,6 +121,45 @@ test('a charter and a store: what the core is opened with, and when the store is
   mock.method(MeshNode, 'open', () => Promise.reject({ code: 'store-failed', message: 'no' }))
   await rejectsCode('store-failed', /no/, joinMesh(charter, { relays: relay, identity, store: unused }))
   await rejectsCode('closed', /closed/, unused.load())
+})
+
+test('knowledge: what the core is opened with, and when the stores are let go', async () => {
+  const blocks = new Map([['bafkreia', new Uint8Array([1])]])
+  const [store, kept] = [memoryStore(), memoryBlocks(blocks)]
+  const given: [{ knowledge: unknown }, { load(): Promise<unknown> }?, NodeBlocks?][] = []
+  const opening = new FakeNode()
+  mock.method(MeshNode, 'open', async (...args: never) => (given.push(args), opening as never))
+  opening.push(joined)
+  const knowledge = { maxBytes: 5, hold: false, zone: 'rack 1', domains: ['facts'], blocks: kept }
+  const mesh = await joinMesh('lab', { relays: relay, identity: new Uint8Array(32), store, knowledge, webrtc: false })
+  const [config, entries, shelf] = given[0]!
+  assert.deepEqual(config.knowledge, { maxBytes: 5, holds: false, native: false, zone: 'rack 1', domains: ['facts'] })
+  assert.deepEqual(await entries!.load(), [])
+  assert.deepEqual(await shelf!.list(), [['bafkreia', 1]])
+  await shelf!.put([['bafkreib', new Uint8Array([2, 3])]])
+  assert.deepEqual(await shelf!.get('bafkreib'), new Uint8Array([2, 3]))
+  await shelf!.delete(['bafkreia'])
+  assert.deepEqual([...blocks.keys()], ['bafkreib'])
+  await mesh.close()
+  for (const one of [store.write([]), kept.put([])]) await rejectsCode('closed', /closed/, one)
+
+  opening.push(joined)
+  await (await joinMesh('lab', { relays: relay })).close()
+  assert.deepEqual(given[1]![0].knowledge, { maxBytes: 64 * 1024 * 1024, holds: true, native: false, zone: '' })
+  assert.deepEqual(given[1]!.slice(1), [undefined, undefined])
+})
+
+test('a store that cannot be opened says why, and the other one is let go', async () => {
+  const full = new MeshError('storage-full', 'no room left')
+  const broken = { ...memoryBlocks(), list: () => Promise.reject(full), close: async () => {} } as BlockStore
+  mock.method(MeshNode, 'open', async (_: never, __: never, blocks: NodeBlocks) => {
+    await blocks.list().catch(() => {})
+    throw { code: 'over-quota', message: 'the core knows no more' }
+  })
+  const store = memoryStore()
+  const joining = joinMesh('lab', { relays: relay, identity: new Uint8Array(32), store, knowledge: { blocks: broken } })
+  await rejectsCode('storage-full', /no room left/, joining)
+  await rejectsCode('closed', /closed/, store.load())
 })
 
 test('no relay answers for a charter: the next step is the one for that', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkCall, checkName, checkRelays, checkJoin as checkEntry, type Entry, type JoinOptions } from '../src/options.js'
+import { memoryBlocks } from '../src/store/blocks-memory.js'
 import { peerId, relay, throwsCode } from './tools.js'
 
 const checkJoin = (name: string, options: JoinOptions) => checkEntry({ by: 'name', name }, options)
@@ -74,6 +75,28 @@ test('who is invited, or founds, needs no relay of its own', () => {
     assert.equal(checkEntry(entry, { relays: relay, identity: 'stored', store: 'votes' }).store, 'votes')
     throwsCode('invalid-argument', /give its identity/, () => checkEntry(entry, { relays: relay, store: 'votes' }))
   }
+})
+
+test('knowledge: what a node keeps, at the bounds and past them', () => {
+  const identity = new Uint8Array(32)
+  const blocks = memoryBlocks()
+  const join = (knowledge: object, who: object = { identity }) => checkJoin('lab', { relays: relay, knowledge, ...who }).knowledge
+  assert.equal(checkJoin('lab', { relays: relay }).knowledge, undefined)
+  const domains = Array.from({ length: 256 }, (_, n) => `d${n}@${peerId}`)
+  for (const fits of [{}, { maxBytes: 0 }, { maxBytes: 2 ** 50 }, { hold: false, zone: 'z'.repeat(64), domains }, { blocks: 'dir' }, { domains: [] }]) {
+    assert.equal(join(fits), fits)
+  }
+  assert.equal(join({ blocks }, {})!.blocks, blocks, 'blocks are the same whosever they are')
+  const refused = (message: RegExp, knowledge: unknown, who?: object) =>
+    throwsCode('invalid-argument', message, () => join(knowledge as object, who))
+  for (const wrong of [null, true, 'dir']) refused(/knowledge must be an object/, wrong)
+  for (const maxBytes of [-1, 1.5, 2 ** 50 + 1, NaN, '1']) refused(/knowledge\.maxBytes must be/, { maxBytes })
+  refused(/knowledge\.hold must be true or false/, { hold: 1 })
+  refused(/knowledge\.zone has 65 bytes/, { zone: 'z'.repeat(65) })
+  for (const wrong of ['facts', [...domains, 'one']]) refused(/knowledge\.domains must be an array/, { domains: wrong })
+  for (const wrong of [['@'], [''], ['d'.repeat(65)], [1]]) refused(/domain/, { domains: wrong })
+  for (const wrong of ['', null, {}, 1]) refused(/knowledge\.blocks must be the name/, { blocks: wrong })
+  refused(/a knowledge\.blocks belongs to one node: give its identity/, { blocks: 'dir' }, {})
 })
 
 test('joining: what is refused', () => {

@@ -62,6 +62,41 @@ for (const colorScheme of ['light', 'dark']) {
 }
 
 for (const colorScheme of ['light', 'dark']) {
+  test(`axe has nothing against knowledge: ${colorScheme}`, LIMIT, async t => {
+    const world = await startWorld(t)
+    const nora = await world.nodeAgent('nora')
+    const ada = await world.page({ fragment: world.invitation, colorScheme, reducedMotion: 'reduce' })
+    await ada.join({ name: 'ada' })
+    const sizes = [{ width: 1280, height: 800 }, { width: 360, height: 740 }]
+    const everywhere = async what => {
+      for (const size of sizes) {
+        await ada.tab.setViewportSize(size)
+        await check(ada, `${what}, ${size.width} pixels wide`)
+        assert.equal(await ada.tab.evaluate(() => document.documentElement.scrollWidth), size.width, 'nothing sticks out')
+      }
+    }
+    await everywhere('nothing known')
+    await nora.run(async ({ mesh }) => {
+      for (let i = 0; i < 8; i++) await mesh.knowledge.put('a-key-without-any-place-to-break-it'.repeat(4), i, { domain: `domain ${i}`, waitMs: 0 })
+      await mesh.knowledge.put('result', { accuracy: 0.95 }, { metadata: { by: 'nora' }, ttlMs: 3600_000 })
+      await mesh.knowledge.put('weights', new Uint8Array(1000), { type: 'application/octet-stream' })
+    })
+    await ada.openKey('result')
+    await ada.entry.getByRole('region', { name: 'Value' }).waitFor()
+    await ada.entry.getByText(/^Held by/).waitFor()
+    await everywhere('an entry')
+    await ada.openKey('weights')
+    await ada.put('broken', { json: '{' })
+    await ada.knowledge.getByRole('alert').getByText('This is no JSON').waitFor()
+    await ada.knowledge.getByRole('button', { name: 'File', exact: true }).click()
+    await everywhere('bytes, a file, and what went wrong')
+    await ada.entry.getByRole('button', { name: 'Delete' }).click()
+    await ada.dialog.waitFor()
+    await check(ada, 'the question')
+  })
+}
+
+for (const colorScheme of ['light', 'dark']) {
   test(`axe has nothing against a private mesh: ${colorScheme}`, LIMIT, async t => {
     const world = await startWorld(t)
     const options = { colorScheme, reducedMotion: 'reduce', init: withoutWebRtc }

@@ -1,4 +1,5 @@
-// `npm run screenshots`: the pictures of the page in docs/: a relay, three agents in Node.js and three pages, some talk.
+// `npm run screenshots`: the pictures of the page in docs/: a relay, three agents in Node.js and three pages, some talk, some
+// knowledge.
 // They look best where the font Inter is installed (Debian: fonts-inter); any other will do.
 
 import { fileURLToPath } from 'node:url'
@@ -50,14 +51,34 @@ async function shoot(world) {
   await grace.drop(grace.conversation, { name: 'digits-pruned.safetensors', size: 118_304 })
   await ada.messages.getByRole('link', { name: 'Download' }).waitFor()
   await ada.send(grace.id, 'A third smaller, and as good. Thank you!')
+  await know(nodes, ada)
   await Promise.all([grace, bob, ...nodes].map(({ peerId }) => ada.reaches(peerId, true, { timeout: 3000 }).catch(() => {})))
   await settled(ada)
   for (const theme of ['light', 'dark']) {
     if (theme === 'dark') await ada.tab.getByRole('button', { name: 'Dark colours' }).click()
     await ada.tab.mouse.move(0, 799)
     await ada.tab.evaluate(() => document.activeElement.blur())
+    await ada.tab.evaluate(() => scrollTo(0, 0))
     await ada.tab.screenshot({ path: at(`docs/page-${theme}.png`), animations: 'disabled' })
+    await ada.knowledge.screenshot({ path: at(`docs/knowledge-${theme}.png`), animations: 'disabled' })
   }
+}
+
+// Something is known, and an entry of it is open whose copies are all there.
+async function know([nora, otto, tess], ada) {
+  await tess.run(({ mesh }) => mesh.knowledge.put('seeds', 'fuzz: 1, 7, 42', { domain: mesh.knowledge.ownDomain('plans') }))
+  await otto.run(({ mesh }) => mesh.knowledge.put('core/size', { wasm: 3_918_813, brotli: 1_083_800 }))
+  await otto.run(({ mesh }) => mesh.knowledge.put('readme', 'What we know of handwritten digits.', { domain: 'results' }))
+  await nora.run(async ({ mesh }) => {
+    await mesh.knowledge.put('digits/weights', new Uint8Array(203_952).fill(7), { type: 'application/octet-stream', metadata: { name: 'digits-epoch-3.safetensors' } })
+    await mesh.knowledge.put('digits/means', new Float32Array(784).fill(0.13))
+    const result = { model: 'mlp', epochs: 3, accuracy: 0.955, pruned: false }
+    await mesh.knowledge.put('digits/accuracy', result, { metadata: { heldOut: 10_000 } })
+  })
+  await ada.put('digits/next', { text: 'Prune them, then try them in a browser.' })
+  await ada.key('digits/next').getByText('3 of 3').waitFor()
+  await ada.openKey('digits/accuracy')
+  for (const key of ['digits/accuracy', 'digits/weights', 'digits/means', 'core/size']) await ada.key(key).getByText('3 of 3').waitFor()
 }
 
 // Resolves when nothing is being made any more that the picture would show a moment later.

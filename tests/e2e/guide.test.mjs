@@ -1,5 +1,5 @@
-// The programs of the guide's chapters "A private mesh" and "Deciding together", one after another in one directory for each, as
-// a reader would run them.
+// The programs of the guide's chapters "Knowledge", "A private mesh" and "Deciding together", one after another in one directory
+// for each, as a reader would run them.
 
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -48,6 +48,15 @@ function startReader(t) {
   }
   return { run, example, serve }
 }
+
+test('the programs of "Knowledge" run', { timeout: 60_000 }, async t => {
+  const { example, serve } = startReader(t)
+  const [values, files] = programsOf('Knowledge')
+  const { address } = await serve('--mesh', 'lab')
+  const said = (await example(values, address)).join('\n')
+  assert.match(said, /^bafkrei\w+ [2-4]\ndigits put true\n\{ accuracy: 0\.95 \} \{ model: 'mlp' \} .*\ndigits \d+\nnull$/)
+  assert.match((await example(files, address)).join('\n'), /^docs bafy\w+\nweights\.bin bafy\w+\n(\d+\n)+3000000 \[ 'bafy\w+' \] 2\ntrue\ntrue \d+$/)
+})
 
 test('the programs of "A private mesh" run', { timeout: 60_000 }, async t => {
   const { example, serve } = startReader(t)

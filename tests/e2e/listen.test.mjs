@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import WebSocket from 'ws'
 import { acquaint, startMesh, until } from './lib/mesh.mjs'
 
 const LIMIT = { timeout: 60_000 }
@@ -47,6 +48,25 @@ test('a port in use, and an address that is none, are told at once', LIMIT, asyn
   }
   await refuse(`/ip4/127.0.0.1/tcp/${port}/ws`, 'invalid-argument', new RegExp(`cannot listen on /ip4/127.0.0.1/tcp/${port}/ws: .*EADDRINUSE`))
   await refuse('/ip4/127.0.0.1/tcp/0', 'invalid-argument', /listen must be multiaddrs of WebSockets/)
+})
+
+test('an empty WebSocket message is not the end of a connection', LIMIT, async t => {
+  const world = await startMesh(t)
+  const host = await world.agent('host', { listenOn: '/ip4/127.0.0.1/tcp/0/ws' })
+  const [address] = await host.run(({ mesh }) => mesh.listening)
+  const socket = new WebSocket(`ws://127.0.0.1:${/\/tcp\/(\d+)\//.exec(address)[1]}/`)
+  t.after(() => socket.terminate())
+  const answer = once(socket, 'message')
+  const closed = once(socket, 'close').then(() => assert.fail('the agent has closed it'))
+  // Nobody waits for it any more when the test is over.
+  closed.catch(() => {})
+  await once(socket, 'open')
+  // As js-libp2p does, in the midst of what follows.
+  socket.send('\x13/multistream/1.0.0\n'.slice(0, 5), { binary: true })
+  socket.send(Buffer.alloc(0))
+  socket.send('\x13/multistream/1.0.0\n'.slice(5), { binary: true })
+  const [greeting] = await Promise.race([answer, closed])
+  assert.equal(greeting.toString(), '\x13/multistream/1.0.0\n')
 })
 
 async function isFree(port) {

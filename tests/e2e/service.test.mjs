@@ -11,16 +11,16 @@ import { Program } from './lib/program.mjs'
 const LIMIT = { timeout: 60_000 }
 const LEAVE = fileURLToPath(new URL('lib/leave.mjs', import.meta.url))
 
-test('the service has the names of the roadmap, and none for what does not work yet', () => {
+test('the service has the names of the roadmap', () => {
   const service = new P2PNeuralMeshService({ mesh: 'e2e', relays: [] })
   for (const name of [
     ...['initialize', 'announceAgent', 'discoverAgents', 'sendDirectMessage', 'broadcastToSwarm', 'shareNeuralWeights'],
+    ...['requestKnowledgeSync', 'storeKnowledge', 'retrieveKnowledge', 'syncKnowledgeDomain'],
     ...['proposeCoordination', 'voteOnProposal'],
     ...['getNetworkTopology', 'getMeshMetrics', 'isConnected', 'shutdown', 'on', 'once', 'off', 'inbox', 'onWeights'],
   ]) {
     assert.equal(typeof service[name], 'function', name)
   }
-  assert.equal('requestKnowledgeSync' in service, false)
 })
 
 test('the service from initialize to shutdown', LIMIT, async t => {
@@ -73,6 +73,18 @@ test('the service from initialize to shutdown', LIMIT, async t => {
   const { messagesSent, messagesDelivered, messagesReceived, broadcastsSent, agentsKnown, offences } = metrics
   assert.deepEqual([messagesSent, messagesDelivered, messagesReceived, broadcastsSent], [1, 1, 1, 1])
   assert.deepEqual([agentsKnown, offences], [3, 0])
+
+  const [cid, bundle] = await ada.run(async ({ state }, peerId) => {
+    const cid = await state.service.storeKnowledge('digits', { accuracy: 0.95 }, { model: 'mlp' }, { domain: 'results' })
+    const { entries, sync } = await state.service.requestKnowledgeSync('results')
+    const values = await Promise.all(entries.map(async entry => [entry.key, entry.metadata, await entry.value()]))
+    const { peers } = await state.service.syncKnowledgeDomain('results', [peerId])
+    return [cid, { values, domain: sync.domain, failures: sync.failures, peers: peers.map(({ peerId, whole }) => [peerId, whole]) }]
+  }, bob.peerId)
+  const digits = ['digits', { model: 'mlp' }, { accuracy: 0.95 }]
+  assert.deepEqual(bundle, { values: [digits], domain: 'results', failures: [], peers: [[bob.peerId, true]] })
+  const retrieved = await ada.run(({ state }) => state.service.retrieveKnowledge('digits', { domain: 'results' }))
+  assert.deepEqual([retrieved.cid, retrieved.value], [cid, { accuracy: 0.95 }])
 
   const after = await ada.run(async ({ state }) => {
     await state.service.shutdown()

@@ -7,6 +7,7 @@ import * as raw from 'multiformats/codecs/raw'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { until } from '../e2e/lib/until.mjs'
 import { Helia, Ours } from './lib/block-peers.mjs'
+import { LARGE, gets } from './lib/block-suite.mjs'
 
 const LIMIT = { timeout: 90_000 }
 const SOON_MS = 4000
@@ -14,39 +15,11 @@ const SILENCE_MS = 300
 const TCP = /\/tcp\/\d+\/p2p\//
 const WEBSOCKET = /\/ws\//
 
-// 3,000,000 bytes by every importer with Helia's layout; see tests/vectors/unixfs.json.
-const LARGE = 3_000_000
-const LARGE_CID = 'bafybeiharfkbv4774z5x44ip47ppibsqpzzyq7j6l67vldteexrsafizle'
-
-// So that both ways have something to get, each file is of its maker.
-const tree = maker => ({
-  'readme.md': `# of ${maker}`,
-  empty: '',
-  images: { 'Ä 日本語 👩‍🚀.png': 300_000 + maker.length, none: {}, deep: { deeper: { 'a.txt': `a of ${maker}`, '.b': `b of ${maker}` } } },
-  large: 2_000_000 + maker.length,
-})
-
 const entries = count => Object.fromEntries(Array.from({ length: count }, (_, n) => [`entry ${n}`, `file ${n}`]))
 
 const cidOf = async text => CID.createV1(raw.code, await sha256.digest(new TextEncoder().encode(text))).toString()
 const cidsOf = texts => Promise.all(texts.map(cidOf))
 const counted = (count, what) => Array.from({ length: count }, (_, n) => `${what} ${n}`)
-
-// `getter` gets a file and a directory of `giver`, and would have made the same.
-async function gets(getter, giver, file) {
-  const cid = await giver.add(file)
-  assert.equal(cid === LARGE_CID, file === LARGE)
-  assert.equal(await getter.has(cid), false)
-  const got = await getter.fetch(cid)
-  assert.equal(got[0].length, file)
-  assert.deepEqual(got, await giver.fetch(cid))
-  assert.equal(await getter.add(file), cid)
-  const directory = await giver.add(tree(giver.constructor.name))
-  const files = await getter.fetch(directory)
-  assert.equal(files.length, 7)
-  assert.deepEqual(files, await giver.fetch(directory))
-  assert.equal(await getter.add(tree(giver.constructor.name)), directory)
-}
 
 // What nobody may be left with.
 async function nothingIsLeft(ours) {

@@ -42,6 +42,16 @@ fn partitions_of_many_sizes_heal() {
 }
 
 #[test]
+fn both_halves_write_the_same_keys_and_heal() {
+    play("knowledge", 20, 1..=2);
+}
+
+#[test]
+fn holders_die_and_others_take_their_place() {
+    play("holders", 12, 1..=5);
+}
+
+#[test]
 fn half_of_the_hosts_die() {
     play("crash", 100, 1..=6);
 }
@@ -71,6 +81,11 @@ mod large {
         let report = scenario::named(name).expect("a scenario").run(Options { nodes, seed: 1 });
         println!("{report}");
         assert!(report.is_good(), "play it again: npm run sim -- --scenario {name} --nodes {nodes} --seed 1");
+    }
+
+    #[test]
+    fn a_hundred_know_the_same_after_healing() {
+        play_once("knowledge", 100);
     }
 
     #[test]

@@ -53,8 +53,8 @@ export class App {
   theme: 'light' | 'dark'
   /** The text that was copied a moment ago. */
   copied: string | undefined
-  /** What stands in front of everything else: the invites, or the question whether to remove an agent's node. */
-  dialog: 'invite' | { readonly remove: string } | undefined
+  /** What stands in front of everything else: the invites, or the question whether to remove an agent's node, or a key. */
+  dialog: 'invite' | { readonly remove: string } | { readonly domain: string; readonly key: string } | undefined
   /** Set when the next drawing should bring the user to where messages are written. */
   toMessage = false
   readonly webrtc = globalThis.RTCPeerConnection !== undefined

@@ -39,6 +39,8 @@ const NEXT: Readonly<Record<ErrorCode, string>> = {
   'in-use': 'Close the other tab, then try again.',
   'store-failed': 'Make room in the browser’s storage, then reload the page.',
   'storage-full': 'Make room in the browser’s storage, then try again.',
+  'not-found': 'Whoever has it may be back later: try again then.',
+  'not-a-writer': 'Ask the owner of the domain.',
   internal: 'Reload the page. If it happens again, report it.',
 }
 

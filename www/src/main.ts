@@ -7,6 +7,7 @@ import './style/page.css'
 import './style/mesh.css'
 import './style/talk.css'
 import './style/decisions.css'
+import './style/knowledge.css'
 import './style/private.css'
 
 // One state, one view of it: whatever happens, the page is drawn from the state at the next frame.
@@ -28,11 +29,18 @@ function draw(): void {
   const settle = keepAtEnd(root)
   render(page(app, changed), root)
   settle()
-  if (!app.toMessage) return
+  const knowledge = app.session?.knowledge
+  if (app.toMessage) bring('message', 'section')
+  else if (knowledge?.goal !== undefined) bring(knowledge.goal, 'article, section')
   app.toMessage = false
-  const message = document.getElementById('message')
-  message?.focus({ preventScroll: true })
-  message?.closest('section')?.scrollIntoView({ block: 'nearest' })
+  if (knowledge) knowledge.goal = undefined
+}
+
+// Brings the user to what has that id, and what is around it into view.
+function bring(id: string, around: string): void {
+  const goal = document.getElementById(id)
+  goal?.focus({ preventScroll: true })
+  goal?.closest(around)?.scrollIntoView({ block: 'nearest' })
 }
 
 const app = new App(changed)

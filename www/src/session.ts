@@ -1,8 +1,9 @@
 import type { Membership, Mesh, MeshEvent, NetworkTopology, PeerAgent } from 'neural-mesh'
 import { Decisions } from './decisions.js'
-import { enter, type Ticket } from './enter.js'
+import { enter, type Entered, type Ticket } from './enter.js'
 import { explain } from './explain.js'
 import { Invites } from './invites.js'
+import { Knowledge } from './knowledge.js'
 import { Recent } from './recent.js'
 import { roster, type Member } from './roster.js'
 import { MAX_ITEMS, Talk, type Said } from './talk.js'
@@ -21,8 +22,8 @@ const MAX_PULSES = 1000
 
 /** Joins, and follows what happens until the mesh is closed. `changed` is called after everything that can be seen. */
 export async function openSession(ticket: Ticket, changed: () => void, options: { signal: AbortSignal }): Promise<Session> {
-  const mesh = await enter(ticket, options)
-  const session = new Session(mesh, ticket, changed)
+  const entered = await enter(ticket, options)
+  const session = new Session(entered, ticket, changed)
   await session.begin()
   return session
 }
@@ -49,6 +50,8 @@ export class Session {
   readonly pulses = new Map<string, number>()
   /** What is decided, in a mesh with a charter. */
   readonly decisions: Decisions | undefined
+  /** What is known together. */
+  readonly knowledge: Knowledge
   /** What this page is in a private mesh; undefined in one where everybody may come in. */
   membership: Membership | undefined
   /** Whom this page lets into a private mesh. */
@@ -66,13 +69,14 @@ export class Session {
   #timer: ReturnType<typeof setTimeout> | undefined
   #due = Infinity
 
-  constructor(mesh: Mesh, ticket: Ticket, changed: () => void) {
+  constructor({ mesh, keeps }: Entered, ticket: Ticket, changed: () => void) {
     this.mesh = mesh
     this.ticket = ticket
     this.#changed = changed
     this.#transfers = new Transfers(mesh, transfer => this.#arriving(transfer), changed)
     const isChartered = ticket.charter ?? ticket.invite ?? ticket.founding
     this.decisions = isChartered && new Decisions(mesh, news => this.#tell(news))
+    this.knowledge = new Knowledge(mesh, keeps, news => this.#tell(news))
     this.invites = new Invites(mesh, news => this.#tell(news), peerId => this.whoIs(peerId))
     // Who invites and can be reached itself is no relay.
     this.wanted = ticket.relays.map(relayId).filter(peerId => peerId !== ticket.invite?.invitedBy)
@@ -97,6 +101,7 @@ export class Session {
     for (const link of this.#topology?.links ?? []) if (link.relay) this.relays.add(link.peerId)
     await this.#own()
     await this.decisions?.begin()
+    this.knowledge.begin()
     this.#lookSoon(REFRESH_MS)
   }
 
@@ -118,6 +123,11 @@ export class Session {
   /** Whether this page may let in others. */
   get mayInvite(): boolean {
     return this.membership !== undefined && (this.membership.founder || this.membership.invitesPerDay > 0)
+  }
+
+  /** Whether this page only listens, in a private mesh: it says nothing and writes nothing. */
+  get listens(): boolean {
+    return this.membership?.role === 'observer'
   }
 
   /** This page's agent. */
@@ -271,6 +281,7 @@ export class Session {
     clearTimeout(this.#timer)
     this.#transfers.close()
     this.decisions?.close()
+    this.knowledge.close()
     this.over ??= error === undefined ? {} : { error: explain(error).text }
     this.#changed()
   }

@@ -27,8 +27,8 @@ export function bytes(count: number): string {
 /** A round trip. */
 export const millis = (ms: number) => (ms < 1 ? '< 1 ms' : `${Math.round(ms)} ms`)
 
-/** `1 agent`, `2 agents`. */
-export const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`
+/** `1 agent`, `2 agents`; `1 entry`, `2 entries`. */
+export const count = (n: number, what: string, many = `${what}s`) => `${n} ${n === 1 ? what : many}`
 
 /** The time of day, as this place writes it. */
 export const clock = (unix: number) => new Date(unix).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
@@ -45,8 +45,8 @@ export function clip(text: string, max: number): string {
 const MAX_TEXT = 4000
 
 /** What a message says, whatever value it is. */
-export function payloadText(payload: unknown): string {
-  return clip(typeof payload === 'string' ? payload : (JSON.stringify(payload, portable, 1) ?? 'null'), MAX_TEXT)
+export function payloadText(payload: unknown, max = MAX_TEXT): string {
+  return clip(typeof payload === 'string' ? payload : (JSON.stringify(payload, portable, 1) ?? 'null'), max)
 }
 
 function portable(_: string, value: unknown): unknown {
@@ -71,4 +71,15 @@ export function timeLeft(ms: number): string {
   if (seconds < 120) return `${seconds} s`
   const minutes = Math.round(seconds / 60)
   return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
+}
+
+/** How long ago that was: `now` below five seconds, then seconds, minutes, hours, and days. */
+export function ago(ms: number): string {
+  const seconds = Math.floor(ms / 1000)
+  if (seconds < 5) return 'now'
+  if (seconds < 60) return `${seconds} s ago`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min ago`
+  const hours = Math.floor(minutes / 60)
+  return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} days ago`
 }

@@ -36,6 +36,7 @@ if (!(socket in globalThis)) Object.defineProperty(globalThis, socket, { value: 
 
 provideListening()
 usePlatform({
+  native: true,
   wasm: () => readFile(new URL('../generated/mesh_wasm_bg.wasm', import.meta.url)),
   webrtc,
   answerMdns,

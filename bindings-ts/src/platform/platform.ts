@@ -29,6 +29,8 @@ export interface StoredIdentity {
 
 /** @internal What differs between the places this runs in. */
 export interface Platform {
+  /** Whether what is kept here is a program's own, and not a browser's, which goes with its tab. */
+  native?: true
   /** Finds the wasm that is shipped with the package. */
   wasm?: () => WasmSource | Promise<WasmSource>
   /** Watches the page, until the returned function is called. */

@@ -27,6 +27,24 @@ export class SimProcess implements Omit<MeshNode, typeof Symbol.dispose> {
   #pull: ((event: MeshEvent | undefined) => void) | undefined
   #ended: MeshError | undefined
 
+  // One for all: none of them works.
+  readonly putKnowledge = noKnowledge
+  readonly deleteKnowledge = noKnowledge
+  readonly grantKnowledge = noKnowledge
+  readonly knowledge = noKnowledge
+  readonly knowledgeKeys = noKnowledge
+  readonly knowledgeDomains = noKnowledge
+  readonly compareKnowledge = noKnowledge
+  readonly content = noKnowledge
+  readonly listContent = noKnowledge
+  readonly addFile = noKnowledge
+  readonly addDirectory = noKnowledge
+  readonly pinContent = noKnowledge
+  readonly unpinContent = noKnowledge
+  readonly pinnedContent = noKnowledge
+  readonly whoHas = noKnowledge
+  readonly storage = noKnowledge
+
   constructor(engine: Engine, host: number, onLeave: () => void) {
     this.#engine = engine
     this.#host = host
@@ -200,6 +218,10 @@ function noVote(): never {
 
 function noInvite(): never {
   throw new MeshError('invalid-argument', 'simulated meshes are open ones: nobody in them needs an invite')
+}
+
+async function noKnowledge(): Promise<never> {
+  throw new MeshError('refused', 'simulated hosts keep no knowledge yet')
 }
 
 function wait<T>(waiting: Map<number, Waiting<T>>, call: number, signal: AbortSignal | null | undefined, cancel: () => void): Promise<T> {

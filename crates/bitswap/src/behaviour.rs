@@ -54,7 +54,10 @@ pub enum Event {
 /// A peer that we are connected with.
 #[derive(Debug, Default)]
 struct Peer {
+    /// Messages go on the first. Those that no relay carries come before the others.
     connections: Vec<ConnectionId>,
+    /// How many of them no relay carries.
+    direct: usize,
     /// The message that is on its way, and on which connection.
     sending: Option<(ConnectionId, Bytes)>,
     /// Times that this message, or those before it, could not be sent.
@@ -186,6 +189,23 @@ impl Behaviour {
 }
 
 impl Peer {
+    fn add(&mut self, connection: ConnectionId, is_relayed: bool) {
+        if is_relayed {
+            self.connections.push(connection);
+        } else {
+            self.connections.insert(self.direct, connection);
+            self.direct += 1;
+        }
+    }
+
+    fn remove(&mut self, connection: ConnectionId) {
+        let Some(at) = self.connections.iter().position(|id| *id == connection) else { return };
+        self.connections.remove(at);
+        if at < self.direct {
+            self.direct -= 1;
+        }
+    }
+
     fn send(&mut self, id: PeerId, connection: ConnectionId, bytes: Bytes) -> ToSwarm<Event, Command> {
         self.sending = Some((connection, bytes.clone()));
         ToSwarm::NotifyHandler { peer_id: id, handler: NotifyHandler::One(connection), event: Command::Send(bytes) }
@@ -221,17 +241,17 @@ impl NetworkBehaviour for Behaviour {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         let now = now();
         match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
                 let is_inside = self.is_inside(&peer_id);
                 let peer = self.peers.entry(peer_id).or_default();
-                peer.connections.push(connection_id);
+                peer.add(connection_id, endpoint.is_relayed());
                 if peer.connections.len() == 1 && is_inside {
                     self.client.connected(peer_id, now);
                 }
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 let Some(peer) = self.peers.get_mut(&peer_id) else { return };
-                peer.connections.retain(|id| *id != connection_id);
+                peer.remove(connection_id);
                 let lost = peer.sending.as_ref().is_some_and(|(on, _)| *on == connection_id);
                 if peer.connections.is_empty() {
                     self.peers.remove(&peer_id);
@@ -240,8 +260,12 @@ impl NetworkBehaviour for Behaviour {
                     }
                     self.client.disconnected(&peer_id, now);
                     self.server.disconnected(&peer_id);
-                } else if lost {
-                    self.lost(peer_id, now);
+                } else {
+                    if lost {
+                        self.lost(peer_id, now);
+                    }
+                    // What had been sent on it by either side may never arrive.
+                    self.client.repeat(&peer_id, now);
                 }
             }
             _ => {}

@@ -144,6 +144,27 @@ impl Client {
         }
     }
 
+    /// A connection with a peer is closed, and another is left. What it was asked and has not answered is asked once more, for the
+    /// question or the answer may have gone with the connection.
+    pub fn repeat(&mut self, peer: &PeerId, now: Duration) {
+        let Some(known) = self.peers.get_mut(peer) else { return };
+        for cid in known.told.clone() {
+            let Some(want) = self.wants.get(&cid) else { continue };
+            let ask = match want.at.get(peer) {
+                Some(_) if want.from.is_some_and(|(from, _)| from == *peer) => Ask::Block,
+                Some(At::Asked) => Ask::Have,
+                Some(At::Hinted | At::Has | At::Lacks | At::Silent) | None => continue,
+            };
+            // What is yet to be said is newer.
+            if !known.say.contains_key(&cid) {
+                known.say(cid, ask);
+            }
+        }
+        if known.asked > 0 {
+            known.since = Some(now);
+        }
+    }
+
     /// The last connection with a peer is closed.
     pub fn disconnected(&mut self, peer: &PeerId, now: Duration) {
         self.peers.remove(peer);

@@ -6,34 +6,35 @@
 //!
 //! * An entry is gossiped by its author. Who writes more at once than others let in by gossip ([`Config::say`]) offers the rest to
 //!   its neighbours.
-//! * Neighbours that meet offer each other what has come to each lately, which is all that a short absence takes; then they compare, and else every [`Config::active_ms`] with one of them, or [`Config::idle_ms`] when nothing
-//!   has changed for a while: what gossip has lost is found that way. What is learned so is [offered](offers) to other neighbours.
+//! * Neighbours that meet offer each other what has come to each lately, which is all that a short absence takes; then they
+//!   compare, and else every [`Config::active_ms`] with one of them, or [`Config::idle_ms`] when nothing has changed for a while:
+//!   what gossip has lost is found that way. What is learned so is [offered](offers) to other neighbours.
 //! * Everything that is current stands in the store, under `knowledge/entry/`, what was pinned under `knowledge/pin/`, and in a
 //!   private mesh what shows that the authors are members under `knowledge/author/`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use cid::Cid;
 use mesh_proto::codec::Bounded as _;
 use mesh_proto::credential::Chain;
 use mesh_proto::gossip::Storage;
-use mesh_proto::knowledge::{Change as What, Domain, Entry, Message, Signed, Summary};
-use mesh_proto::limits::{MAX_ADMISSION, MAX_NAMED};
-use mesh_proto::{DecodeError, EntryId, NodeId, Unverified};
+use mesh_proto::knowledge::{Change as What, Domain, Entry, Message, Summary, is_content};
+use mesh_proto::limits::MAX_NAMED;
+use mesh_proto::{DecodeError, EntryId, NodeId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::access::OnlyListens;
 use crate::limits::{Limiter, Quota};
-use crate::records::{self, Change};
 use crate::time::{Mono, Now};
 
 mod compare;
 mod holding;
+mod io;
 pub mod ledger;
 mod offers;
 pub mod placement;
+mod restored;
+mod sharing;
 pub mod shelf;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -42,8 +43,10 @@ use compare::Comparisons;
 pub use compare::Done;
 use holding::Holding;
 pub use holding::{Config as HoldingConfig, MAX_QUESTIONS};
+pub use io::{Blocks, Command, Error, Event, Output, Written};
 pub use ledger::{Applied, Follow, Kept, Ledger, Refused};
 use offers::Offers;
+pub use restored::{PREFIX, Restored};
 
 /// What shows that an author is a member, in a private mesh.
 pub type Chains = BTreeMap<NodeId, Chain>;
@@ -99,192 +102,6 @@ const CROSSING_MS: u64 = 1_000;
 /// Peers whose messages are counted.
 const MAX_PEERS: usize = 4_096;
 
-const ENTRY: &str = "knowledge/entry/";
-const PIN: &str = "knowledge/pin/";
-const AUTHOR: &str = "knowledge/author/";
-/// What the keys of all records begin with.
-pub const PREFIX: &str = "knowledge/";
-
-/// What stood in the store.
-#[derive(Clone, Debug, Default)]
-pub struct Restored {
-    entries: Vec<Bytes>,
-    pins: BTreeSet<Cid>,
-    chains: Chains,
-    /// Records that are damaged: they count as missing, for others have the same entries.
-    pub damaged: Vec<String>,
-}
-
-impl Restored {
-    /// Takes its records out of those of a store.
-    pub fn take(records: &mut Vec<(String, Bytes)>) -> Self {
-        let mut restored = Self::default();
-        for (key, value) in records.extract_if(.., |(key, _)| key.starts_with(PREFIX)) {
-            if !restored.record(&key, &value) {
-                restored.damaged.push(key);
-            }
-        }
-        restored
-    }
-
-    fn record(&mut self, key: &str, value: &[u8]) -> bool {
-        if key.starts_with(ENTRY) {
-            let wire = records::open(key, value);
-            wire.map(|wire| self.entries.push(Bytes::copy_from_slice(wire))).is_ok()
-        } else if let Some(cid) = key.strip_prefix(PIN) {
-            cid.parse().map(|cid| self.pins.insert(cid)).is_ok()
-        } else if key.starts_with(AUTHOR) {
-            let read = records::read::<mesh_proto::knowledge::Credited>(key, value, MAX_ADMISSION);
-            read.map(|of| self.chains.insert(of.node, of.chain)).is_ok()
-        } else {
-            false
-        }
-    }
-}
-
-/// Why an entry is not written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// A part of it is past its bound.
-    #[error(transparent)]
-    Invalid(#[from] DecodeError),
-    /// It is not kept here.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// This node is no member.
-    #[error(transparent)]
-    OnlyListens(#[from] OnlyListens),
-    /// Too many questions wait for answers.
-    #[error("{MAX_QUESTIONS} questions who holds something wait for answers already; wait for one to end")]
-    Busy,
-}
-
-/// What knowledge wants done or has to say.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Tell this to a peer by direct message, and say when it has it.
-    Tell(NodeId, Bytes),
-    /// Publish this envelope.
-    Publish(Bytes),
-    /// Make these changes in the store.
-    Keep(u64, Vec<Change>),
-    /// A peer did what no honest one does.
-    Malformed(NodeId),
-    /// For the driver's blocks.
-    Blocks(Command),
-    /// Tell the application.
-    Event(Event),
-}
-
-/// What is to be done with blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Get all blocks below this root into the store. Ends in [`Node::blocks`](crate::Node::handle).
-    Fetch {
-        /// The root.
-        cid: Cid,
-        /// Bytes of the content, by its entry: blocks of more than that and a little are not its.
-        size: u64,
-        /// Who may have them, the likeliest first.
-        from: Vec<NodeId>,
-    },
-    /// That is not wanted any more.
-    Cancel {
-        /// The root.
-        cid: Cid,
-    },
-    /// Remove these blocks from the store.
-    Remove {
-        /// Which.
-        blocks: Vec<Cid>,
-    },
-}
-
-/// What happened to blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocks {
-    /// These stood in the store at the beginning, with their sizes.
-    Found(Vec<(Cid, u64)>),
-    /// All blocks of a root are in the store, with their sizes.
-    Fetched {
-        /// The root.
-        cid: Cid,
-        /// All of them, the root's own included.
-        blocks: Vec<(Cid, u64)>,
-    },
-    /// These are not in the store any more, whyever.
-    Lost(Vec<Cid>),
-    /// They could not be fetched.
-    Failed {
-        /// The root.
-        cid: Cid,
-        /// Whether the store has no room.
-        full: bool,
-    },
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A key stands for something else, or there is another sibling.
-    Changed {
-        /// Where.
-        domain: Domain,
-        /// Of which key.
-        key: String,
-        /// The entry that is new.
-        entry: Box<Kept>,
-        /// Whether the key stands for it now.
-        current: bool,
-    },
-    /// What a key stood for has expired.
-    Expired {
-        /// Where.
-        domain: Domain,
-        /// Of which key.
-        key: String,
-    },
-    /// Entries of this node up to this write are in the store, or are not.
-    Settled {
-        /// The write.
-        write: u64,
-        /// Whether they are.
-        durable: bool,
-    },
-    /// Content that this node wrote is held by these.
-    Held {
-        /// The content.
-        cid: Cid,
-        /// Who says that it holds it.
-        holders: Vec<NodeId>,
-    },
-    /// Who holds a content, as far as they have answered.
-    Holders {
-        /// The question.
-        question: u64,
-        /// The content.
-        cid: Cid,
-        /// Who does.
-        holders: Vec<NodeId>,
-    },
-    /// This node holds a content now because somebody else was lost.
-    Repaired {
-        /// The content.
-        cid: Cid,
-    },
-    /// A domain was compared with a peer.
-    Compared(Done),
-}
-
-/// An entry of ours that was taken in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Names it.
-    pub id: EntryId,
-    /// [`Event::Settled`] tells when it is in the store.
-    pub write: u64,
-}
-
 /// What this node knows, and what it holds of it.
 #[derive(Debug)]
 pub struct Knowledge {
@@ -323,9 +140,9 @@ impl Knowledge {
         let mut knowledge = Self {
             rng: ChaCha8Rng::from_seed(entropy),
             ledger: Ledger::new(config.ledger.clone(), node),
-            comparisons: Comparisons::default(),
+            comparisons: Comparisons::new(node),
             offers: Offers::default(),
-            holding: Holding::new(config.holding.clone(), node, restored.pins),
+            holding: Holding::new(config.holding.clone(), node, restored.pins, now),
             chains: restored.chains,
             unix: now.unix,
             seen: now,
@@ -343,17 +160,7 @@ impl Knowledge {
             config,
             node,
         };
-        // Grants first, for the others may stand on them.
-        let read = |wire| Signed::read(Unverified::decode(wire).ok()?.believe()).ok();
-        let (grants, others): (Vec<_>, Vec<_>) = restored
-            .entries
-            .into_iter()
-            .filter_map(read)
-            .partition(|signed| matches!(signed.entry.change, What::Grant(_)));
-        for signed in grants.into_iter().chain(others) {
-            let _ = knowledge.apply(signed, &mut Vec::new(), now);
-        }
-        knowledge.outputs.clear();
+        knowledge.restore(restored.entries, now);
         if let Some(offer) = knowledge.config.offer.clone() {
             knowledge.holding.offered(node, Some(offer), now);
         }
@@ -417,9 +224,9 @@ impl Knowledge {
 
     /// Entries that are remembered of others.
     pub fn retained(&self) -> usize {
-        let entries =
-            self.ledger.load().0 + self.comparisons.retained() + self.offers.retained() + self.holding.retained();
-        entries + self.chains.len() + self.due.len() + self.recent.len() + self.questions.retained()
+        let entries = self.ledger.load().0 + self.ledger.retained() + self.chains.len();
+        let parts = self.comparisons.retained() + self.offers.retained() + self.holding.retained();
+        entries + parts + self.due.len() + self.greeted.len() + self.recent.len() + self.questions.retained()
     }
 
     /// The entry that changes a key so, for its author to sign.
@@ -434,72 +241,20 @@ impl Knowledge {
         Ok(entry)
     }
 
-    /// An entry that this node has just signed.
-    ///
-    /// # Errors
-    /// [`Refused`]
-    pub fn written(&mut self, signed: Signed, now: Now) -> Result<Written, Refused> {
-        let (id, wire, domain) = (signed.id, signed.envelope.wire().clone(), signed.entry.domain.clone());
-        let mut changes = Vec::new();
-        self.apply(signed, &mut changes, now)?;
-        let write = self.keep(changes);
-        match self.said.admit(&(), 1, now.mono) {
-            true => self.outputs.push_back(Output::Publish(wire)),
-            false => self.offers.made(&domain, id, now),
-        }
-        Ok(Written { id, write })
-    }
-
-    /// An entry came by gossip, its author being allowed to speak. Whether it is news.
-    pub fn heard(&mut self, signed: Signed, chain: Option<&Chain>, now: Now) -> bool {
-        let author = signed.version.0;
-        let mut changes = Vec::new();
-        let news = self.apply(signed, &mut changes, now) == Ok(true);
-        if news {
-            self.credit(author, chain, &mut changes);
-            self.keep(changes);
-        }
-        news
-    }
-
-    /// What shows that an author is a member, as far as it is known.
-    pub fn chain_of(&self, author: &NodeId) -> Option<&Chain> {
-        self.chains.get(author)
-    }
-
-    /// Entries came from a peer whose authors may write, each with what shows it.
-    pub fn pushed(&mut self, from: NodeId, asked: (u64, bool), entries: Vec<(Signed, Option<Chain>)>, now: Now) {
-        let mut changes = Vec::new();
-        let mut news = 0;
-        // The latest first: it may replace the others.
-        let mut entries = entries;
-        entries.sort_by_key(|(signed, _)| {
-            (!matches!(signed.entry.change, What::Grant(_)), std::cmp::Reverse(signed.version.1))
-        });
-        for (signed, chain) in entries {
-            let (author, id, domain) = (signed.version.0, signed.id, signed.entry.domain.clone());
-            let is_news = self.apply(signed, &mut changes, now) == Ok(true);
-            if is_news {
-                news += 1;
-                self.credit(author, chain.as_ref(), &mut changes);
-            }
-            self.offers.came(from, &domain, id, is_news, now);
-        }
-        if !changes.is_empty() {
-            self.keep(changes);
-        }
-        self.comparisons.pushed(from, asked, news, now);
-        if let (question, true) = asked {
-            self.offers.answered(from, question, now);
-        }
-        self.settle(now);
-    }
-
     /// A peer says something about entries or content, other than [`Message::Push`], which [`pushed`](Self::pushed) takes.
     /// Whether it was heard: else it says too much.
     pub fn handle(&mut self, from: NodeId, message: Message, now: Now) -> bool {
-        let asks = !matches!(message, Message::Compared(_) | Message::Holds { .. });
-        if asks && !self.questions.admit(&from, 1, now.mono) {
+        let cost = match &message {
+            Message::Compared(_) | Message::Holds { .. } | Message::Push { .. } => 0,
+            Message::Summary(_)
+            | Message::Compare(_)
+            | Message::Have { .. }
+            | Message::Pull { .. }
+            | Message::WhoHas { .. } => 1,
+            // Each is placed anew.
+            Message::Full(contents) => 1 + contents.len() as u32 / 16,
+        };
+        if !self.questions.admit(&from, cost, now.mono) {
             return false;
         }
         match message {
@@ -511,12 +266,12 @@ impl Knowledge {
             }
             Message::Compare(round) => self.comparisons.compare(from, &round, &self.ledger, now),
             Message::Compared(round) => {
-                self.comparisons.compared(from, &round, now);
+                self.comparisons.compared(from, &round, &self.ledger, now);
             }
             Message::Have { domain, entries } => self.offers.offered(from, &domain, &entries, &self.ledger, now),
             Message::Pull { question, session, domain, entries } => {
                 let (asked, what) = ((question, session), (&domain, &entries[..]));
-                self.comparisons.pulled(from, asked, what, &self.ledger, &self.chains, now);
+                self.comparisons.pulled(from, asked, what, (&self.ledger, &self.chains), now);
             }
             Message::Push { .. } => debug_assert!(false, "entries are checked first"),
             Message::WhoHas { question, contents } => self.holding.asked(from, question, &contents),
@@ -527,9 +282,15 @@ impl Knowledge {
         true
     }
 
-    /// A message of ours was taken by its receiver, or never will be.
+    /// A message of ours was taken by its receiver.
     pub fn told(&mut self, to: NodeId, now: Now) {
-        self.comparisons.told(to, now);
+        self.comparisons.told(to, true, (&self.ledger, &self.chains), now);
+        self.settle(now);
+    }
+
+    /// A message of ours was not taken by its receiver, and never will be.
+    pub fn lost(&mut self, to: NodeId, now: Now) {
+        self.comparisons.told(to, false, (&self.ledger, &self.chains), now);
         self.settle(now);
     }
 
@@ -584,7 +345,7 @@ impl Knowledge {
     /// Something happened to blocks.
     pub fn blocks(&mut self, blocks: Blocks, now: Now) {
         match blocks {
-            Blocks::Found(found) => found.into_iter().for_each(|(cid, bytes)| self.holding.found(cid, bytes)),
+            Blocks::Found(found) => self.holding.found(found, now),
             Blocks::Fetched { cid, blocks } => self.holding.fetched(cid, blocks, now),
             Blocks::Lost(lost) => self.holding.lost(&lost, now),
             Blocks::Failed { cid, full } => self.holding.failed(cid, full, now),
@@ -600,7 +361,7 @@ impl Knowledge {
     /// Keeps content, and gets it first if need be. The number is that of a write, see [`Event::Settled`].
     pub fn pin(&mut self, cid: Cid, now: Now) -> u64 {
         let changes = match self.holding.pin(cid, now) {
-            true => vec![records::put(format!("{PIN}{cid}"), &[])],
+            true => vec![restored::pin(&cid)],
             false => Vec::new(),
         };
         self.settle(now);
@@ -610,7 +371,7 @@ impl Knowledge {
     /// Keeps it no longer for that.
     pub fn unpin(&mut self, cid: &Cid, now: Now) -> u64 {
         let changes = match self.holding.unpin(cid) {
-            true => vec![Change { key: format!("{PIN}{cid}"), value: None }],
+            true => vec![restored::unpin(cid)],
             false => Vec::new(),
         };
         self.settle(now);
@@ -620,8 +381,11 @@ impl Knowledge {
     /// Asks who holds content; ends in [`Event::Holders`] with this number.
     ///
     /// # Errors
-    /// [`Error::Busy`]
+    /// [`Error::Busy`], [`Error::Invalid`]
     pub fn who_has(&mut self, cid: Cid, now: Now) -> Result<u64, Error> {
+        if !is_content(&cid) {
+            return Err(DecodeError::Malformed("content: not a CIDv1, raw or dag-pb, of SHA-256".into()).into());
+        }
         let question = self.holding.ask(cid, now).ok_or(Error::Busy)?;
         self.settle(now);
         Ok(question)
@@ -644,6 +408,11 @@ impl Knowledge {
         if self.next_compare <= now.mono {
             let active = self.changed.is_some_and(|changed| now.mono.since(changed) < ACTIVE_FOR_MS);
             self.next_compare = now.mono + if active { self.config.active_ms } else { self.config.idle_ms };
+            self.comparisons.prune(now);
+            self.questions.prune(now.mono);
+            while self.recent.front().is_some_and(|(at, ..)| now.mono.since(*at) >= RECENT_MS) {
+                self.recent.pop_front();
+            }
             if self.ledger.load().0 > 0
                 && let Some(peer) = self.draw(1).pop()
             {
@@ -674,61 +443,6 @@ impl Knowledge {
         self.outputs.pop_front()
     }
 
-    /// Takes an entry in, and what follows from it for content. Whether it is current.
-    fn apply(&mut self, signed: Signed, changes: &mut Vec<Change>, now: Now) -> Result<bool, Refused> {
-        self.expire(now);
-        let (id, version, domain, key) =
-            (signed.id, signed.version, signed.entry.domain.clone(), signed.entry.key.clone());
-        let Applied::Current { dropped } = self.ledger.apply(signed, self.unix)? else { return Ok(false) };
-        self.changed = Some(now.mono);
-        // Sooner than when nothing changed.
-        self.next_compare = self.next_compare.min(now.mono + self.config.active_ms);
-        let Some((_, kept)) = self.ledger.entry(&domain, &id) else { return Ok(false) };
-        changes.push(records::put(format!("{ENTRY}{id}"), &kept.wire));
-        // Before the others are let go: they may stand for the same.
-        if let Some(content) = kept.content(self.unix) {
-            self.holding.referenced(content.cid, (content.size, content.replicas), version.0, now);
-        }
-        let entry = Box::new(kept.clone());
-        let current = self.ledger.get(&domain, &key).first().is_some_and(|first| first.id == id);
-        for (_, gone) in dropped {
-            changes.push(Change { key: format!("{ENTRY}{}", gone.id), value: None });
-            if let Some(content) = gone.content(self.unix) {
-                self.holding.released(&content.cid, &gone.version.0);
-            }
-        }
-        self.recent.push_back((now.mono, domain.clone(), id));
-        if self.recent.len() > MAX_RECENT {
-            self.recent.pop_front();
-        }
-        self.outputs.push_back(Output::Event(Event::Changed { domain, key, entry, current }));
-        Ok(true)
-    }
-
-    fn expire(&mut self, now: Now) {
-        self.unix = self.unix.max(now.unix);
-        self.seen = now;
-        for (domain, key, kept) in self.ledger.expire(self.unix) {
-            if let What::Put(content) = &kept.change {
-                self.holding.released(&content.cid, &kept.version.0);
-            }
-            self.outputs.push_back(Output::Event(Event::Expired { domain, key }));
-        }
-    }
-
-    fn credit(&mut self, author: NodeId, chain: Option<&Chain>, changes: &mut Vec<Change>) {
-        let Some(chain) = chain.filter(|chain| self.chains.get(&author) != Some(chain)) else { return };
-        let credited = mesh_proto::knowledge::Credited { node: author, chain: chain.clone() };
-        changes.push(records::write(format!("{AUTHOR}{author}"), &credited, MAX_ADMISSION));
-        self.chains.insert(author, credited.chain);
-    }
-
-    fn keep(&mut self, changes: Vec<Change>) -> u64 {
-        self.writes += 1;
-        self.outputs.push_back(Output::Keep(self.writes, changes));
-        self.writes
-    }
-
     /// Offers a neighbour what came lately. What else it lacks is found after that.
     fn greet(&mut self, peer: NodeId, now: Now) {
         let mut recent: BTreeMap<&Domain, Vec<EntryId>> = BTreeMap::new();
@@ -744,7 +458,9 @@ impl Knowledge {
                 self.comparisons.say(peer, &Message::Have { domain: domain.clone(), entries: entries.to_vec() });
             }
         }
-        self.tell(peer, now.mono + if offered { COMPARE_AFTER_MS } else { 0 });
+        let at = now.mono + if offered { COMPARE_AFTER_MS } else { 0 };
+        let due = self.due.entry(peer).or_insert(at);
+        *due = (*due).min(at);
     }
 
     fn summarise(&mut self, peer: NodeId, now: Now) {
@@ -754,11 +470,6 @@ impl Knowledge {
 
     fn told_lately(&self, peer: &NodeId, now: Now) -> bool {
         self.summarised.get(peer).is_some_and(|at| now.mono.since(*at) < CROSSING_MS)
-    }
-
-    fn tell(&mut self, peer: NodeId, at: Mono) {
-        let due = self.due.entry(peer).or_insert(at);
-        *due = (*due).min(at);
     }
 
     /// At most `count` neighbours, in an order that is drawn.
@@ -812,9 +523,9 @@ impl Knowledge {
 /// Takes out whose time has come.
 fn over(due: &mut BTreeMap<NodeId, Mono>, now: Now) -> Vec<NodeId> {
     let over: Vec<_> = due.iter().filter(|(_, due)| **due <= now.mono).map(|(peer, _)| *peer).collect();
-    over.iter().for_each(|peer| {
+    for peer in &over {
         due.remove(peer);
-    });
+    }
     over
 }
 

@@ -205,7 +205,7 @@ impl Node {
         rng.fill_bytes(&mut entropy);
         Self {
             mesh,
-            knowledge: Knowledge::new(config.knowledge, node, config.known, entropy, now),
+            knowledge: Knowledge::new(config.knowledge, node, config.known.of(&mesh), entropy, now),
             inbox: config.inbox,
             run,
             rng,
@@ -473,6 +473,11 @@ impl Node {
             split: self.health.is_split(),
             losses: self.losses,
         })
+    }
+
+    /// Where another member says that it can be reached.
+    pub fn addresses(&self, node: &NodeId) -> &[String] {
+        self.directory.addresses(node)
     }
 
     /// Whether `node` is a member that this one knows.

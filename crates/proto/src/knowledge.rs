@@ -66,6 +66,20 @@ pub struct Entry {
     pub expires: Option<u64>,
 }
 
+impl Entry {
+    /// The version of this entry if `author` signs it at `clock`, see [`Signed::version`].
+    ///
+    /// # Errors
+    /// [`DecodeError::Malformed`]: it replaces something with the last of all clocks.
+    pub fn version(&self, author: NodeId, clock: Hlc) -> Result<Version, DecodeError> {
+        let latest = self.replaces.iter().map(|Version(_, clock)| *clock).max();
+        if latest == Some(Hlc(u64::MAX)) {
+            return Err(DecodeError::Malformed("it replaces what nothing can come after".into()));
+        }
+        Ok(Version(author, latest.map_or(clock, |latest| latest.tick(0).max(clock))))
+    }
+}
+
 /// An entry's place among those of its key: who wrote it, and when, see [`Signed::version`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub NodeId, pub Hlc);
@@ -195,12 +209,8 @@ impl Signed {
         if matches!(entry.change, Change::Grant(_)) && entry.domain.owner != Some(author) {
             return Err(DecodeError::Malformed("a grant by somebody else than the owner".into()));
         }
-        let latest = entry.replaces.iter().map(|Version(_, clock)| *clock).max();
-        if latest == Some(Hlc(u64::MAX)) {
-            return Err(DecodeError::Malformed("it replaces what nothing can come after".into()));
-        }
-        let clock = latest.map_or(envelope.clock, |latest| latest.tick(0).max(envelope.clock));
-        Ok(Self { id: EntryId::of(envelope.wire()), version: Version(author, clock), entry, envelope })
+        let version = entry.version(author, envelope.clock)?;
+        Ok(Self { id: EntryId::of(envelope.wire()), version, entry, envelope })
     }
 }
 

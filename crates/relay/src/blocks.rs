@@ -1,9 +1,10 @@
-//! Where a relay keeps blocks: one file, a [redb](https://docs.rs/redb) database.
+//! Where a relay keeps blocks, and the entries that stand for them: one file, a [redb](https://docs.rs/redb) database.
 //!
 //! | table | key | value |
 //! |---|---|---|
 //! | `sizes` | CID | bytes of the block, so that a list reads no data |
 //! | `slices` | CID, then which slice (`u16`, big-endian) | at most [`SLICE`] bytes of it |
+//! | `records` | the core's name of a record | the record |
 //!
 //! Each batch is one transaction: after a crash it is there, or it is not. A database stops at the first error of its file, a
 //! full disk included; it is then opened anew, as it was after the last transaction. Pages are not written over, so to delete
@@ -18,7 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use futures::future::BoxFuture;
+use mesh_core::records::Change;
 use mesh_net::blocks::{BlockStore, BlockStoreError, MemoryBlocks};
+use mesh_net::{Store, StoreError};
 use mesh_unixfs::Block;
 use redb::backends::FileBackend;
 use redb::{
@@ -30,6 +33,7 @@ use crate::config::Blocks;
 
 const SIZES: TableDefinition<'_, &[u8], u64> = TableDefinition::new("sizes");
 const SLICES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("slices");
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 
 /// Bytes of a slice. A value gets pages of a power of two: 128 KiB hold this with its key, and a block of 1 MiB in one piece
 /// would get 2 MiB.
@@ -56,11 +60,17 @@ pub(crate) enum BlockFileError {
     Unusable { path: PathBuf, source: Box<Error> },
 }
 
+/// Where blocks are kept, and entries if anything is.
+type Stores = (Arc<dyn BlockStore>, Option<Arc<dyn Store>>);
+
 /// The store that is configured, for a relay whose key is in the file `key`.
-pub(crate) fn open(config: &Blocks, key: &Path) -> Result<Arc<dyn BlockStore>, BlockFileError> {
+pub(crate) fn open(config: &Blocks, key: &Path) -> Result<Stores, BlockFileError> {
     Ok(match config.max_bytes {
-        0 => Arc::new(MemoryBlocks::new(0)),
-        max_bytes => Arc::new(FileBlocks::open(&config.path(key), max_bytes)?),
+        0 => (Arc::new(MemoryBlocks::new(0)), None),
+        max_bytes => {
+            let file = Arc::new(FileBlocks::open(&config.path(key), max_bytes)?);
+            (file.clone(), Some(file))
+        }
     })
 }
 
@@ -210,6 +220,20 @@ impl<P: Place> BlockStore for FileBlocks<P> {
     }
 }
 
+impl<P: Place> Store for FileBlocks<P> {
+    fn load(&self) -> BoxFuture<'static, Result<Vec<(String, Bytes)>, StoreError>> {
+        let loaded = self.blocking(|inner| Ok(inner.with(false, load).map_err(told)?.unwrap_or_default()));
+        Box::pin(async move { loaded.await.map_err(|error| StoreError(error.to_string())) })
+    }
+
+    fn write(&self, changes: Vec<Change>) -> BoxFuture<'static, Result<(), StoreError>> {
+        let written = self.blocking(move |inner| {
+            inner.with(true, |database| write_records(database, &changes)).map_err(told).map(drop)
+        });
+        Box::pin(async move { written.await.map_err(|error| StoreError(error.to_string())) })
+    }
+}
+
 impl<P: Place> Inner<P> {
     /// Does something with the database, which is opened for it if it is not open; nothing, if there is none and none is made.
     fn with<T>(&self, create: bool, work: impl Fn(&Database) -> Result<T, Error>) -> Result<Option<T>, Error> {
@@ -322,6 +346,34 @@ fn delete(database: &Database, cids: &[Cid]) -> Result<u64, Error> {
     }
     write.commit()?;
     Ok(gone)
+}
+
+fn load(database: &Database) -> Result<Vec<(String, Bytes)>, Error> {
+    let records = match database.begin_read()?.open_table(RECORDS) {
+        Ok(records) => records,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut all = Vec::new();
+    for entry in records.iter()? {
+        let (key, value) = entry?;
+        all.push((key.value().to_owned(), Bytes::copy_from_slice(value.value())));
+    }
+    Ok(all)
+}
+
+fn write_records(database: &Database, changes: &[Change]) -> Result<(), Error> {
+    let write = begin(database)?;
+    {
+        let mut records = write.open_table(RECORDS)?;
+        for Change { key, value } in changes {
+            match value {
+                Some(value) => drop(records.insert(&**key, &**value)?),
+                None => drop(records.remove(&**key)?),
+            }
+        }
+    }
+    Ok(write.commit()?)
 }
 
 /// Pages that a transaction has freed can be used again after the next one.

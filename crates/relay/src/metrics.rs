@@ -30,7 +30,19 @@ use labels::{Outcome, OutcomeLabel, Reason, ReasonLabel, Transport, TransportLab
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The values of `mesh-core` that go down as well as up.
-const GAUGES: [&str; 5] = ["nodes_known", "agents_known", "links", "links_relayed", "broadcast_bytes_waiting"];
+const GAUGES: [&str; 11] = [
+    "nodes_known",
+    "agents_known",
+    "links",
+    "links_relayed",
+    "broadcast_bytes_waiting",
+    "entries",
+    "entry_bytes",
+    "blocks",
+    "block_bytes",
+    "contents_placed",
+    "contents_held",
+];
 
 /// The families of libp2p's recorder that are fed. The others would show a zero that nobody counted.
 const FED: [&str; 2] = ["libp2p_swarm_", "libp2p_relay_"];

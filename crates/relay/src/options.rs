@@ -79,6 +79,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BYTES")]
     pub(crate) blocks_max_bytes: Option<u64>,
 
+    /// What these blocks fail together with, such as a site: others of the same zone hold no second copy if there is a choice.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) blocks_zone: Option<String>,
+
     /// Where to answer STUN requests (UDP), or "off". May be given several times.
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) stun: Vec<Listen>,

@@ -12,11 +12,13 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use mesh_core::weights::ReceivingConfig;
-use mesh_core::{access, node};
+use mesh_core::{access, knowledge, node};
 use mesh_net::{Around, Event, EventStream, Handle, Identity, Role, Running, StartError, Tls};
+use mesh_proto::gossip::Storage;
+use mesh_proto::limits::MAX_STORAGE;
 use tokio::task::JoinSet;
 
-use crate::config::{self, Config, Listen, is_secure};
+use crate::config::{self, Blocks, Config, Listen, is_secure};
 use crate::host::RelayHost;
 use crate::http::{self, Node, Status};
 use crate::key::{self, Key};
@@ -120,7 +122,9 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
 
     let charter_for_pages = membership.open_charter().map(charter::hex);
     let mut node_config = node_config(&config, membership, identity, has_ipv6)?;
-    node_config.blocks = Some(blocks::open(&config.blocks, &config.key)?);
+    let (blocks, entries) = blocks::open(&config.blocks, &config.key)?;
+    node_config.blocks = Some(blocks);
+    node_config.entries = entries;
     node_config.tls = certificate.as_ref().map(|(certificate, _)| certificate.clone());
     node_config.direct = direct;
     node_config.around = Some(Around::new(move |connection| hop::counted(connection, relayed.clone())));
@@ -171,6 +175,11 @@ async fn live(mut config: Config, output: Output) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Entries that a relay keeps: of some ten agents as many as each may have.
+const MAX_ENTRIES: usize = 131_072;
+/// Their bytes, in memory and in the file.
+const MAX_ENTRY_BYTES: usize = 64 * 1024 * 1024;
+
 async fn close(handle: &Handle, signals: &mut Signals) -> Result<(), RunError> {
     tracing::info!("closing");
     tokio::select! {
@@ -217,8 +226,23 @@ fn node_config(
     // Nobody here could use weights that are sent to the relay itself.
     node.core.weights.receiving = ReceivingConfig::up_to(0);
     node.core.inbox = false;
+    node.core.knowledge = knowledge(&config.blocks);
     node.agent_version = concat!("mesh-relay/", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(node)
+}
+
+/// What the mesh knows, and content of all: a relay holds it as long as there is room, for it is there when tabs are closed.
+fn knowledge(blocks: &Blocks) -> knowledge::Config {
+    let mut config = knowledge::Config::default();
+    config.ledger.max_entries = MAX_ENTRIES;
+    config.ledger.max_bytes = MAX_ENTRY_BYTES;
+    config.holding.max_bytes = blocks.max_bytes;
+    config.offer = (blocks.max_bytes > 0).then(|| Storage {
+        bytes: blocks.max_bytes.min(MAX_STORAGE),
+        native: true,
+        zone: blocks.zone.clone(),
+    });
+    config
 }
 
 /// The configured listeners, less the IPv6 ones that this program chose itself on a machine without IPv6.

@@ -52,6 +52,43 @@ export class MeshPage {
     await proposal.getByRole('textbox', { name: 'Reason' }).waitFor({ state: 'detached' })
   }
 
+  get knowledge() {
+    return this.tab.getByRole('region', { name: 'Knowledge' })
+  }
+
+  // A key of the chosen domain, in the list.
+  key(key) {
+    return this.knowledge.locator(`.keys button[data-key=${JSON.stringify(key)}]`)
+  }
+
+  // A domain, in the list.
+  domain(name) {
+    return this.knowledge.locator(`.domains button[data-domain="${name}"]`)
+  }
+
+  // The entry that is open.
+  get entry() {
+    return this.knowledge.getByRole('article')
+  }
+
+  // Opens a key, and waits until what it stands for is known.
+  async openKey(key) {
+    await this.key(key).click()
+    await this.entry.getByRole('heading', { name: key, exact: true }).waitFor()
+    await this.entry.getByRole('button', { name: 'Save' }).waitFor()
+  }
+
+  // Puts a text, or `json`, under a key, as a user does.
+  async put(key, { text, json, domain, ttl } = {}) {
+    const form = this.knowledge.getByRole('form')
+    await form.getByRole('button', { name: json === undefined ? 'Text' : 'JSON', exact: true }).click()
+    await form.getByRole('textbox', { name: 'Key' }).fill(key)
+    if (domain !== undefined) await form.getByRole('textbox', { name: 'Domain' }).fill(domain)
+    if (ttl !== undefined) await form.getByRole('combobox', { name: 'Time to live' }).selectOption(ttl)
+    await form.getByRole('textbox', { name: json === undefined ? 'Text' : 'JSON', exact: true }).fill(json ?? text)
+    await form.getByRole('button', { name: 'Put' }).click()
+  }
+
   get dialog() {
     return this.tab.getByRole('dialog')
   }

@@ -9,14 +9,17 @@
 //   block(cid, limitMs)        one block: { length, sha256 }
 //   has(cid), delete(cid)      what it keeps
 //
-// A further kind of peer is one more class with these.
+// A further kind of peer is one more class with these; what it cannot do is not there, or says so.
 
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { at, exe } from '../../../scripts/lib/paths.mjs'
+import { startMesh } from '../../e2e/lib/mesh.mjs'
 import { Program } from '../../e2e/lib/program.mjs'
 
 const HELIA = fileURLToPath(new URL('../src/helia.mjs', import.meta.url))
+const AGENT = fileURLToPath(new URL('../src/agent.mjs', import.meta.url))
+const MESH = 'interop'
 // Which ../build.mjs builds.
 const OURS = at('target/debug/examples', `ipfs-peer${exe}`)
 
@@ -86,12 +89,12 @@ class BlockPeer {
   }
 }
 
-// Helia as it is on npm. Further calls: see ../src/helia.mjs.
-export class Helia extends BlockPeer {
+// A Node.js program that answers calls.
+class NodePeer extends BlockPeer {
   #child
 
-  constructor() {
-    const program = Program.fork(HELIA)
+  constructor(file) {
+    const program = Program.fork(file)
     super(program)
     this.#child = program.child
     this.#child.on('message', message => this.answered(message))
@@ -99,6 +102,13 @@ export class Helia extends BlockPeer {
 
   send(message) {
     this.#child.send(message)
+  }
+}
+
+// Helia as it is on npm. Further calls: see ../src/helia.mjs.
+export class Helia extends NodePeer {
+  constructor() {
+    super(HELIA)
   }
 
   static {
@@ -123,5 +133,61 @@ export class Ours extends BlockPeer {
 
   static {
     this.calls('want', 'cancel', 'got', 'searched', 'figures')
+  }
+}
+
+// An agent of the package, in an open mesh: the relay has its options. Who it is to fetch from has to dial it. Further
+// calls: see ../src/agent.mjs.
+export class Agent extends NodePeer {
+  constructor() {
+    super(AGENT)
+  }
+
+  dial() {
+    throw new Error('an agent dials relays and members of its mesh; anybody can dial it')
+  }
+
+  static {
+    this.calls('list', 'pin', 'put', 'storage', 'close')
+  }
+}
+
+// The relay, a program that takes no calls. It keeps what an agent puts and leaves to it, so it has files and no directories.
+export class RelayPeer {
+  #world
+
+  // Starts one for test `t`, by WebSocket and TCP.
+  static async start(t) {
+    const peer = new this()
+    peer.#world = await startMesh(t, { mesh: MESH, listen: ['/ip4/127.0.0.1/tcp/0'] })
+    peer.peerId = peer.#world.relay.peerId
+    return peer
+  }
+
+  // What agents of its mesh are started with.
+  get options() {
+    return { name: MESH, relay: this.#world.relay.address }
+  }
+
+  async addresses() {
+    return this.#world.relay.addresses
+  }
+
+  // It asks nobody.
+  async knows() {}
+
+  // The value of one of its metrics.
+  metric(name) {
+    return this.#world.relay.metric(name)
+  }
+
+  // Keeps a file that an agent gives it, who has gone when this ends: its CID.
+  async add(t, file) {
+    const agent = await Agent.start(t, { ...this.options, listen: false })
+    const { cid, holders } = await agent.put('file', file, 1)
+    await agent.close()
+    await agent.end()
+    if (!holders.includes(this.peerId)) throw new Error(`the relay does not hold ${cid}: ${holders}`)
+    return cid
   }
 }

@@ -18,6 +18,7 @@ import { fixedSize } from 'ipfs-unixfs-importer/chunker'
 import { balanced } from 'ipfs-unixfs-importer/layout'
 import { CID } from 'multiformats/cid'
 import { bytes, join, sha256, xorshift } from './bytes.mjs'
+import { serve } from './serve.mjs'
 
 const LIMIT_MS = 30_000
 const LISTEN = ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws']
@@ -26,19 +27,6 @@ let helia
 let fs
 let wanting
 let wanted
-
-process.on('disconnect', () => process.exit())
-process.on('message', async ({ id, method, args }) => {
-  try {
-    answer({ id, result: await commands[method](...args) })
-  } catch (error) {
-    answer({ id, error: `${error?.name}: ${error?.message ?? error}` })
-  }
-})
-
-function answer(message) {
-  if (process.connected) process.send(message)
-}
 
 const within = (limitMs = LIMIT_MS) => ({ signal: AbortSignal.timeout(limitMs) })
 
@@ -176,3 +164,5 @@ async function whole(parts) {
   for await (const part of parts) all.push(part)
   return join(all)
 }
+
+serve(commands)

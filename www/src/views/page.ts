@@ -6,9 +6,11 @@ import { agentList } from './agents.js'
 import { broadcasts } from './broadcasts.js'
 import { conversation } from './conversation.js'
 import { decisionsView } from './decisions.js'
+import { deleteDialog } from './delete.js'
 import { icon } from './icons.js'
 import { inviteDialog } from './invite.js'
 import { joinForm } from './join.js'
+import { knowledgeView } from './knowledge.js'
 import { meshView } from './mesh.js'
 import { removeDialog } from './remove.js'
 import { trouble } from './trouble.js'
@@ -23,7 +25,7 @@ export function page(app: App, changed: () => void): TemplateResult {
       ? html`<main class="joined" ?data-charter=${session.decisions !== undefined}>
           ${agentList(app, session)} ${meshView(app, session, changed)}
           ${session.decisions ? decisionsView(app, session, session.decisions) : nothing} ${broadcasts(app, session)}
-          ${conversation(app, session)}
+          ${conversation(app, session)} ${knowledgeView(app, session)}
         </main>`
       : html`<main class="outside">${joinForm(app)}</main>`}
     <p class="unseen" role="status">${session?.news}</p>
@@ -32,8 +34,10 @@ export function page(app: App, changed: () => void): TemplateResult {
 }
 
 function inFront(app: App, session: Session): TemplateResult | typeof nothing {
-  if (app.dialog === 'invite') return inviteDialog(app, session)
-  return app.dialog ? removeDialog(app, app.dialog.remove) : nothing
+  const { dialog } = app
+  if (dialog === undefined) return nothing
+  if (dialog === 'invite') return inviteDialog(app, session)
+  return 'remove' in dialog ? removeDialog(app, dialog.remove) : deleteDialog(app, session, dialog)
 }
 
 function header(app: App): TemplateResult {

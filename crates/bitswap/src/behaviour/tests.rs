@@ -3,13 +3,18 @@
 use std::task::{Context, Poll, Waker};
 
 use libp2p::core::ConnectedPoint;
+use libp2p::multiaddr::Protocol;
 use mesh_unixfs::Block;
 
 use super::*;
 use crate::message::{Ask, Entry};
 
 fn connect(behaviour: &mut Behaviour, peer: PeerId, connection: usize) {
-    let endpoint = ConnectedPoint::Listener { local_addr: Multiaddr::empty(), send_back_addr: Multiaddr::empty() };
+    connect_by(behaviour, peer, connection, Multiaddr::empty());
+}
+
+fn connect_by(behaviour: &mut Behaviour, peer: PeerId, connection: usize, local_addr: Multiaddr) {
+    let endpoint = ConnectedPoint::Listener { local_addr, send_back_addr: Multiaddr::empty() };
     behaviour.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
         peer_id: peer,
         connection_id: ConnectionId::new_unchecked(connection),
@@ -103,4 +108,38 @@ fn it_is_sent_again_on_another_connection_if_there_is_one() {
     disconnect(&mut behaviour, peer, 0, 0);
     connect(&mut behaviour, peer, 2);
     assert_eq!(sent(&mut behaviour, &x), None);
+}
+
+#[test]
+fn what_no_relay_carries_goes_before_what_one_does() {
+    let (peer, x) = (PeerId::random(), Block::raw(vec![1; 5000]).expect("it fits"));
+    let [relayed, direct, later] = [0, 1, 2].map(ConnectionId::new_unchecked);
+    let mut behaviour = Behaviour::default();
+    connect_by(&mut behaviour, peer, 0, Multiaddr::from(Protocol::P2pCircuit));
+    connect(&mut behaviour, peer, 1);
+    connect(&mut behaviour, peer, 2);
+    for (expected, closes) in [(direct, 1), (later, 2), (relayed, 0)] {
+        asks_for(&mut behaviour, peer, &x);
+        let (connection, _) = sent(&mut behaviour, &x).expect("the block");
+        assert_eq!(connection, expected);
+        behaviour.on_connection_handler_event(peer, connection, Report::Sent);
+        disconnect(&mut behaviour, peer, closes, usize::from(expected != relayed));
+    }
+}
+
+#[test]
+fn what_is_wanted_is_asked_again_when_one_of_two_connections_closes() {
+    let (peer, x) = (PeerId::random(), Block::raw(vec![1; 5000]).expect("it fits"));
+    let [one, two] = [0, 1].map(ConnectionId::new_unchecked);
+    let mut behaviour = Behaviour::default();
+    connect(&mut behaviour, peer, 0);
+    connect(&mut behaviour, peer, 1);
+    behaviour.want(*x.cid(), &[]).expect("room");
+    let (connection, first) = sent(&mut behaviour, &x).expect("the want");
+    assert_eq!(connection, one);
+    behaviour.on_connection_handler_event(peer, one, Report::Sent);
+    assert_eq!(sent(&mut behaviour, &x), None);
+    // The question, or the answer, is lost with it.
+    disconnect(&mut behaviour, peer, 0, 1);
+    assert_eq!(sent(&mut behaviour, &x), Some((two, first)));
 }

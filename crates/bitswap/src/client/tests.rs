@@ -53,6 +53,29 @@ fn peers<const N: usize>() -> [PeerId; N] {
 }
 
 #[test]
+fn what_has_no_answer_is_asked_again_when_a_connection_breaks() {
+    let [a, b, c] = peers();
+    let mut world = World::new(&[a, b, c]);
+    world.want("x", &[]);
+    assert_eq!((world.says(&a), world.says(&b), world.says(&c)), (vec![Ask::Block], vec![Ask::Have], vec![Ask::Have]));
+    world.presence(b, "x", Presence::DontHave);
+    for peer in [a, b, c] {
+        world.client.repeat(&peer, world.now);
+    }
+    // Not of the one that has answered.
+    assert_eq!((world.says(&a), world.says(&b), world.says(&c)), (vec![Ask::Block], vec![], vec![Ask::Have]));
+    // It has as long to answer as at first.
+    world.wait(PATIENCE / 2);
+    world.client.repeat(&a, world.now);
+    world.wait(PATIENCE / 2);
+    assert_eq!(world.says(&a), [Ask::Block]);
+    world.client.block(a, block("x"), world.now);
+    world.says(&a);
+    world.client.repeat(&a, world.now);
+    assert_eq!(world.says(&a), []);
+}
+
+#[test]
 fn one_is_asked_for_the_block_and_others_whether_they_have_it() {
     let [a, b, c] = peers();
     let mut world = World::new(&[a, b, c]);

@@ -7,45 +7,54 @@
 //! already.
 //!
 //! One domain is compared with one peer at a time, so that what several neighbours have just learned is fetched once. A
-//! peer with which nothing more came of it is not asked again until either side has changed.
+//! peer with which nothing more came of it is not asked again until either side has changed. What there is no room for here is
+//! compared as if it was here, and what is not followed is not compared.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use mesh_proto::knowledge::{Credited, Domain, Message, Round, Summary, salted};
-use mesh_proto::limits::{
-    MAX_ADMISSION, MAX_BODY, MAX_CREDITED, MAX_NAMED, MAX_PULLED, MAX_ROUND_BYTES, MAX_SUMMARIES,
-};
-use mesh_proto::{EntryId, NodeId};
-use negentropy::{Id, Negentropy, NegentropyStorageVector};
+use mesh_proto::knowledge::{Domain, Message, Round, Summary, salted};
+use mesh_proto::limits::{MAX_ROUND_BYTES, MAX_SUMMARIES};
+use mesh_proto::{EntryId, NodeId, ordered};
+use negentropy::{Id, Negentropy, NegentropyStorageVector, PROTOCOL_VERSION};
 use serde_bytes::ByteBuf;
 
 use super::Chains;
 use super::ledger::Ledger;
+use crate::limits::{Limiter, Quota};
 use crate::time::{Mono, Now};
 
-/// Comparisons that this node has under way at once. Others begin when one ends, or at the next summary.
-pub(super) const MAX_OURS: usize = 8;
+mod giving;
+mod lanes;
+
+use giving::Asked;
+use lanes::Lanes;
+
+/// Comparisons that this node has under way at once. Others begin when one ends.
+const MAX_OURS: usize = 8;
 /// Sets that are kept for peers that compare with us, the longest unused goes: at 20,000 entries one takes 2 MB.
-pub(super) const MAX_THEIRS: usize = 8;
-/// Rounds of one domain. Each leaves a sixteenth of a range open; a hundred thousand entries take two to four.
+const MAX_THEIRS: usize = 8;
+/// Peers that are remembered to have something else while there is no time for them. Past it, they say so again.
+const MAX_LATER: usize = 64;
+/// Rounds of one domain. Each leaves a sixteenth of a range open; a hundred thousand entries take two to four, and as many more
+/// as their ids do not fit into one message.
 const MAX_ROUNDS: u32 = 64;
 /// Entries that are pulled in one comparison of a domain; the next goes on.
 const MAX_NEED: usize = 32_768;
-/// Entries in one pull. What comes back fits into a handful of messages.
-const PULL: usize = 512;
-/// Pulls that are not answered wholly yet: on a line that loses packets, one after the other would take as many times as long.
-const PULLS: u32 = 4;
-/// Bytes of entries in one push, less the room for what stands around them.
-const PUSH_BYTES: usize = MAX_BODY - 256;
-/// Messages to one peer that it has not acknowledged yet. Past it, they wait.
-const WINDOW: usize = 16;
-/// Messages to one peer that wait. Past it, what it asks is not answered.
-pub(super) const MAX_WAITING: usize = 64;
 /// Comparisons whose end is remembered, 200 bytes each.
 const MAX_SETTLED: usize = 2_048;
+/// Entries that are made ready for comparisons with one peer: four for each of 64 thousand at once, and then as many in each eight
+/// seconds. Each takes under a microsecond. Past it, the peer is not answered, and hears of us when it says what it has again.
+const WORK: Quota = Quota { burst: 262_144, period_ms: 8_000 };
+/// Peers whose work is counted.
+const MAX_PEERS: usize = 4_096;
 /// Milliseconds without a word after which a comparison is given up.
 const PATIENCE_MS: u64 = 10_000;
+/// Milliseconds after which another peer may be asked about a domain as well: a slow one, or one that lies, does not keep the
+/// others away.
+const ALONE_MS: u64 = 10_000;
+/// Milliseconds that a comparison of a domain may take. What came until then is here.
+const LONGEST_MS: u64 = 120_000;
 
 /// What a comparison wants done or has to say.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +78,7 @@ pub struct Done {
     pub received: usize,
     /// Entries that were given.
     pub sent: usize,
-    /// Whether it came to its end. Else the peer fell silent, or went.
+    /// Whether it came to its end. Else the peer fell silent, or went, or there was too much to do.
     pub whole: bool,
 }
 
@@ -84,11 +93,17 @@ impl Set {
     fn of(ledger: &Ledger, domain: &Domain, session: u64) -> Self {
         let mut storage = NegentropyStorageVector::with_capacity(ledger.count(domain));
         let mut names = BTreeMap::new();
-        for (_, kept) in ledger.entries(domain) {
-            let name = salted(session, &kept.id);
+        let mut add = |id: &EntryId, unix| {
+            let name = salted(session, id);
             // It is only refused once the set is sealed.
-            let _ = storage.insert(kept.version.1.unix_ms(), Id::from_byte_array(name.0));
-            names.insert(name, kept.id);
+            let _ = storage.insert(unix, Id::from_byte_array(name.0));
+            name
+        };
+        for (_, kept) in ledger.entries(domain) {
+            names.insert(add(&kept.id, kept.version.1.unix_ms()), kept.id);
+        }
+        for (id, clock) in ledger.away(domain) {
+            add(&id, clock.unix_ms());
         }
         let _ = storage.seal();
         Self { storage, names }
@@ -105,15 +120,20 @@ struct Ours {
     claimed: Option<EntryId>,
     /// While it is not known what either lacks.
     asking: Option<Negentropy<'static, NegentropyStorageVector>>,
+    /// What is here and was not yet found to be lacking there.
     names: BTreeMap<EntryId, EntryId>,
     rounds: u32,
     /// What the peer lacks.
     have: Vec<EntryId>,
     /// What we lack and have not asked for yet, by their salted names.
     need: Vec<EntryId>,
+    /// Pulls that are not answered wholly yet.
     pulling: u32,
     received: usize,
     sent: usize,
+    /// Whether some could not be taken, and may be soon.
+    again: bool,
+    begun: Mono,
     heard: Mono,
 }
 
@@ -126,67 +146,70 @@ struct Theirs {
     used: Mono,
 }
 
-/// What waits to be said to a peer.
-#[derive(Debug, Default)]
-struct Lane {
-    waiting: VecDeque<Bytes>,
-    unacknowledged: usize,
-}
-
 /// All comparisons of a node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Comparisons {
+    node: NodeId,
     ours: BTreeMap<NodeId, Ours>,
     theirs: BTreeMap<NodeId, Theirs>,
-    lanes: BTreeMap<NodeId, Lane>,
-    /// What both sides had when a comparison came to its end.
+    asked: BTreeMap<NodeId, VecDeque<Asked>>,
+    lanes: Lanes,
+    work: Limiter<NodeId>,
+    /// What both sides had when a comparison came to its end that brought nothing.
     settled: BTreeMap<(NodeId, Domain), (EntryId, EntryId)>,
-    /// Summaries that came while there was another comparison of the domain.
-    later: BTreeMap<NodeId, Vec<Summary>>,
+    /// What peers have said while there was no time for it.
+    later: BTreeMap<NodeId, BTreeMap<Domain, EntryId>>,
+    /// Whether there may be time now.
+    free: bool,
     outputs: VecDeque<Output>,
 }
 
 impl Comparisons {
+    pub(super) fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            ours: BTreeMap::new(),
+            theirs: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            lanes: Lanes::default(),
+            work: Limiter::new(WORK, MAX_PEERS),
+            settled: BTreeMap::new(),
+            later: BTreeMap::new(),
+            free: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
     /// Entries that are remembered of others.
     pub(super) fn retained(&self) -> usize {
-        let Self { ours, theirs, lanes, settled, later, outputs: _ } = self;
-        let ours: usize = ours.values().map(|ours| 1 + ours.need.len() + ours.have.len()).sum();
-        ours + theirs.len() + lanes.len() + settled.len() + later.values().map(Vec::len).sum::<usize>()
+        let Self { node: _, ours, theirs, asked, lanes, work, settled, later, free: _, outputs: _ } = self;
+        let ours: usize = ours.values().map(|of| 1 + of.need.len() + of.have.len() + of.queue.len()).sum();
+        let asked: usize = asked.values().flatten().map(|asked| asked.ids.len()).sum();
+        let later: usize = later.values().map(BTreeMap::len).sum();
+        ours + theirs.len() + asked + lanes.len() + work.retained() + settled.len() + later
     }
 
     /// Says something to a peer, after what waits already. What is too much is not said.
     pub(super) fn say(&mut self, to: NodeId, message: &Message) {
         // What is made here fits by its own bounds.
         let Ok(bytes) = message.encode() else { return debug_assert!(false, "{message:?} does not fit") };
-        let lane = self.lanes.entry(to).or_default();
-        if lane.waiting.len() < MAX_WAITING {
-            lane.waiting.push_back(bytes.into());
-            self.flush(to);
-        }
+        self.lanes.say(to, bytes.into());
     }
 
-    /// A message of ours was taken by its receiver, or never will be.
-    pub(super) fn told(&mut self, to: NodeId, now: Now) {
-        if let Some(lane) = self.lanes.get_mut(&to) {
-            lane.unacknowledged = lane.unacknowledged.saturating_sub(1);
+    /// A message of ours was taken by its receiver, or never will be: then nobody is there to compare with.
+    pub(super) fn told(&mut self, to: NodeId, taken: bool, (ledger, chains): (&Ledger, &Chains), now: Now) {
+        self.lanes.told(to);
+        if !taken {
+            self.asked.remove(&to);
+            return self.end(to, false);
         }
         if let Some(ours) = self.ours.get_mut(&to) {
             ours.heard = now.mono;
         }
-        self.flush(to);
-        if self.lanes.get(&to).is_some_and(|lane| lane.waiting.is_empty() && lane.unacknowledged == 0) {
-            self.lanes.remove(&to);
+        if let Some(theirs) = self.theirs.get_mut(&to) {
+            theirs.used = now.mono;
         }
-    }
-
-    fn flush(&mut self, to: NodeId) {
-        let Some(lane) = self.lanes.get_mut(&to) else { return };
-        while lane.unacknowledged < WINDOW
-            && let Some(bytes) = lane.waiting.pop_front()
-        {
-            lane.unacknowledged += 1;
-            self.outputs.push_back(Output::Tell(to, bytes));
-        }
+        self.give(to, ledger, chains);
     }
 
     /// Tells a peer what is here, of these domains or of all.
@@ -196,7 +219,7 @@ impl Comparisons {
         self.say(to, &Message::Summary(summaries));
     }
 
-    /// A peer tells what it has: what differs is compared.
+    /// A peer tells what it has, all of it: what differs is compared.
     pub(super) fn summary(
         &mut self,
         from: NodeId,
@@ -205,24 +228,43 @@ impl Comparisons {
         draw: impl FnOnce() -> u64,
         now: Now,
     ) {
-        let own: Vec<_> = ledger.domains().cloned().collect();
-        let unheard = own.into_iter().filter(|domain| summaries.iter().all(|summary| summary.domain != *domain));
         let empty = mesh_proto::knowledge::digest([]);
-        let nothing = unheard.map(|domain| Summary { domain, count: 0, digest: empty }).collect::<Vec<_>>();
+        let mut claims: BTreeMap<_, _> = ordered(ledger.domains().map(|domain| (domain.clone(), empty)));
+        claims.extend(summaries.into_iter().map(|Summary { domain, digest, .. }| (domain, digest)));
+        self.later.remove(&from);
+        self.consider(from, claims, ledger, draw, now);
+    }
+
+    fn consider(
+        &mut self,
+        from: NodeId,
+        claims: BTreeMap<Domain, EntryId>,
+        ledger: &mut Ledger,
+        draw: impl FnOnce() -> u64,
+        now: Now,
+    ) {
         let mut differing = Vec::new();
-        let mut later = Vec::new();
-        for theirs in summaries.into_iter().chain(nothing) {
-            let domain = &theirs.domain;
-            let mine = ledger.summary(domain).digest;
-            let settled = self.settled.get(&(from, domain.clone())) == Some(&(mine, theirs.digest));
-            if mine == theirs.digest || settled || !ledger.follows(domain) {
+        let mut later = BTreeMap::new();
+        let full = self.ours.len() >= MAX_OURS && !self.ours.contains_key(&from);
+        for (domain, claimed) in claims {
+            let mine = ledger.summary(&domain).digest;
+            let settled = self.settled.get(&(from, domain.clone())) == Some(&(mine, claimed));
+            if mine == claimed || settled || !ledger.follows(&domain) {
                 continue;
             }
-            let busy = self.ours.iter().any(|(peer, ours)| *peer != from && ours.concerns(domain));
-            if busy { later.push(theirs) } else { differing.push((theirs.domain, Some(theirs.digest))) }
+            // A peer that is being asked has learned something meanwhile: it is asked again afterwards.
+            let busy = |peer: &NodeId, of: &Ours| match *peer == from {
+                true => of.domain == domain && of.claimed != Some(claimed),
+                false => of.concerns(&domain) && now.mono.since(of.begun) < ALONE_MS,
+            };
+            if full || self.ours.iter().any(|(peer, ours)| busy(peer, ours)) {
+                later.insert(domain, claimed);
+            } else {
+                differing.push((domain, Some(claimed)));
+            }
         }
-        if !later.is_empty() {
-            self.later.insert(from, later);
+        if !later.is_empty() && (self.later.len() < MAX_LATER || self.later.contains_key(&from)) {
+            self.later.entry(from).or_default().extend(later);
         }
         self.begin(from, differing, ledger, draw, now);
     }
@@ -238,7 +280,9 @@ impl Comparisons {
     ) -> bool {
         if let Some(ours) = self.ours.get_mut(&peer) {
             for (domain, claimed) in domains {
-                if !ours.concerns(&domain) && ours.queue.len() < MAX_SUMMARIES {
+                if let Some(next) = ours.queue.iter_mut().find(|(next, _)| *next == domain) {
+                    next.1 = claimed.or(next.1);
+                } else if ours.domain != domain && ours.queue.len() < MAX_SUMMARIES {
                     ours.queue.push_back((domain, claimed));
                 }
             }
@@ -250,7 +294,7 @@ impl Comparisons {
         }
         let Some((domain, claimed)) = queue.pop_front() else { return true };
         let ours = Ours {
-            session: draw(),
+            session: draw().max(1),
             queue,
             domain,
             claimed,
@@ -262,19 +306,32 @@ impl Comparisons {
             pulling: 0,
             received: 0,
             sent: 0,
+            again: false,
+            begun: now.mono,
             heard: now.mono,
         };
         self.ours.insert(peer, ours);
-        self.ask(peer, ledger);
+        self.ask(peer, ledger, now);
         true
     }
 
+    /// Whether there is time to make so many entries ready for the sake of a peer.
+    fn affords(&mut self, peer: &NodeId, entries: usize, now: Now) -> bool {
+        let cost = u32::try_from(entries).unwrap_or(u32::MAX).min(WORK.burst - 1) + 1;
+        self.work.admit(peer, cost, now.mono)
+    }
+
     /// Begins with the domain that is next.
-    fn ask(&mut self, peer: NodeId, ledger: &Ledger) {
+    fn ask(&mut self, peer: NodeId, ledger: &Ledger, now: Now) {
+        let Some(domain) = self.ours.get(&peer).map(|ours| ours.domain.clone()) else { return };
+        if !self.affords(&peer, ledger.count(&domain), now) {
+            return self.end(peer, false);
+        }
         let Some(ours) = self.ours.get_mut(&peer) else { return };
         let set = Set::of(ledger, &ours.domain, ours.session);
         ours.names = set.names;
-        (ours.rounds, ours.received, ours.sent, ours.pulling) = (0, 0, 0, 0);
+        (ours.rounds, ours.received, ours.sent) = (0, 0, 0);
+        (ours.pulling, ours.again, ours.begun) = (0, false, now.mono);
         let begun = Negentropy::owned(set.storage, MAX_ROUND_BYTES as u64).and_then(|mut asking| {
             let first = asking.initiate()?;
             Ok((asking, first))
@@ -289,6 +346,14 @@ impl Comparisons {
     /// A peer compares with us.
     pub(super) fn compare(&mut self, from: NodeId, round: &Round, ledger: &Ledger, now: Now) {
         let Round { session, domain, ranges } = round;
+        if !ledger.follows(domain) {
+            // As if there was no difference: nothing of it is to be given to us.
+            let ranges = ByteBuf::from([PROTOCOL_VERSION as u8]);
+            return self.say(from, &Message::Compared(Round { session: *session, domain: domain.clone(), ranges }));
+        }
+        if self.crosses(&from, domain) {
+            return;
+        }
         let Some(theirs) = self.theirs(from, *session, domain, ledger, now) else { return };
         let answered = Negentropy::borrowed(&theirs.set.storage, MAX_ROUND_BYTES as u64)
             .and_then(|mut comparison| comparison.reconcile(ranges));
@@ -302,98 +367,7 @@ impl Comparisons {
         }
     }
 
-    /// A peer answers our comparison.
-    pub(super) fn compared(&mut self, from: NodeId, round: &Round, now: Now) {
-        let Some(ours) = self.ours.get_mut(&from) else { return };
-        if ours.session != round.session || ours.domain != round.domain {
-            return;
-        }
-        let Some(asking) = &mut ours.asking else { return };
-        ours.heard = now.mono;
-        ours.rounds += 1;
-        let (mut have, mut need) = (Vec::new(), Vec::new());
-        match asking.reconcile_with_ids(&round.ranges, &mut have, &mut need) {
-            Ok(next) => {
-                ours.have.extend(have.iter().filter_map(|id| ours.names.get(&EntryId(id.to_bytes()))));
-                let room = MAX_NEED.saturating_sub(ours.need.len());
-                // The crate finds them in an order of its own.
-                need.sort_unstable();
-                ours.need.extend(need.iter().take(room).map(|id| EntryId(id.to_bytes())));
-                match next.filter(|next| ours.rounds < MAX_ROUNDS && next.len() <= MAX_ROUND_BYTES) {
-                    Some(ranges) => {
-                        let (session, domain) = (ours.session, ours.domain.clone());
-                        let ranges = ByteBuf::from(ranges);
-                        self.say(from, &Message::Compare(Round { session, domain, ranges }));
-                    }
-                    None => {
-                        ours.asking = None;
-                        ours.names = BTreeMap::new();
-                        self.pull(from);
-                        self.offer(from);
-                    }
-                }
-            }
-            Err(_) => {
-                self.outputs.push_back(Output::Malformed(from));
-                self.end(from, false);
-            }
-        }
-    }
-
-    /// Asks for the next of what we lack.
-    fn pull(&mut self, from: NodeId) {
-        let Some(ours) = self.ours.get_mut(&from) else { return };
-        if ours.asking.is_some() {
-            return;
-        }
-        let mut pulls = Vec::new();
-        while ours.pulling < PULLS && !ours.need.is_empty() {
-            ours.pulling += 1;
-            let entries = ours.need.split_off(ours.need.len() - ours.need.len().min(PULL));
-            let (session, domain) = (ours.session, ours.domain.clone());
-            pulls.push(Message::Pull { question: session, session: Some(session), domain, entries });
-        }
-        pulls.iter().for_each(|pull| self.say(from, pull));
-    }
-
-    /// Tells a peer what it lacks.
-    fn offer(&mut self, to: NodeId) {
-        let Some(ours) = self.ours.get_mut(&to) else { return };
-        let have = std::mem::take(&mut ours.have);
-        ours.sent = have.len();
-        let domain = ours.domain.clone();
-        for entries in have.chunks(MAX_NAMED) {
-            self.say(to, &Message::Have { domain: domain.clone(), entries: entries.to_vec() });
-        }
-    }
-
-    /// A peer asks for entries of ours.
-    pub(super) fn pulled(
-        &mut self,
-        from: NodeId,
-        (question, session): (u64, Option<u64>),
-        (domain, names): (&Domain, &[EntryId]),
-        ledger: &Ledger,
-        chains: &Chains,
-        now: Now,
-    ) {
-        let ids: Vec<_> = match session {
-            None => names.to_vec(),
-            Some(session) => {
-                let Some(theirs) = self.theirs(from, session, domain, ledger, now) else { return };
-                names.iter().filter_map(|name| theirs.set.names.get(name).copied()).collect()
-            }
-        };
-        let mut pushes = pack(&ids, domain, ledger, chains);
-        let last = pushes.pop().unwrap_or_default();
-        for Packed { entries, credentials } in pushes {
-            self.say(from, &Message::Push { question, entries, credentials, last: false });
-        }
-        let Packed { entries, credentials } = last;
-        self.say(from, &Message::Push { question, entries, credentials, last: true });
-    }
-
-    /// The set that a peer compares with, made anew if it was given up for others'.
+    /// The set that a peer compares with, made anew if it was given up for others'. Nothing if it has let too many be made.
     fn theirs(
         &mut self,
         from: NodeId,
@@ -404,6 +378,9 @@ impl Comparisons {
     ) -> Option<&mut Theirs> {
         let known = self.theirs.get(&from).is_some_and(|of| of.session == session && of.domain == *domain);
         if !known {
+            if !self.affords(&from, ledger.count(domain), now) {
+                return None;
+            }
             let set = Set::of(ledger, domain, session);
             self.theirs.insert(from, Theirs { session, domain: domain.clone(), set, used: now.mono });
             if self.theirs.len() > MAX_THEIRS
@@ -418,48 +395,94 @@ impl Comparisons {
         Some(theirs)
     }
 
-    /// A peer has given entries; `current` of them were news.
-    pub(super) fn pushed(&mut self, from: NodeId, (question, last): (u64, bool), current: usize, now: Now) {
-        let Some(ours) = self.ours.get_mut(&from).filter(|ours| ours.session == question) else { return };
-        ours.received += current;
+    /// Whether we have asked a peer the same that it asks us, and ours goes on: else everything would be given twice. The other
+    /// side decides the same the other way round.
+    fn crosses(&mut self, from: &NodeId, domain: &Domain) -> bool {
+        let Some(ours) = self.ours.get_mut(from) else { return false };
+        if ours.domain != *domain || ours.asking.is_none() {
+            return false;
+        }
+        // Somebody here waits for the end of ours.
+        if self.node < *from || ours.claimed.is_none() {
+            return self.node < *from;
+        }
+        (ours.asking, ours.again) = (None, true);
+        ours.names = BTreeMap::new();
+        false
+    }
+
+    /// A peer answers our comparison.
+    pub(super) fn compared(&mut self, from: NodeId, round: &Round, ledger: &Ledger, now: Now) {
+        let Some(ours) = self.ours.get_mut(&from) else { return };
+        if ours.session != round.session || ours.domain != round.domain {
+            return;
+        }
+        let Some(asking) = &mut ours.asking else { return };
         ours.heard = now.mono;
-        if last {
-            ours.pulling = ours.pulling.saturating_sub(1);
-            self.pull(from);
+        ours.rounds += 1;
+        let (mut have, mut need) = (Vec::new(), Vec::new());
+        match asking.reconcile_with_ids(&round.ranges, &mut have, &mut need) {
+            Ok(next) => {
+                // Each once, however often the peer says that it lacks it.
+                ours.have.extend(have.iter().filter_map(|id| ours.names.remove(&EntryId(id.to_bytes()))));
+                let room = MAX_NEED.saturating_sub(ours.need.len());
+                // The crate finds them in an order of its own.
+                need.sort_unstable();
+                ours.need.extend(need.iter().take(room).map(|id| EntryId(id.to_bytes())));
+                match next.filter(|next| ours.rounds < MAX_ROUNDS && next.len() <= MAX_ROUND_BYTES) {
+                    Some(ranges) => {
+                        let (session, domain) = (ours.session, ours.domain.clone());
+                        let ranges = ByteBuf::from(ranges);
+                        self.say(from, &Message::Compare(Round { session, domain, ranges }));
+                    }
+                    None => {
+                        ours.asking = None;
+                        ours.names = BTreeMap::new();
+                        self.pull(from);
+                        self.offer(from, ledger);
+                    }
+                }
+            }
+            Err(_) => {
+                self.outputs.push_back(Output::Malformed(from));
+                self.end(from, false);
+            }
         }
     }
 
     /// Goes on where a domain is through. To be called after anything else.
     pub(super) fn advance(&mut self, ledger: &mut Ledger, mut draw: impl FnMut() -> u64, now: Now) {
         let through = |peer: &NodeId, ours: &Ours| {
-            let idle = self.lanes.get(peer).is_none_or(|lane| lane.waiting.is_empty());
-            ours.asking.is_none() && ours.pulling == 0 && ours.need.is_empty() && idle
+            ours.asking.is_none() && ours.pulling == 0 && ours.need.is_empty() && self.lanes.is_idle(peer)
         };
         let done: Vec<_> = self.ours.iter().filter(|(peer, ours)| through(peer, ours)).map(|(peer, _)| *peer).collect();
         for peer in done {
             let Some(ours) = self.ours.get_mut(&peer) else { continue };
-            let domain = ours.domain.clone();
-            // It is asked again when either side has something else than now.
-            if let Some(claimed) = ours.claimed {
+            // If nothing came of it, it is asked again when either side has something else than now.
+            if let Some(claimed) = ours.claimed.filter(|_| ours.received == 0 && !ours.again) {
+                let domain = ours.domain.clone();
                 self.settled.insert((peer, domain.clone()), (ledger.summary(&domain).digest, claimed));
                 if self.settled.len() > MAX_SETTLED {
                     self.settled.pop_first();
                 }
             }
             self.outputs.push_back(Output::Compared(ours.done(peer, true)));
+            self.free = true;
             match ours.queue.pop_front() {
                 Some((next, claimed)) => {
                     (ours.domain, ours.claimed) = (next, claimed);
-                    ours.session = draw();
-                    self.ask(peer, ledger);
+                    ours.session = draw().max(1);
+                    ours.heard = now.mono;
+                    self.ask(peer, ledger, now);
                 }
                 None => {
                     self.ours.remove(&peer);
                 }
             }
-            let later = std::mem::take(&mut self.later);
-            for (peer, summaries) in later {
-                self.summary(peer, summaries, ledger, &mut draw, now);
+        }
+        if std::mem::take(&mut self.free) {
+            for (peer, claims) in std::mem::take(&mut self.later) {
+                self.consider(peer, claims, ledger, &mut draw, now);
             }
         }
     }
@@ -468,6 +491,7 @@ impl Comparisons {
     pub(super) fn unlinked(&mut self, peer: &NodeId) {
         self.end(*peer, false);
         self.theirs.remove(peer);
+        self.asked.remove(peer);
         self.lanes.remove(peer);
         self.later.remove(peer);
         self.settled.retain(|(of, _), _| of != peer);
@@ -475,30 +499,35 @@ impl Comparisons {
 
     fn end(&mut self, peer: NodeId, whole: bool) {
         if let Some(ours) = self.ours.remove(&peer) {
+            self.free = true;
             self.outputs.push_back(Output::Compared(ours.done(peer, whole)));
         }
     }
 
-    /// Gives up with those that have fallen silent.
+    /// Gives up with those that have fallen silent, or have no end.
     pub(super) fn handle_timeout(&mut self, now: Now) {
-        let silent = |ours: &Ours| now.mono.since(ours.heard) >= PATIENCE_MS;
-        let silent: Vec<_> = self.ours.iter().filter(|(_, ours)| silent(ours)).map(|(peer, _)| *peer).collect();
-        for peer in silent {
+        let over: Vec<_> = self.ours.iter().filter(|(_, of)| of.until() <= now.mono).map(|(peer, _)| *peer).collect();
+        for peer in over {
             self.end(peer, false);
         }
         self.theirs.retain(|_, theirs| now.mono.since(theirs.used) < PATIENCE_MS);
     }
 
+    /// Forgets what is of no use any more. To be called now and then.
+    pub(super) fn prune(&mut self, now: Now) {
+        self.work.prune(now.mono);
+    }
+
     /// When to give up next.
     pub(super) fn poll_timeout(&self) -> Option<Mono> {
-        let ours = self.ours.values().map(|ours| ours.heard);
-        let theirs = self.theirs.values().map(|theirs| theirs.used);
-        ours.chain(theirs).min().map(|since| since + PATIENCE_MS)
+        let ours = self.ours.values().map(Ours::until);
+        ours.chain(self.theirs.values().map(|theirs| theirs.used + PATIENCE_MS)).min()
     }
 
     /// What there is to do.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let told = || self.lanes.poll_output().map(|(to, bytes)| Output::Tell(to, bytes));
+        self.outputs.pop_front().or_else(told)
     }
 }
 
@@ -507,42 +536,14 @@ impl Ours {
         self.domain == *domain || self.queue.iter().any(|(next, _)| next == domain)
     }
 
+    fn until(&self) -> Mono {
+        (self.heard + PATIENCE_MS).min(self.begun + LONGEST_MS)
+    }
+
     fn done(&self, peer: NodeId, whole: bool) -> Done {
         Done { peer, domain: self.domain.clone(), received: self.received, sent: self.sent, whole }
     }
 }
 
-/// Entries for one push, and their authors' credentials.
-#[derive(Debug, Default)]
-struct Packed {
-    entries: Vec<ByteBuf>,
-    credentials: Vec<Credited>,
-}
-
-/// Packs entries that are still here into pushes.
-fn pack(ids: &[EntryId], domain: &Domain, ledger: &Ledger, chains: &Chains) -> Vec<Packed> {
-    let mut pushes = vec![Packed::default()];
-    let (mut bytes, mut authors) = (0, BTreeSet::new());
-    for (_, kept) in ids.iter().filter_map(|id| ledger.entry(domain, id)) {
-        let author = kept.version.0;
-        let chain = chains.get(&author).filter(|_| !authors.contains(&author));
-        let more = kept.wire.len() + 8 + chain.map_or(0, |_| MAX_ADMISSION);
-        let full = |push: &Packed| {
-            bytes + more > PUSH_BYTES || push.entries.len() >= MAX_PULLED || push.credentials.len() >= MAX_CREDITED
-        };
-        if pushes.last().is_some_and(full) {
-            pushes.push(Packed::default());
-            (bytes, authors) = (0, BTreeSet::new());
-        }
-        let Some(push) = pushes.last_mut() else { break };
-        bytes += more;
-        // Again in each push: they may come to nothing one by one.
-        if authors.insert(author)
-            && let Some(chain) = chains.get(&author)
-        {
-            push.credentials.push(Credited { node: author, chain: chain.clone() });
-        }
-        push.entries.push(ByteBuf::from(kept.wire.to_vec()));
-    }
-    pushes
-}
+#[cfg(test)]
+mod tests;

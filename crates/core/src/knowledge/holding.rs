@@ -5,19 +5,28 @@
 //! ([`placement`](super::placement)), fetches it from whoever has it, and tells its author and the others with which it was
 //! placed. A node that goes is no candidate any more: whoever comes in its place fetches in the same way, and that is the whole of
 //! a repair. One that says goodbye is gone at once, one that falls silent after [`Config::lost_ms`]: until then it
-//! may be back, and its copies with it. Who has no room says so to the next in rank.
+//! may be back, and its copies with it. Who has no room says so to the next in rank, and tries again when it has some.
+//!
+//! A copy that others rely on stays until they have it: an author's own, and that of a node in whose place another has come, until
+//! all with which the content is placed have said that they hold it. Who waits for that asks again from time to time, for what is
+//! said once may be lost.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cid::Cid;
 use mesh_proto::gossip::Storage;
-use mesh_proto::knowledge::Message;
+use mesh_proto::knowledge::{self, Message};
 use mesh_proto::limits::MAX_CONTENTS;
 use mesh_proto::{NodeId, ordered};
 
 use super::placement::{self, Candidates};
 use super::shelf::{Hold, Shelf};
 use crate::time::{Mono, Now};
+
+mod asking;
+mod placing;
+
+use asking::Question;
 
 /// Pace and patience.
 #[derive(Clone, Debug)]
@@ -34,24 +43,32 @@ pub struct Config {
     pub gather_ms: u64,
     /// Milliseconds that others have to say whether they hold something.
     pub ask_ms: u64,
+    /// Milliseconds until those are asked again that have not said that they hold what was placed with them.
+    pub audit_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_bytes: 256 << 20, lost_ms: 22_500, fetches: 8, retry_ms: 1_000, gather_ms: 50, ask_ms: 1_500 }
+        Self {
+            max_bytes: 256 << 20,
+            lost_ms: 22_500,
+            fetches: 8,
+            retry_ms: 1_000,
+            gather_ms: 50,
+            ask_ms: 1_500,
+            audit_ms: 30_000,
+        }
     }
 }
 
-/// Nodes that are remembered to hold one content, or to have no room for it.
+/// Nodes that are remembered to hold one content, or to have no room for it, beside those with which it is placed.
 const MAX_SAID: usize = 32;
 /// Nodes from which content is fetched, and that are asked whether they hold it.
 const MAX_ASKED: usize = 16;
-/// Contents that are placed anew in one go; the others follow at once, after other work. Each takes a hash for each candidate.
-const PLACED_AT_ONCE: usize = 256;
-/// Milliseconds between two such goes.
-const PLACE_MS: u64 = 5;
 /// The longest time between two tries, milliseconds.
 const MAX_RETRY_MS: u64 = 60_000;
+/// Milliseconds after a start in which blocks stay that belong to nothing yet: what they belong to is only found out then.
+const RESTORE_MS: u64 = 120_000;
 /// Questions under way at once.
 pub const MAX_QUESTIONS: usize = 256;
 
@@ -74,38 +91,68 @@ pub(super) enum Output {
     Repaired(Cid),
 }
 
-/// A content that an entry stands for.
-#[derive(Debug)]
-struct Content {
+/// What an entry says of a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Claim {
+    author: NodeId,
     size: u64,
-    replicas: usize,
-    /// The entries that stand for it: their authors, one for each.
-    authors: Vec<NodeId>,
+    replicas: u8,
+}
+
+/// A content that entries stand for.
+#[derive(Debug, Default)]
+struct Content {
+    /// One for each entry.
+    claims: Vec<Claim>,
     placed: Vec<NodeId>,
     /// Who says that it holds it.
     holders: BTreeSet<NodeId>,
     /// Who has no room for it.
     full: BTreeSet<NodeId>,
-    /// Whether it was placed with others before.
+    /// Whether one with which it was placed was lost.
     moved: bool,
-    failures: u32,
+    /// Whether it was placed here before, and those with which it is placed now may not have it yet.
+    yields: bool,
 }
 
 impl Content {
-    /// Where it is to be: its authors have it anyway, and do not count.
-    fn place(&self, cid: &Cid, candidates: &Candidates) -> Vec<NodeId> {
-        let may_not = |node: &NodeId| self.full.contains(node) || self.authors.contains(node);
-        placement::place(cid, self.replicas, candidates, may_not)
+    /// As many copies as the entry wants that wants most.
+    fn replicas(&self) -> usize {
+        self.claims.iter().map(|claim| usize::from(claim.replicas)).max().unwrap_or_default()
+    }
+
+    /// What it takes, by its entries: of several that do not agree another one in each try.
+    fn size(&self, tries: u32) -> u64 {
+        let at = tries as usize % self.claims.len().max(1);
+        self.claims.get(at).map_or(0, |claim| claim.size)
+    }
+
+    fn is_by(&self, author: &NodeId) -> bool {
+        self.claims.iter().any(|claim| claim.author == *author)
+    }
+
+    /// Its authors, each once.
+    fn authors(&self) -> BTreeSet<NodeId> {
+        let mut authors = BTreeSet::new();
+        for claim in &self.claims {
+            if authors.len() < MAX_SAID {
+                authors.insert(claim.author);
+            }
+        }
+        authors
+    }
+
+    /// Whether all hold it with which it is placed, as far as `node` knows.
+    fn is_secured(&self, node: &NodeId) -> bool {
+        !self.placed.is_empty() && self.placed.iter().all(|of| of == node || self.holders.contains(of))
     }
 }
 
-/// A question who holds something.
-#[derive(Debug)]
-struct Question {
-    cid: Cid,
-    waiting: BTreeSet<NodeId>,
-    found: BTreeSet<NodeId>,
-    until: Mono,
+/// What is to be told to one node.
+#[derive(Debug, Default)]
+struct News {
+    holds: BTreeSet<Cid>,
+    full: BTreeSet<Cid>,
 }
 
 /// All contents that entries stand for, and what of them is here.
@@ -128,18 +175,28 @@ pub(super) struct Holding {
     /// What is to be fetched, and not before when.
     wanted: BTreeSet<(Mono, Cid)>,
     wanted_at: BTreeMap<Cid, Mono>,
-    fetching: BTreeSet<Cid>,
-    /// What was fetched, and whom that is to be told.
-    news: BTreeMap<NodeId, BTreeSet<Cid>>,
+    /// How often a fetch has failed.
+    failures: BTreeMap<Cid, u32>,
+    /// What is being fetched, and the room that it will take.
+    fetching: BTreeMap<Cid, u64>,
+    /// What was fetched or found no room, and whom that is to be told.
+    news: BTreeMap<NodeId, News>,
     news_due: Option<Mono>,
+    /// What was placed here and found no room.
+    refused: BTreeSet<Cid>,
+    next_audit: Option<Mono>,
+    /// Where the last audit ended.
+    audited: Option<Cid>,
+    /// Until when blocks of nothing stay.
+    restoring: Option<Mono>,
     questions: BTreeMap<u64, Question>,
     last_question: u64,
     outputs: VecDeque<Output>,
 }
 
 impl Holding {
-    pub(super) fn new(config: Config, node: NodeId, pins: BTreeSet<Cid>) -> Self {
-        Self {
+    pub(super) fn new(config: Config, node: NodeId, pins: BTreeSet<Cid>, now: Now) -> Self {
+        let mut holding = Self {
             shelf: Shelf::new(config.max_bytes),
             config,
             node,
@@ -152,13 +209,22 @@ impl Holding {
             next_place: Mono(0),
             wanted: BTreeSet::new(),
             wanted_at: BTreeMap::new(),
-            fetching: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            fetching: BTreeMap::new(),
             news: BTreeMap::new(),
             news_due: None,
+            refused: BTreeSet::new(),
+            next_audit: None,
+            audited: None,
+            restoring: None,
             questions: BTreeMap::new(),
             last_question: 0,
             outputs: VecDeque::new(),
+        };
+        for cid in holding.pins.clone() {
+            holding.want(cid, now.mono);
         }
+        holding
     }
 
     pub(super) fn shelf(&self) -> &Shelf {
@@ -182,12 +248,14 @@ impl Holding {
 
     /// Entries that are remembered of others.
     pub(super) fn retained(&self) -> usize {
+        let news: usize = self.news.values().map(|news| news.holds.len() + news.full.len()).sum();
         self.contents.len()
             + self.wanted.len()
             + self.offers.len()
             + self.suspects.len()
-            + self.news.len()
+            + self.refused.len()
             + self.questions.len()
+            + news
     }
 
     /// Where a content was placed.
@@ -212,8 +280,12 @@ impl Holding {
         };
         if let Some(content) = self.contents.get(cid) {
             add(&mut content.holders.iter().filter(|node| self.candidates.contains_key(node)));
+            // What was just written is nowhere else yet.
+            if content.placed.contains(&self.node) && content.holders.is_empty() {
+                add(&mut content.authors().iter());
+            }
             add(&mut content.placed.iter());
-            add(&mut content.authors.iter());
+            add(&mut content.authors().iter());
             add(&mut content.holders.iter());
         }
         add(&mut placement::ranked(cid, &self.candidates).iter().take(MAX_ASKED / 2));
@@ -221,43 +293,35 @@ impl Holding {
     }
 
     /// An entry stands for this.
-    pub(super) fn referenced(&mut self, cid: Cid, (size, replicas): (u64, u8), author: NodeId, now: Now) {
-        let content = self.contents.entry(cid).or_insert_with(|| Content {
-            size,
-            replicas: 0,
-            authors: Vec::new(),
-            placed: Vec::new(),
-            holders: BTreeSet::new(),
-            full: BTreeSet::new(),
-            moved: false,
-            failures: 0,
-        });
-        content.authors.push(author);
-        // Until the entry with the most copies goes, and the others with it.
-        content.replicas = content.replicas.max(usize::from(replicas));
-        self.unplaced.insert(cid);
-        self.next_place = self.next_place.min(now.mono);
+    pub(super) fn referenced(&mut self, of: &knowledge::Content, author: NodeId, now: Now) {
+        let claim = Claim { author, size: of.size, replicas: of.replicas };
+        self.contents.entry(of.cid).or_default().claims.push(claim);
+        self.place_again(of.cid, now);
     }
 
     /// An entry stands for it no more.
-    pub(super) fn released(&mut self, cid: &Cid, author: &NodeId) {
-        let Some(content) = self.contents.get_mut(cid) else { return };
-        if let Some(at) = content.authors.iter().position(|of| of == author) {
-            content.authors.swap_remove(at);
+    pub(super) fn released(&mut self, of: &knowledge::Content, author: &NodeId, now: Now) {
+        let cid = of.cid;
+        let claim = Claim { author: *author, size: of.size, replicas: of.replicas };
+        let Some(content) = self.contents.get_mut(&cid) else { return };
+        if let Some(at) = content.claims.iter().position(|other| *other == claim) {
+            content.claims.swap_remove(at);
         }
-        if !content.authors.is_empty() {
-            return;
+        if !content.claims.is_empty() {
+            return self.place_again(cid, now);
         }
-        self.contents.remove(cid);
-        self.unplaced.remove(cid);
-        self.unwant(cid);
-        if self.pins.contains(cid) {
-            return self.shelf.keep(cid, Hold { pinned: true, ..Hold::default() });
+        self.contents.remove(&cid);
+        self.unplaced.remove(&cid);
+        self.refused.remove(&cid);
+        if self.pins.contains(&cid) {
+            return self.shelf.keep(&cid, Hold { pinned: true, ..Hold::default() });
         }
-        if self.fetching.remove(cid) {
-            self.outputs.push_back(Output::Cancel(*cid));
+        self.unwant(&cid);
+        self.failures.remove(&cid);
+        if self.fetching.remove(&cid).is_some() {
+            self.outputs.push_back(Output::Cancel(cid));
         }
-        let gone = self.shelf.remove(cid);
+        let gone = self.shelf.remove(&cid);
         self.remove(gone);
     }
 
@@ -267,74 +331,30 @@ impl Holding {
         }
     }
 
-    /// A member gives room, or none any more.
-    pub(super) fn offered(&mut self, node: NodeId, offer: Option<Storage>, now: Now) {
-        let before = match offer.clone() {
-            Some(offer) => self.offers.insert(node, offer),
-            None => self.offers.remove(&node),
-        };
-        if before != offer && !self.suspects.contains_key(&node) || before.is_some() != offer.is_some() {
-            self.candidate(node, offer, now);
+    /// Blocks are in the store from before.
+    pub(super) fn found(&mut self, found: Vec<(Cid, u64)>, now: Now) {
+        if self.restoring.is_none() {
+            self.restoring = Some(now.mono + RESTORE_MS);
+            self.shelf.spare_loose(true);
         }
-    }
-
-    fn candidate(&mut self, node: NodeId, offer: Option<Storage>, now: Now) {
-        match offer {
-            Some(offer) => {
-                self.candidates.insert(node, offer);
-                self.unplaced.extend(self.contents.keys());
-            }
-            None => {
-                self.candidates.remove(&node);
-                let affected = |content: &Content| content.placed.contains(&node) || content.holders.contains(&node);
-                self.unplaced.extend(self.contents.iter().filter(|(_, of)| affected(of)).map(|(cid, _)| *cid));
-                for content in self.contents.values_mut() {
-                    content.holders.remove(&node);
-                    content.full.remove(&node);
-                }
+        for (cid, bytes) in found {
+            self.shelf.found(cid, bytes);
+            // Its other blocks are here as well, and others may rely on it.
+            if self.contents.get(&cid).is_some_and(|content| content.is_by(&self.node)) && !self.shelf.has(&cid) {
+                self.want(cid, now.mono);
             }
         }
-        self.next_place = self.next_place.min(now.mono);
-    }
-
-    /// A member is silent.
-    pub(super) fn suspected(&mut self, node: NodeId, now: Now) {
-        if self.offers.contains_key(&node) {
-            self.suspects.insert(node, now.mono + self.config.lost_ms);
-        }
-    }
-
-    /// It was heard again.
-    pub(super) fn recovered(&mut self, node: NodeId, now: Now) {
-        self.suspects.remove(&node);
-        if !self.candidates.contains_key(&node)
-            && let Some(offer) = self.offers.get(&node).cloned()
-        {
-            self.candidate(node, Some(offer), now);
-        }
-    }
-
-    /// It has left.
-    pub(super) fn left(&mut self, node: NodeId, now: Now) {
-        self.suspects.remove(&node);
-        self.offered(node, None, now);
-        self.candidate(node, None, now);
-    }
-
-    /// A block is in the store from before.
-    pub(super) fn found(&mut self, cid: Cid, bytes: u64) {
-        self.shelf.found(cid, bytes);
     }
 
     /// All blocks of a content are in the store.
     pub(super) fn fetched(&mut self, cid: Cid, blocks: Vec<(Cid, u64)>, now: Now) {
-        let asked = self.fetching.remove(&cid);
+        let asked = self.fetching.remove(&cid).is_some();
         self.unwant(&cid);
+        self.failures.remove(&cid);
         let hold = self.hold(&cid);
         let gone = self.shelf.put(cid, blocks, hold, now.mono);
         self.remove(gone);
-        let Some(content) = self.contents.get_mut(&cid) else { return };
-        content.failures = 0;
+        let Some(content) = self.contents.get(&cid) else { return };
         if content.placed.contains(&self.node) {
             if asked && content.moved {
                 self.outputs.push_back(Output::Repaired(cid));
@@ -348,7 +368,8 @@ impl Holding {
         for root in self.shelf.lost(blocks) {
             if self.contents.contains_key(&root) {
                 self.place_again(root, now);
-            } else if self.pins.contains(&root) {
+            }
+            if self.pins.contains(&root) {
                 self.want(root, now.mono);
             }
         }
@@ -365,34 +386,38 @@ impl Holding {
     fn hold(&self, cid: &Cid) -> Hold {
         let pinned = self.pins.contains(cid);
         let Some(content) = self.contents.get(cid) else { return Hold { pinned, ..Hold::default() } };
-        let placed = content.placed.contains(&self.node);
-        let safe = !content.placed.is_empty() && content.placed.iter().all(|node| content.holders.contains(node));
-        let own = content.authors.contains(&self.node) && !safe;
-        Hold { pinned, placed, own }
+        let secured = content.is_secured(&self.node);
+        let placed = content.placed.contains(&self.node) || content.yields && !secured;
+        Hold { pinned, placed, own: content.is_by(&self.node) && !secured }
     }
 
-    /// Tells its authors, and those with which it was placed, that a content is here.
-    fn announce(&mut self, cid: &Cid, now: Now) {
-        let Some(content) = self.contents.get(cid) else { return };
-        let others = content.authors.iter().chain(&content.placed).filter(|node| **node != self.node);
-        for other in others {
-            self.news.entry(*other).or_default().insert(*cid);
-        }
-        self.news_due.get_or_insert(now.mono + self.config.gather_ms);
+    /// Lets a content go, or keeps it, by what is known now.
+    fn keep(&mut self, cid: &Cid) {
+        let hold = self.hold(cid);
+        self.shelf.keep(cid, hold);
     }
 
     /// A content could not be fetched; `full` if there was no room for it.
     pub(super) fn failed(&mut self, cid: Cid, full: bool, now: Now) {
         self.fetching.remove(&cid);
-        if full {
+        if full && !self.pins.contains(&cid) {
             return self.no_room(cid, now);
         }
-        let Some(content) = self.contents.get_mut(&cid) else { return };
-        content.failures = content.failures.saturating_add(1);
-        let pause = self.config.retry_ms.saturating_mul(1 << content.failures.min(10)).min(MAX_RETRY_MS);
-        if content.placed.contains(&self.node) || self.pins.contains(&cid) {
-            self.want(cid, now.mono + pause);
+        if !self.is_wanted(&cid) {
+            return;
         }
+        let failures = self.failures.entry(cid).or_default();
+        let pause = self.config.retry_ms.saturating_mul(1 << (*failures).min(16)).min(MAX_RETRY_MS);
+        *failures = failures.saturating_add(1);
+        self.want(cid, now.mono + pause);
+    }
+
+    /// Whether a content is to be here.
+    fn is_wanted(&self, cid: &Cid) -> bool {
+        let content = self.contents.get(cid);
+        let placed = content.is_some_and(|content| content.placed.contains(&self.node));
+        let own = content.is_some_and(|content| content.is_by(&self.node)) && self.shelf.has_block(cid);
+        placed || own || self.pins.contains(cid)
     }
 
     fn want(&mut self, cid: Cid, at: Mono) {
@@ -407,88 +432,13 @@ impl Holding {
         }
     }
 
-    /// There is no room for a content that was placed here: the next in rank is to take it.
-    fn no_room(&mut self, cid: Cid, now: Now) {
-        let Some(content) = self.contents.get_mut(&cid) else { return };
-        content.full.insert(self.node);
-        let next = content.place(&cid, &self.candidates);
-        let told: BTreeSet<_> = ordered(next.iter().chain(&content.placed).chain(&content.authors).copied());
-        for to in told.into_iter().filter(|to| *to != self.node) {
-            self.outputs.push_back(Output::Tell(to, Message::Full(vec![cid])));
-        }
-        self.place_again(cid, now);
-    }
-
-    fn place_again(&mut self, cid: Cid, now: Now) {
-        self.unplaced.insert(cid);
-        self.next_place = self.next_place.min(now.mono);
-    }
-
-    /// A member says that it has no room for these.
-    pub(super) fn full(&mut self, from: NodeId, contents: &[Cid], now: Now) {
-        for cid in contents {
-            let Some(content) = self.contents.get_mut(cid) else { continue };
-            if content.full.len() < MAX_SAID && content.full.insert(from) {
-                content.holders.remove(&from);
-                self.place_again(*cid, now);
-            }
-        }
-    }
-
-    /// A member says that it holds these.
-    pub(super) fn holds(&mut self, from: NodeId, question: u64, contents: &[Cid], now: Now) {
-        if let Some(of) = self.questions.get_mut(&question)
-            && of.waiting.remove(&from)
-        {
-            if contents.contains(&of.cid) {
-                of.found.insert(from);
-            }
-            if of.waiting.is_empty() {
-                of.until = now.mono;
-            }
-        }
-        for cid in contents {
-            let Some(content) = self.contents.get_mut(cid) else { continue };
-            content.full.remove(&from);
-            if content.holders.len() < MAX_SAID && content.holders.insert(from) && content.authors.contains(&self.node)
-            {
-                let holders = content.holders.iter().copied().collect();
-                self.outputs.push_back(Output::Held(*cid, holders));
-                let hold = self.hold(cid);
-                self.shelf.keep(cid, hold);
-            }
-        }
-    }
-
-    /// A member asks which of these are here.
-    pub(super) fn asked(&mut self, from: NodeId, question: u64, contents: &[Cid]) {
-        let contents = contents.iter().filter(|cid| self.shelf.has(cid)).copied().collect();
-        self.outputs.push_back(Output::Tell(from, Message::Holds { question, contents }));
-    }
-
-    /// Asks who holds a content; the answer is told with this number. Nothing when too many are asked already.
-    pub(super) fn ask(&mut self, cid: Cid, now: Now) -> Option<u64> {
-        if self.questions.len() >= MAX_QUESTIONS {
-            return None;
-        }
-        self.last_question += 1;
-        let waiting: BTreeSet<_> = ordered(self.providers(&cid));
-        for to in &waiting {
-            let message = Message::WhoHas { question: self.last_question, contents: vec![cid] };
-            self.outputs.push_back(Output::Tell(*to, message));
-        }
-        let found = ordered(self.shelf.has(&cid).then_some(self.node));
-        let until = if waiting.is_empty() { now.mono } else { now.mono + self.config.ask_ms };
-        self.questions.insert(self.last_question, Question { cid, waiting, found, until });
-        Some(self.last_question)
-    }
-
     /// Keeps a content, and gets it first if need be. Whether that is new.
     pub(super) fn pin(&mut self, cid: Cid, now: Now) -> bool {
         let new = self.pins.insert(cid);
-        match self.shelf.has(&cid) {
-            true => self.shelf.keep(&cid, self.hold(&cid)),
-            false => self.want(cid, now.mono),
+        if self.shelf.has(&cid) {
+            self.keep(&cid);
+        } else if !self.fetching.contains_key(&cid) {
+            self.want(cid, now.mono);
         }
         new
     }
@@ -496,7 +446,14 @@ impl Holding {
     /// Keeps it no longer for that. Whether it was pinned.
     pub(super) fn unpin(&mut self, cid: &Cid) -> bool {
         let was = self.pins.remove(cid);
-        self.shelf.keep(cid, self.hold(cid));
+        self.keep(cid);
+        if !self.is_wanted(cid) {
+            self.unwant(cid);
+            self.failures.remove(cid);
+            if self.fetching.remove(cid).is_some() {
+                self.outputs.push_back(Output::Cancel(*cid));
+            }
+        }
         let gone = self.shelf.make_room(None);
         self.remove(gone);
         was
@@ -512,54 +469,18 @@ impl Holding {
         let lost: Vec<_> = self.suspects.iter().filter(|(_, due)| **due <= now.mono).map(|(node, _)| *node).collect();
         for node in lost {
             self.suspects.remove(&node);
-            self.candidate(node, None, now);
+            self.withdraw(node, now);
         }
-        if self.next_place <= now.mono {
-            self.next_place = now.mono + PLACE_MS;
-            for _ in 0..PLACED_AT_ONCE {
-                let Some(cid) = self.unplaced.pop_first() else { break };
-                self.place(cid, now);
-            }
+        self.place_due(now);
+        if self.next_audit.is_some_and(|due| due <= now.mono) {
+            self.audit(now);
         }
         self.fetch(now);
         if self.news_due.is_some_and(|due| due <= now.mono) {
-            self.news_due = None;
-            for (to, contents) in std::mem::take(&mut self.news) {
-                let contents: Vec<_> = contents.into_iter().filter(|cid| self.shelf.has(cid)).collect();
-                for contents in contents.chunks(MAX_CONTENTS) {
-                    let message = Message::Holds { question: 0, contents: contents.to_vec() };
-                    self.outputs.push_back(Output::Tell(to, message));
-                }
-            }
+            self.tell_news();
         }
-        let over: Vec<_> =
-            self.questions.iter().filter(|(_, of)| of.until <= now.mono).map(|(question, _)| *question).collect();
-        for question in over {
-            if let Some(Question { cid, found, .. }) = self.questions.remove(&question) {
-                self.outputs.push_back(Output::Holders(question, cid, found.into_iter().collect()));
-            }
-        }
-    }
-
-    fn place(&mut self, cid: Cid, now: Now) {
-        let Some(content) = self.contents.get_mut(&cid) else { return };
-        let placed = content.place(&cid, &self.candidates);
-        content.moved |= !content.placed.is_empty() && placed != content.placed;
-        let before = std::mem::replace(&mut content.placed, placed);
-        let mine = content.placed.contains(&self.node);
-        let here = self.shelf.has(&cid);
-        if here {
-            let hold = self.hold(&cid);
-            self.shelf.keep(&cid, hold);
-        }
-        let same = self.contents.get(&cid).is_some_and(|content| content.placed == before);
-        if mine && here && !same {
-            self.announce(&cid, now);
-        } else if mine && !here && !self.fetching.contains(&cid) {
-            self.want(cid, now.mono);
-        } else if !mine && !here && !self.pins.contains(&cid) && self.fetching.remove(&cid) {
-            self.outputs.push_back(Output::Cancel(cid));
-        }
+        self.end_questions(now);
+        self.end_restoring(now);
     }
 
     fn fetch(&mut self, now: Now) {
@@ -568,18 +489,42 @@ impl Holding {
             && due <= now.mono
         {
             self.unwant(&cid);
-            let size = self.contents.get(&cid).map_or(0, |content| content.size);
-            let wanted = self.placed(&cid).contains(&self.node) || self.pins.contains(&cid);
-            if !wanted || self.shelf.has(&cid) {
+            if !self.is_wanted(&cid) || self.shelf.has(&cid) {
+                self.failures.remove(&cid);
                 continue;
             }
-            if !self.shelf.admits(size) {
-                self.no_room(cid, now);
+            let reserved: u64 = self.fetching.values().sum();
+            let tries = self.failures.get(&cid).copied().unwrap_or_default();
+            // Of what nobody says how large it is, as much is taken as there is room for.
+            let size = match self.contents.get(&cid) {
+                Some(content) => content.size(tries),
+                None => self.shelf.room().saturating_sub(reserved),
+            };
+            if !self.shelf.admits(size.saturating_add(reserved)) && !self.shelf.has_block(&cid) {
+                // There may be room when the others have come, or something has gone.
+                if self.pins.contains(&cid) {
+                    self.failed(cid, true, now);
+                } else {
+                    self.no_room(cid, now);
+                }
                 continue;
             }
-            self.fetching.insert(cid);
+            self.fetching.insert(cid, size);
             let providers = self.providers(&cid);
             self.outputs.push_back(Output::Fetch(cid, size, providers));
+        }
+    }
+
+    /// When everything that was in the store at the beginning has been looked at, the rest may go.
+    fn end_restoring(&mut self, now: Now) {
+        let Some(until) = self.restoring else { return };
+        let waits = self.wanted.first().is_some_and(|(due, _)| *due <= now.mono);
+        let looked_at = self.unplaced.is_empty() && self.fetching.is_empty() && !waits;
+        if looked_at || until <= now.mono {
+            self.restoring = None;
+            self.shelf.spare_loose(false);
+            let gone = self.shelf.make_room(None);
+            self.remove(gone);
         }
     }
 
@@ -589,7 +534,7 @@ impl Holding {
         let fetch = self.wanted.first().map(|(due, _)| *due).filter(|_| self.fetching.len() < self.config.fetches);
         let lost = self.suspects.values().min().copied();
         let questions = self.questions.values().map(|of| of.until).min();
-        [place, fetch, lost, questions, self.news_due].into_iter().flatten().min()
+        [place, fetch, lost, questions, self.news_due, self.next_audit, self.restoring].into_iter().flatten().min()
     }
 
     /// What there is to do.

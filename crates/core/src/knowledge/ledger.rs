@@ -36,7 +36,8 @@ pub const MAX_SIBLINGS: usize = 8;
 pub struct Config {
     /// Domains that are kept, or all that come up to the bounds below. At most 256 are named in a summary.
     pub follow: Follow,
-    /// Entries in all. Others' are refused when only an eighth is left, which is for this node's own.
+    /// Entries in all. Others' are refused when only an eighth is left, which is for this node's own. Twice as many are remembered
+    /// by their ids, so that they do not come again; what is beyond that comes with every comparison.
     pub max_entries: usize,
     /// Bytes of entries in all, as they are kept; with the same eighth, which others' may use to take a key away.
     pub max_bytes: usize,
@@ -183,7 +184,7 @@ pub struct Ledger {
     /// Whether something was among it because of others' entries, and not because of its author's.
     crowded: bool,
     /// What was forgotten for want of room and not told yet.
-    forgotten: Vec<EntryId>,
+    forgotten: Vec<Kept>,
     /// Whether what is old and takes a key away is not taken in any more.
     forgetting: bool,
     /// Unix milliseconds before which there is nothing to forget.
@@ -281,6 +282,11 @@ impl Ledger {
         keys.flat_map(|(key, kept)| kept.iter().map(move |kept| (key.as_str(), kept)))
     }
 
+    /// The ids of a domain's entries, in order.
+    pub fn ids(&self, domain: &Domain) -> impl Iterator<Item = &EntryId> {
+        self.books.get(domain).into_iter().flat_map(|book| book.index.keys())
+    }
+
     /// Entries of a domain.
     pub fn count(&self, domain: &Domain) -> usize {
         self.books.get(domain).map_or(0, |book| book.index.len())
@@ -315,13 +321,18 @@ impl Ledger {
         self.away.of(domain)
     }
 
+    /// Whether there was no room for an entry: it is not to be asked for.
+    pub fn is_away(&self, domain: &Domain, id: &EntryId) -> bool {
+        self.away.contains(domain, id)
+    }
+
     /// Entries that are remembered though there was no room for them.
     pub fn retained(&self) -> usize {
         self.away.len()
     }
 
     /// What was forgotten for want of room since this was asked last.
-    pub fn forgotten(&mut self) -> Vec<EntryId> {
+    pub fn forgotten(&mut self) -> Vec<Kept> {
         std::mem::take(&mut self.forgotten)
     }
 

@@ -14,11 +14,15 @@ use super::ledger::Ledger;
 use crate::time::{Mono, Now};
 
 /// Entries that were asked for and have not come, about 200 bytes each. What is offered past it is found by comparison.
-pub(super) const MAX_WANTED: usize = 32_768;
+const MAX_WANTED: usize = 32_768;
+/// Of these, such as one peer was asked for: who offers what it does not have leaves room for others.
+const MAX_WANTED_OF_PEER: usize = 8_192;
 /// Others that have offered the same entry.
 const MAX_OTHERS: usize = 4;
 /// Milliseconds after which an entry is asked of another.
 const PATIENCE_MS: u64 = 1_200;
+/// Milliseconds in which a peer may answer, though others have been asked meanwhile.
+const LATE_MS: u64 = 10_000;
 /// Milliseconds in which news is gathered.
 const GATHER_MS: u64 = 30;
 
@@ -37,6 +41,10 @@ struct Wanted {
 pub(super) struct Offers {
     wanted: BTreeMap<EntryId, Wanted>,
     since: BTreeSet<(Mono, EntryId)>,
+    /// How many are wanted of each peer.
+    of_peers: BTreeMap<NodeId, usize>,
+    /// When peers were asked last.
+    asked: BTreeMap<NodeId, Mono>,
     /// What came lately, and who has it already.
     news: BTreeMap<Domain, BTreeMap<EntryId, Vec<NodeId>>>,
     due: Option<Mono>,
@@ -47,7 +55,7 @@ pub(super) struct Offers {
 impl Offers {
     /// Entries that are remembered of others.
     pub(super) fn retained(&self) -> usize {
-        self.wanted.len() + self.news.values().map(BTreeMap::len).sum::<usize>()
+        self.wanted.len() + self.asked.len() + self.news.values().map(BTreeMap::len).sum::<usize>()
     }
 
     /// A peer says what it has.
@@ -58,31 +66,52 @@ impl Offers {
         let mut pull = Vec::new();
         let question = self.questions + 1;
         for id in ids {
-            if ledger.entry(domain, id).is_some() {
+            // It is here, or there was no room for it.
+            if ledger.entry(domain, id).is_some() || ledger.is_away(domain, id) {
                 continue;
             }
+            let of_peer = self.of_peers.get(&from).copied().unwrap_or_default();
             if let Some(wanted) = self.wanted.get_mut(id) {
                 if wanted.others.len() < MAX_OTHERS && wanted.from != from && !wanted.others.contains(&from) {
                     wanted.others.push(from);
                 }
-            } else if self.wanted.len() < MAX_WANTED {
+            } else if self.wanted.len() < MAX_WANTED && of_peer < MAX_WANTED_OF_PEER {
                 let others = Vec::new();
                 self.want(*id, Wanted { domain: domain.clone(), from, question, others, since: now.mono });
                 pull.push(*id);
             }
         }
-        self.pull(from, domain, pull);
+        self.pull(from, domain, pull, now);
     }
 
     fn want(&mut self, id: EntryId, wanted: Wanted) {
         self.since.insert((wanted.since, id));
+        *self.of_peers.entry(wanted.from).or_default() += 1;
         self.wanted.insert(id, wanted);
     }
 
+    fn unwant(&mut self, id: &EntryId) -> Option<Wanted> {
+        let wanted = self.wanted.remove(id)?;
+        self.since.remove(&(wanted.since, *id));
+        if let Some(count) = self.of_peers.get_mut(&wanted.from) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_peers.remove(&wanted.from);
+            }
+        }
+        Some(wanted)
+    }
+
+    /// Whether a peer was asked for something lately.
+    pub(super) fn expects(&self, from: &NodeId, now: Now) -> bool {
+        self.asked.get(from).is_some_and(|at| now.mono.since(*at) < LATE_MS)
+    }
+
     /// Asks for at most [`MAX_NAMED`] entries, which are wanted by the next question.
-    fn pull(&mut self, from: NodeId, domain: &Domain, entries: Vec<EntryId>) {
+    fn pull(&mut self, from: NodeId, domain: &Domain, entries: Vec<EntryId>, now: Now) {
         if !entries.is_empty() {
             self.questions += 1;
+            self.asked.insert(from, now.mono);
             let (question, domain) = (self.questions, domain.clone());
             self.outputs.push_back((from, Message::Pull { question, session: None, domain, entries }));
         }
@@ -95,28 +124,31 @@ impl Offers {
         self.ask_others(missing, now);
     }
 
-    /// An entry came from a peer; `news` if it is current here now. It need not be asked for any more.
-    pub(super) fn came(&mut self, from: NodeId, domain: &Domain, id: EntryId, news: bool, now: Now) {
+    /// An entry came from a peer. It need not be asked for any more; those are told who have it.
+    pub(super) fn came(&mut self, from: NodeId, id: &EntryId) -> Vec<NodeId> {
         let mut has = vec![from];
-        if let Some(wanted) = self.wanted.remove(&id) {
-            self.since.remove(&(wanted.since, id));
+        if let Some(wanted) = self.unwant(id) {
             has.push(wanted.from);
             has.extend(wanted.others);
         }
-        if news {
-            self.news.entry(domain.clone()).or_default().insert(id, has);
-            self.due.get_or_insert(now.mono + GATHER_MS);
-        }
+        has
+    }
+
+    /// An entry that came is current here now: it is news to all but those who have it.
+    pub(super) fn learned(&mut self, domain: &Domain, id: EntryId, has: Vec<NodeId>, now: Now) {
+        self.news.entry(domain.clone()).or_default().insert(id, has);
+        self.due.get_or_insert(now.mono + GATHER_MS);
     }
 
     /// An entry of ours that is told in no other way.
     pub(super) fn made(&mut self, domain: &Domain, id: EntryId, now: Now) {
-        self.news.entry(domain.clone()).or_default().insert(id, Vec::new());
-        self.due.get_or_insert(now.mono + GATHER_MS);
+        self.learned(domain, id, Vec::new(), now);
     }
 
     /// There is no link to a peer any more: what it was asked for is asked of others.
     pub(super) fn unlinked(&mut self, peer: &NodeId, now: Now) {
+        self.asked.remove(peer);
+        self.wanted.values_mut().for_each(|wanted| wanted.others.retain(|other| other != peer));
         let lost: Vec<_> = self.wanted.iter().filter(|(_, of)| of.from == *peer).map(|(id, _)| *id).collect();
         self.ask_others(lost, now);
     }
@@ -124,8 +156,7 @@ impl Offers {
     fn ask_others(&mut self, ids: Vec<EntryId>, now: Now) {
         let mut pulls: BTreeMap<(NodeId, Domain), Vec<EntryId>> = BTreeMap::new();
         for id in ids {
-            let Some(mut wanted) = self.wanted.remove(&id) else { continue };
-            self.since.remove(&(wanted.since, id));
+            let Some(mut wanted) = self.unwant(&id) else { continue };
             // When nobody else has offered it, it is found by comparison.
             let Some(next) = wanted.others.pop() else { continue };
             pulls.entry((next, wanted.domain.clone())).or_default().push(id);
@@ -139,7 +170,7 @@ impl Offers {
                         wanted.question = self.questions + 1;
                     }
                 }
-                self.pull(from, &domain, ids.to_vec());
+                self.pull(from, &domain, ids.to_vec(), now);
             }
         }
     }
@@ -169,6 +200,7 @@ impl Offers {
         let late = |since: &Mono| now.mono.since(*since) >= PATIENCE_MS;
         let late: Vec<_> = self.since.iter().take_while(|(since, _)| late(since)).map(|(_, id)| *id).collect();
         self.ask_others(late, now);
+        self.asked.retain(|_, at| now.mono.since(*at) < LATE_MS);
     }
 
     /// When something is due.
@@ -182,3 +214,6 @@ impl Offers {
         self.outputs.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ pub struct Shelf {
     /// Of what stays. Blocks that two of them share count twice, so it is never too little.
     held: u64,
     uses: u64,
+    /// Whether blocks of no known content stay for now.
+    spares_loose: bool,
 }
 
 impl Shelf {
@@ -69,6 +71,7 @@ impl Shelf {
             bytes: 0,
             held: 0,
             uses: 0,
+            spares_loose: false,
         }
     }
 
@@ -100,6 +103,16 @@ impl Shelf {
     /// Whether content of so many bytes would find room beside what stays.
     pub fn admits(&self, bytes: u64) -> bool {
         self.held.saturating_add(bytes).saturating_add(BLOCK_OVERHEAD) <= self.max_bytes
+    }
+
+    /// Bytes of one content that would find room beside what stays.
+    pub fn room(&self) -> u64 {
+        self.max_bytes.saturating_sub(self.held).saturating_sub(BLOCK_OVERHEAD)
+    }
+
+    /// Whether blocks of no known content are to stay for now: after a start nobody knows yet what they belong to.
+    pub fn spare_loose(&mut self, spares: bool) {
+        self.spares_loose = spares;
     }
 
     /// A block is in the store that belongs to nothing yet: from an earlier run, or of content that is not whole.
@@ -212,7 +225,8 @@ impl Shelf {
         if self.bytes <= self.max_bytes {
             return gone;
         }
-        let loose: Vec<_> = self.blocks.iter().filter(|(_, block)| block.roots == 0).map(|(cid, _)| *cid).collect();
+        let is_loose = |block: &Block| block.roots == 0 && !self.spares_loose;
+        let loose: Vec<_> = self.blocks.iter().filter(|(_, block)| is_loose(block)).map(|(cid, _)| *cid).collect();
         for cid in loose {
             if self.bytes <= self.max_bytes {
                 return gone;

@@ -54,11 +54,7 @@ pub(crate) fn replacing(replaces: impl Into<Vec<Version>>, entry: Entry) -> Entr
 
 /// As its author signs it at a time, unix milliseconds.
 pub(crate) fn sign(by: &Keypair, unix: u64, entry: &Entry) -> Signed {
-    seal(by, Hlc::at(unix), entry)
-}
-
-/// As its author signs it by a clock.
-pub(crate) fn seal(by: &Keypair, clock: Hlc, entry: &Entry) -> Signed {
+    let clock = Hlc::at(unix);
     let envelope = Envelope {
         v: mesh_proto::envelope::VERSION,
         mesh: MeshId([7; 32]),
@@ -71,3 +67,5 @@ pub(crate) fn seal(by: &Keypair, clock: Hlc, entry: &Entry) -> Signed {
     };
     Signed::read(envelope.sign(by).unwrap()).unwrap()
 }
+
+pub(crate) mod net;

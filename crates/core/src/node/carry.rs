@@ -161,7 +161,7 @@ impl Node {
             }
             messaging::Output::Event(messaging::Event::Failed { id, peer: _, error }) => {
                 if let Some(to) = self.telling.remove(&id) {
-                    self.knowledge.told(to, now);
+                    self.knowledge.lost(to, now);
                 } else if let Some(call) = self.sending.remove(&id) {
                     self.metrics.messages_failed += 1;
                     let error = match error {

@@ -2,8 +2,8 @@
 
 use cid::Cid;
 use mesh_proto::credential::{Chain, Role};
-use mesh_proto::knowledge::{Change as What, Credited, Domain, Entry, Message, Signed, Summary, Version};
-use mesh_proto::limits::{MAX_BODY, MAX_CLOCK_AHEAD_MS, MAX_ENTRY};
+use mesh_proto::knowledge::{Change as What, Credited, Domain, Entry, Message, Signed, Summary};
+use mesh_proto::limits::{MAX_BODY, MAX_ENTRY};
 use mesh_proto::{EntryId, Unverified};
 
 use super::*;
@@ -113,11 +113,16 @@ impl Node {
             Err(error) => return self.offence(from, intake::offence_of(&error.into())),
         };
         if let Message::Push { question, entries, credentials, last } = message {
-            let entries = entries.into_iter().map(|wire| self.admit_entry(wire.into_vec().into(), &credentials, now));
+            if !self.knowledge.expects(&from, question, now) {
+                return;
+            }
+            let entries: Vec<Bytes> = entries.into_iter().map(|wire| wire.into_vec().into()).collect();
+            let came: Vec<_> = entries.iter().map(|wire| EntryId::of(wire)).collect();
+            let entries = entries.into_iter().map(|wire| self.admit_entry(wire, &credentials, now));
             match entries.collect::<Result<Vec<_>, Offence>>() {
                 Ok(entries) => {
                     let entries = entries.into_iter().flatten().collect();
-                    self.knowledge.pushed(from, (question, last), entries, now);
+                    self.knowledge.pushed(from, (question, last), &came, entries, now);
                 }
                 Err(offence) => self.offence(from, offence),
             }
@@ -127,7 +132,7 @@ impl Node {
     }
 
     /// An entry that was handed over outside of gossip, and what shows that its author is a member; nothing if it is none. It may
-    /// be years old.
+    /// be years old, or a little ahead: of whose clock is a matter between its author and whoever let it in.
     ///
     /// # Errors
     /// The [`Offence`] of whoever handed it over.
@@ -142,12 +147,10 @@ impl Node {
         if claims.mesh != self.mesh {
             return Err(Offence::WrongMesh);
         }
-        if claims.clock.unix_ms() > now.unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
-            return Err(Offence::FromFuture);
-        }
-        let entry: Entry =
-            codec::decode(&claims.payload, MAX_ENTRY).map_err(|error| intake::offence_of(&error.into()))?;
-        let (id, version) = (EntryId::of(unverified.wire()), Version(claims.from, claims.clock));
+        let malformed = |error: DecodeError| intake::offence_of(&error.into());
+        let entry: Entry = codec::decode(&claims.payload, MAX_ENTRY).map_err(malformed)?;
+        let (id, version) =
+            (EntryId::of(unverified.wire()), entry.version(claims.from, claims.clock).map_err(malformed)?);
         if !self.knowledge.ledger().is_news(&entry, &id, &version) {
             return Ok(None);
         }
@@ -158,7 +161,7 @@ impl Node {
         let author = signed.version.0;
         let shown = credentials.iter().find(|credited| credited.node == author).map(|credited| &credited.chain);
         let known = [access.admission().chain_of(&author), self.knowledge.chain_of(&author), shown];
-        let written = Now { unix: signed.version.1.unix_ms(), ..now };
+        let written = Now { unix: signed.envelope.clock.unix_ms(), ..now };
         let none = Chain::default();
         for chain in known.into_iter().flatten().chain([&none]) {
             let speaks = [now, written].into_iter().any(|at| {
@@ -180,7 +183,7 @@ impl Node {
                         self.telling.insert(send, to);
                     }
                     // It has too much to read already: whoever waits for this asks again.
-                    Err(_) => self.knowledge.told(to, now),
+                    Err(_) => self.knowledge.lost(to, now),
                 }
             }
             knowledge::Output::Publish(wire) => {

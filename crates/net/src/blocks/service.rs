@@ -36,8 +36,9 @@ pub(crate) const MAX_KEPT: usize = 262_144;
 /// Peers that a job asks first.
 pub(crate) const MAX_FROM: usize = 32;
 
-/// Milliseconds between two searches for the providers of a root.
-const SEARCH_MS: u64 = 10_000;
+/// Milliseconds between two searches for the providers of a root. Bitswap asks for one again after 10 s at the earliest, and
+/// for each block.
+const SEARCH_MS: u64 = 5_000;
 
 /// A job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

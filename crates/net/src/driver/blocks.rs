@@ -267,7 +267,8 @@ impl<H: Host> Driver<H> {
                 if let Some(node) = node_of(&peer).filter(|node| *node != self.node.id())
                     && !self.links.contains_key(&node)
                 {
-                    self.dial(node, &[], now);
+                    let addresses = self.node.addresses(&node).to_vec();
+                    self.dial(node, &addresses, now);
                 }
             }
             Output::Search(root) => self.search_providers(root),

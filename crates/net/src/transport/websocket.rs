@@ -195,6 +195,10 @@ impl Connection {
                     return state.close();
                 };
                 let chunk = Uint8Array::new(&buffer);
+                // To read nothing would be the end. js-libp2p sends messages without a byte.
+                if chunk.length() == 0 {
+                    return;
+                }
                 state.bytes += chunk.length() as usize;
                 if state.bytes > MAX_UNREAD {
                     return state.close();

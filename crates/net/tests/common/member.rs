@@ -12,7 +12,7 @@ use mesh_core::metrics::Metrics;
 use mesh_core::node::Target;
 use mesh_core::paths::Ability;
 use mesh_core::weights::{self, ReceiveError};
-use mesh_core::{Offence, node};
+use mesh_core::{Offence, knowledge, node};
 use mesh_net::blocks::BlockStore;
 use mesh_net::{Config, Event, EventStream, Handle, Host, Identity, NoHost, Role, WithRtc};
 use mesh_proto::agent::AgentRecord;
@@ -64,6 +64,8 @@ pub(crate) struct Journal {
     pub(crate) agents: BTreeMap<AgentId, AgentRecord>,
     pub(crate) weights: Vec<(NodeId, Arc<Manifest>, Bytes)>,
     pub(crate) receive_failed: Vec<(NodeId, TransferId, ReceiveError)>,
+    /// Entries that became current.
+    pub(crate) entries: usize,
     /// Events that were dropped because they were not pulled.
     pub(crate) lagged: u64,
     pub(crate) ended: bool,
@@ -160,7 +162,8 @@ impl Member {
         Self::start(name, Config { listen, relays: hubs.to_vec(), ..config }, NoHost).await
     }
 
-    async fn start<H: Host>(name: &'static str, config: Config, host: H) -> Self {
+    /// A node as `config` has it.
+    pub(crate) async fn start<H: Host>(name: &'static str, config: Config, host: H) -> Self {
         let identity = config.identity.clone();
         let running = mesh_net::start(config, host).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         let shared = Arc::new(Shared::default());
@@ -329,6 +332,7 @@ impl Journal {
             node::Event::Weights(weights::Event::ReceiveFailed { id, from, error }) => {
                 self.receive_failed.push((from, id, error));
             }
+            node::Event::Knowledge(knowledge::Event::Changed { .. }) => self.entries += 1,
             node::Event::Directory(directory::Event::NodeLeft(_) | directory::Event::Found { .. })
             | node::Event::Weights(_)
             | node::Event::Decision(_)

@@ -207,6 +207,7 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
         tls_key,
         blocks,
         blocks_max_bytes,
+        blocks_zone,
         stun,
         http,
         ui,
@@ -227,6 +228,7 @@ fn lay_on_flags(config: &mut Config, options: &Options) -> Result<(), ConfigErro
     replace(&mut config.tls.key, tls_key.as_ref());
     replace(&mut config.blocks.file, blocks.as_ref());
     replace(&mut config.blocks.max_bytes, blocks_max_bytes.as_ref());
+    replace(&mut config.blocks.zone, blocks_zone.as_ref());
     replace(&mut config.http.listen, http.as_ref());
     replace(&mut config.ui.listen, ui.as_ref());
     replace(&mut config.ui.directory, ui_directory.as_ref());
@@ -255,6 +257,7 @@ fn flag_of(key: &'static str) -> &'static str {
         "invite" => "--invite",
         "store" => "--store",
         "blocks.max_bytes" => "--blocks-max-bytes",
+        "blocks.zone" => "--blocks-zone",
         "key" => "--key",
         "log" => "--log",
         "listen" => "--listen",

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use mesh_proto::limits::MAX_LABEL;
 use serde::{Deserialize, Serialize};
 
 use super::{Invalid, Listen, Sockets, invalid};
@@ -45,6 +46,8 @@ pub(crate) struct Http {
 pub(crate) struct Blocks {
     pub(crate) max_bytes: u64,
     pub(crate) file: PathBuf,
+    /// What it fails together with: others of the same zone hold no second copy if there is a choice.
+    pub(crate) zone: String,
 }
 
 /// The section `[ui]`: the page for browsers. An empty directory is looked for.
@@ -84,7 +87,7 @@ impl Default for Stun {
 
 impl Default for Blocks {
     fn default() -> Self {
-        Self { max_bytes: 1024 * 1024 * 1024, file: PathBuf::new() }
+        Self { max_bytes: 1024 * 1024 * 1024, file: PathBuf::new(), zone: String::new() }
     }
 }
 
@@ -95,6 +98,9 @@ impl Blocks {
     }
 
     pub(super) fn check(&self) -> Result<(), Invalid> {
+        if self.zone.len() > MAX_LABEL {
+            return Err(invalid("blocks.zone", format!("{} bytes are more than {MAX_LABEL}", self.zone.len())));
+        }
         match i64::try_from(self.max_bytes) {
             Ok(_) => Ok(()),
             Err(_) => Err(invalid("blocks.max_bytes", format!("{} is more than {}", self.max_bytes, i64::MAX))),

@@ -129,7 +129,7 @@ fn every_key_has_a_variable() {
     assert_eq!(config.key, PathBuf::from("/k"));
     assert_eq!(config.http.listen.to_string(), "[::1]:9");
     assert_eq!(config.relay.max_reservations.get(), 3);
-    assert_eq!(config.blocks, Blocks { max_bytes: 5, file: PathBuf::from("/b") });
+    assert_eq!(config.blocks, Blocks { max_bytes: 5, file: PathBuf::from("/b"), zone: String::new() });
 }
 
 #[test]
@@ -143,6 +143,8 @@ fn blocks_are_kept_beside_the_key_unless_a_file_is_named() {
     assert_eq!(of(&["--key", "/state/key", "--blocks", "/big/x"]).1, PathBuf::from("/big/x"));
     assert_eq!(of(&["--blocks-max-bytes", "0"]).0, 0);
     assert_eq!(of(&["--blocks-max-bytes", &i64::MAX.to_string()]).0, i64::MAX as u64);
+    let error = load_error(&["--blocks-zone", &"x".repeat(65)], &[]);
+    assert!(error.starts_with("--blocks-zone: "), "{error}");
     let error = load_error(&["--blocks-max-bytes", &(i64::MAX as u64 + 1).to_string()], &[]);
     assert!(error.starts_with("--blocks-max-bytes: "), "{error}");
 }

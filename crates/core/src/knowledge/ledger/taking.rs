@@ -1,7 +1,6 @@
 //! How an entry comes in and goes, and what room there is.
 
 use mesh_proto::knowledge::Signed;
-use mesh_proto::limits::MAX_CLOCK_AHEAD_MS;
 
 use super::*;
 
@@ -9,22 +8,23 @@ use super::*;
 const FORGET_PAUSE_MS: u64 = 60_000;
 
 impl Ledger {
-    /// Takes an entry in, if it is to be kept; `unix` is the time, milliseconds.
+    /// Takes an entry in, if it is to be kept; `unix` is the time, milliseconds. Whether it is from the future is not asked.
     ///
     /// # Errors
-    /// [`Refused`]
+    /// [`Refused`], but for [`Refused::FromFuture`]
     pub fn apply(&mut self, signed: Signed, unix: u64) -> Result<Applied, Refused> {
-        if signed.version.1.unix_ms() > unix.saturating_add(MAX_CLOCK_AHEAD_MS) {
-            return Err(Refused::FromFuture);
-        }
-        self.restore(signed, unix)
+        self.take(signed, unix, false)
     }
 
-    /// Takes an entry in that was here before, whatever the time is now: a clock may have been set back.
+    /// The same of one that was here before: then it is of no matter how much of the room is for this node's own.
     ///
     /// # Errors
-    /// [`Refused`]
+    /// As [`apply`](Self::apply)
     pub fn restore(&mut self, signed: Signed, unix: u64) -> Result<Applied, Refused> {
+        self.take(signed, unix, true)
+    }
+
+    fn take(&mut self, signed: Signed, unix: u64, was_here: bool) -> Result<Applied, Refused> {
         let Signed { id, version, entry, envelope } = signed;
         let (domain, key) = (entry.domain, entry.key);
         if version.0 != self.node && !self.follows(&domain) {
@@ -43,8 +43,13 @@ impl Ledger {
         if heads.iter().any(|head| head.replaces(&kept)) || heads.iter().filter(goes_before).count() >= MAX_SIBLINGS {
             return Ok(Applied::Superseded);
         }
-        if let Err(refused) = self.make_room(&domain, &key, &kept, unix) {
-            let max = self.config.max_entries;
+        let room = match was_here {
+            true if self.fits(&domain, &key, &kept, true) => Ok(()),
+            true => Err(Refused::NoRoom),
+            false => self.make_room(&domain, &key, &kept, unix),
+        };
+        if let Err(refused) = room {
+            let max = self.config.max_entries.saturating_mul(2);
             self.away.add(&domain, &key, (id, version), max);
             return Err(refused);
         }
@@ -87,9 +92,9 @@ impl Ledger {
         if book.keys.is_empty() {
             self.books.remove(domain);
         }
-        for head in &heads {
-            self.forgotten.push(head.id);
-            self.subtract(domain, head);
+        for head in heads {
+            self.subtract(domain, &head);
+            self.forgotten.push(head);
         }
     }
 
@@ -146,12 +151,13 @@ impl Ledger {
         self.forgetting &= !self.is_below(8);
         // What would be the first to go again is not taken in.
         let first_to_go = !replaces && self.is_over(kept, unix);
-        if !(first_to_go && self.forgetting) && self.fits(domain, key, kept) {
+        let own = kept.version.0 == self.node;
+        if !(first_to_go && self.forgetting) && self.fits(domain, key, kept, own) {
             return Ok(());
         }
         if !first_to_go {
             self.forget(unix);
-            if self.fits(domain, key, kept) {
+            if self.fits(domain, key, kept, own) {
                 return Ok(());
             }
         }
@@ -169,9 +175,8 @@ impl Ledger {
         (heads.len() - stay, heads.iter().map(size).sum::<usize>() - bytes)
     }
 
-    fn fits(&self, domain: &Domain, key: &str, kept: &Kept) -> bool {
+    fn fits(&self, domain: &Domain, key: &str, kept: &Kept, own: bool) -> bool {
         let (leave, freed) = self.leaves(domain, key, kept);
-        let own = kept.version.0 == self.node;
         let takes_away = leave > 0 && matches!(kept.change, Change::Delete);
         let share = |max: usize, all: bool| if all { max } else { max - max / 8 };
         let entries = leave > 0 || self.entries < share(self.config.max_entries, own);

@@ -183,19 +183,6 @@ fn eight_siblings_stay_and_a_ninth_takes_the_last_ones_place() {
 }
 
 #[test]
-fn entries_from_the_future_come_back_when_it_is_theirs() {
-    let mut ledger = ledger();
-    let signed = sign(&author(1), START, &entry("k", content(1)));
-    assert_eq!(ledger.apply(signed.clone(), START - 60_001), Err(Refused::FromFuture));
-    assert!(ledger.apply(signed, START - 60_000).is_ok());
-    // What it claims to replace counts as well.
-    let far = Version(author(3).node(), Hlc::at(START + 60_001));
-    let signed = sign(&author(2), START, &replacing([far], entry("k", content(2))));
-    assert_eq!(ledger.apply(signed.clone(), START), Err(Refused::FromFuture));
-    assert!(ledger.restore(signed, START).is_ok(), "it was here before");
-}
-
-#[test]
 fn only_writers_write_and_who_is_none_any_more_is_taken_out() {
     let owned = Domain { name: "lab".into(), owner: Some(author(1).node()) };
     let of = |entry: Entry| Entry { domain: owned.clone(), ..entry };

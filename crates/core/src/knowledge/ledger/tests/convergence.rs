@@ -93,7 +93,7 @@ impl Writers {
     fn spread(&mut self, from: usize, signed: Signed) {
         for n in 0..self.ledgers.len() {
             if n == from || below(&mut self.rng, 100) < self.connected {
-                let _ = self.ledgers[n].apply(signed.clone(), self.unix);
+                self.hears(n, signed.clone());
                 check(&self.ledgers[n]);
             }
         }
@@ -118,6 +118,11 @@ impl Writers {
         panic!("no end");
     }
 
+    /// An entry reaches a writer; whether it is current.
+    fn hears(&mut self, n: usize, signed: Signed) -> bool {
+        matches!(self.ledgers[n].apply(signed, self.unix), Ok(Applied::Current { .. }))
+    }
+
     /// What `a` keeps is given to `b`, in some order; whether anything came of it.
     fn give(&mut self, a: usize, b: usize) -> bool {
         let keeps = |signed: &&Signed| self.ledgers[a].entry(&signed.entry.domain, &signed.id).is_some();
@@ -125,7 +130,7 @@ impl Writers {
         shuffle(&mut self.rng, &mut kept);
         let mut changed = false;
         for signed in kept {
-            changed |= matches!(self.ledgers[b].apply(signed, self.unix), Ok(Applied::Current { .. }));
+            changed |= self.hears(b, signed);
         }
         check(&self.ledgers[b]);
         changed
@@ -179,7 +184,7 @@ impl Writers {
             heads.truncate(MAX_SIBLINGS);
             domains.entry(domain).or_default().extend(heads.into_iter().map(|(_, _, id)| id));
         }
-        let digests: Vec<_> = domains.values().map(|ids| digest(ids)).collect();
+        let digests: Vec<_> = domains.values().map(digest).collect();
         digest(&digests)
     }
 }
