@@ -73,7 +73,7 @@ struct Ledger {
 /// The machine.
 #[derive(Debug, Default)]
 pub struct Server {
-    peers: BTreeMap<PeerId, Ledger>,
+    peers: BTreeMap<PeerId, Box<Ledger>>,
     /// Who wants a block, so that it is sent when it comes.
     wanted: BTreeMap<Cid, BTreeSet<PeerId>>,
     /// Peers that something may be looked up for.
@@ -159,8 +159,9 @@ impl Server {
     /// A block has come to be here: whoever wants it is answered.
     pub fn added(&mut self, cid: &Cid) {
         for peer in self.wanted.get(cid).cloned().unwrap_or_default() {
-            let waits = |ledger: &&Ledger| !ledger.todo.iter().any(|(.., other)| other == cid);
-            let entry = self.peers.get(&peer).filter(waits).and_then(|ledger| ledger.wants.get(cid)).copied();
+            let waits = |ledger: &Ledger| !ledger.todo.iter().any(|(.., other)| other == cid);
+            let entry =
+                self.peers.get(&peer).filter(|ledger| waits(ledger)).and_then(|ledger| ledger.wants.get(cid)).copied();
             if let Some(entry) = entry {
                 self.look_at(peer, entry);
             }

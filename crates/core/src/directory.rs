@@ -193,7 +193,7 @@ pub struct Directory {
     due: Option<Mono>,
     /// Whether we have said goodbye, and announced no agent since.
     left: bool,
-    nodes: BTreeMap<NodeId, Entry>,
+    nodes: BTreeMap<NodeId, Box<Entry>>,
     bytes: usize,
     /// Announcements that have come, our own included.
     place: u64,
@@ -375,7 +375,7 @@ impl Directory {
         let entry = Entry { seq: envelope.seq, announced, expires, announcement, wire, place: self.place };
         self.bytes = bytes;
         self.expiries.insert((expires, node));
-        let before = self.nodes.insert(node, entry);
+        let before = self.nodes.insert(node, Box::new(entry));
         if let Some(before) = &before {
             self.expiries.remove(&(before.expires, node));
             if before.expires == expires {

@@ -126,7 +126,7 @@ pub struct Node {
     metrics: Metrics,
     losses: Losses,
     /// Messages whose receiver is being looked for.
-    searching: BTreeMap<SearchId, Waiting>,
+    searching: BTreeMap<SearchId, Box<Waiting>>,
     /// Messages that are being sent.
     sending: BTreeMap<SendId, CallId>,
     /// What is being told about knowledge, and to whom.
