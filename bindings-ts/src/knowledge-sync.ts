@@ -48,6 +48,11 @@ export interface SyncOptions extends CallOptions {
   timeoutMs?: number | undefined
 }
 
+// Peers that are asked for a domain of which nothing is known, and for how long unless the caller says otherwise.
+const ASKED = 2
+const ASK_MS = 5000
+// Domains that were asked for; past it the first is asked for again.
+const MAX_COMPARED = 1024
 const TIMEOUT_MS = 15_000
 // The core compares with eight at once, and does so by itself, too.
 const AT_ONCE = 4
@@ -63,8 +68,8 @@ export function checkPeers(peers: unknown): string[] {
   return [...new Set(peerIds)]
 }
 
-/** @internal The peers that are connected, relays first: they have been there for the longest. */
-export async function connected(core: Core, options: CallOptions): Promise<string[]> {
+// Relays first: they have been there for the longest.
+async function connected(core: Core, options: CallOptions): Promise<string[]> {
   const { links } = await core.call(options, node => node.topology())
   return [...links].sort((a, b) => Number(b.relay) - Number(a.relay)).map(link => link.peerId)
 }
@@ -104,4 +109,49 @@ async function compare(core: Core, domain: string, peerId: string, links: readon
   const done = await core.call({ signal, timeoutMs }, (node, signal) => node.compareKnowledge(peerId, domain, signal))
   if (done) return done
   throw new MeshError('over-quota', `too many comparisons are under way, or the connection to ${peerId} has gone: try again`)
+}
+
+/** @internal The domains that were compared with somebody since the mesh was joined. */
+export class Asked {
+  readonly #core: Core
+  readonly #compared = new Map<string, Promise<void>>()
+
+  constructor(core: Core) {
+    this.#core = core
+  }
+
+  /** Compares a domain with some peers, unless that was done, for at most `timeoutMs`. Whether there may be news of it now. */
+  async once(domain: string, { signal, timeoutMs = ASK_MS }: CallOptions): Promise<boolean> {
+    const before = this.#compared.get(domain)
+    const comparing = before ?? this.#compare(domain)
+    if (!before) this.remember(domain, comparing)
+    try {
+      await this.#core.call({ signal, timeoutMs }, () => comparing)
+      return true
+    } catch (error) {
+      if (MeshError.isInstance(error) && error.code === 'timeout') return false
+      throw error
+    }
+  }
+
+  /** A domain was compared, or is being. */
+  remember(domain: string, comparing = Promise.resolve()): void {
+    this.#compared.set(domain, comparing)
+    if (this.#compared.size > MAX_COMPARED) this.#compared.delete(this.#compared.keys().next().value!)
+  }
+
+  // For nobody's signal, for others may wait for it too.
+  async #compare(domain: string): Promise<void> {
+    const peers = await connected(this.#core, {}).catch(() => [])
+    let whole = 0
+    const lane = async () => {
+      for (let peerId = peers.shift(); peerId !== undefined && whole < ASKED; peerId = peers.shift()) {
+        const done = await compare(this.#core, domain, peerId, [peerId], {}).catch(() => undefined)
+        if (done?.whole) return void whole++
+      }
+    }
+    await Promise.all(Array.from({ length: ASKED }, lane))
+    // Nobody was there who could have known: the next one asks again.
+    if (whole === 0) this.#compared.delete(domain)
+  }
 }

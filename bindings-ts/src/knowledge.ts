@@ -1,7 +1,5 @@
 import type { EntryInfo, MeshEvent as CoreEvent } from './generated/mesh_wasm.js'
-import { definedOnly } from './agents.js'
 import { follow } from './bounded.js'
-import { MAX_METADATA, encodeValue } from './codec.js'
 import { SharedContent, checkRead } from './content.js'
 import type { Core } from './core.js'
 import { MeshError, invalid } from './errors.js'
@@ -17,48 +15,11 @@ import {
   type KnowledgeInfo,
   type ReadOptions,
 } from './knowledge-entry.js'
-import { checkPeers, connected, syncWith, type KnowledgeSyncResult, type SyncOptions } from './knowledge-sync.js'
+import { checked, toPutInfo, type DomainOptions, type PutOptions, type StoredKnowledge } from './knowledge-put.js'
+import { Asked, checkPeers, syncWith, type KnowledgeSyncResult, type SyncOptions } from './knowledge-sync.js'
 import { fromContent, toContent } from './knowledge-values.js'
-import { checkCall, checkCallback, checkDomain, checkKey, checkText, type CallOptions } from './options.js'
+import { checkCall, checkCallback, checkDomain, checkText, type CallOptions } from './options.js'
 import { mapped } from './stream.js'
-
-/** In which domain a key is. */
-export interface DomainOptions extends CallOptions {
-  /** `name`, in which everybody writes, or `name@peerId`, in which that node does. Default `'shared'`. */
-  domain?: string | undefined
-}
-
-/** How to put a value under a key. */
-export interface PutOptions extends DomainOptions {
-  /** What to say of it: at most 1,024 bytes as CBOR. Others have it without fetching the value. */
-  metadata?: unknown
-  /** How many others are to hold it, 1 to 8. Default 3. */
-  replicas?: number | undefined
-  /** Milliseconds from now until the key counts as taken away. */
-  ttlMs?: number | undefined
-  /** When the key counts as taken away: a date, or unix milliseconds. */
-  expiresAt?: Date | number | undefined
-  /** A MIME type for bytes, at most 64 bytes. Default `bytes`. */
-  type?: string | undefined
-  /** Milliseconds in which others have to say that they hold it: with 0 nobody is waited for. Default 3,000. */
-  waitMs?: number | undefined
-}
-
-/** A value that was put under a key. */
-export interface StoredKnowledge {
-  /** The CID of its bytes. */
-  readonly cid: string
-  /** Names what is under the key now among all that was ever there. */
-  readonly version: string
-  /** Where it is. */
-  readonly domain: string
-  /** Under which key. */
-  readonly key: string
-  /** Peer ids of those who have said that they hold it, this node included. */
-  readonly holders: readonly string[]
-  /** Peer ids of those who are to hold it. */
-  readonly placed: readonly string[]
-}
 
 /** Which keys to list. */
 export interface KeysOptions {
@@ -82,15 +43,9 @@ export interface KnowledgeDomain {
   readonly digest: string
 }
 
-const MAX_REPLICAS = 8
 const MAX_WRITERS = 64
 // Keys that are asked of the core at a time.
 const PAGE = 256
-// Peers that are asked for a domain of which nothing is known, and for how long unless the caller says otherwise.
-const ASKED = 2
-const ASK_MS = 5000
-// Domains that were asked for; past it the first is asked for again.
-const MAX_COMPARED = 1024
 
 /**
  * Shared knowledge: {@link Mesh.knowledge}. What keys stand for is known to every node; the values are held by a few, and fetched
@@ -100,7 +55,7 @@ const MAX_COMPARED = 1024
 export class Knowledge extends SharedContent {
   readonly #core: Core
   readonly #hub: EventHub
-  readonly #compared = new Map<string, Promise<void>>()
+  readonly #asked: Asked
   readonly #read = (info: KnowledgeInfo, options: ReadOptions) => this.#valueOf(info, options)
 
   /** @internal */
@@ -108,6 +63,7 @@ export class Knowledge extends SharedContent {
     super(core, hub)
     this.#core = core
     this.#hub = hub
+    this.#asked = new Asked(core)
   }
 
   /**
@@ -146,7 +102,7 @@ export class Knowledge extends SharedContent {
     const domain = checked(key, options)
     checkRead(options)
     let versions = await this.#versions<T>(domain, key, options)
-    if (versions.length === 0 && (await this.#compareOnce(domain, options))) versions = await this.#versions(domain, key, options)
+    if (versions.length === 0 && (await this.#asked.once(domain, options))) versions = await this.#versions(domain, key, options)
     for (;;) {
       const [first, ...others] = versions
       if (!first || !isLive(first)) return null
@@ -269,7 +225,7 @@ export class Knowledge extends SharedContent {
     checkCallback('onProgress', options.onProgress)
     const peerIds = peers && checkPeers(peers)
     const result = await syncWith(this.#core, this.#hub, domain, peerIds, options)
-    if (result.peers.some(peer => peer.whole)) this.#remember(domain, Promise.resolve())
+    if (result.peers.some(peer => peer.whole)) this.#asked.remember(domain)
     return result
   }
 
@@ -315,7 +271,7 @@ export class Knowledge extends SharedContent {
       return this.#hub.emit({ type: event.type, entry: this.#toVersion(event.entry), current: event.current })
     }
     const { domain, whole } = event.compared
-    if (whole) this.#remember(domain, Promise.resolve())
+    if (whole) this.#asked.remember(domain)
     this.#hub.emit({ type: event.type, ...event.compared })
   }
 
@@ -359,39 +315,6 @@ export class Knowledge extends SharedContent {
       stop()
     }
   }
-
-  // Whether there may be news of a domain now.
-  async #compareOnce(domain: string, { signal, timeoutMs = ASK_MS }: CallOptions): Promise<boolean> {
-    const before = this.#compared.get(domain)
-    const comparing = before ?? this.#compareWithSome(domain)
-    if (!before) this.#remember(domain, comparing)
-    try {
-      await this.#core.call({ signal, timeoutMs }, () => comparing)
-      return true
-    } catch (error) {
-      if (MeshError.isInstance(error) && error.code === 'timeout') return false
-      throw error
-    }
-  }
-
-  async #compareWithSome(domain: string): Promise<void> {
-    const peers = await connected(this.#core, {}).catch(() => [])
-    const asked = { left: peers, whole: 0 }
-    const lane = async () => {
-      for (let peerId = asked.left.shift(); peerId !== undefined && asked.whole < ASKED; peerId = asked.left.shift()) {
-        const done = await this.#core.call({}, node => node.compareKnowledge(peerId!, domain)).catch(() => undefined)
-        if (done?.whole) return void asked.whole++
-      }
-    }
-    await Promise.all(Array.from({ length: ASKED }, lane))
-    // Nobody was there who could have known: the next one asks again.
-    if (asked.whole === 0) this.#compared.delete(domain)
-  }
-
-  #remember(domain: string, comparing: Promise<void>): void {
-    this.#compared.set(domain, comparing)
-    if (this.#compared.size > MAX_COMPARED) this.#compared.delete(this.#compared.keys().next().value!)
-  }
 }
 
 type ChangeType = 'knowledge-changed' | 'knowledge-expired'
@@ -407,29 +330,4 @@ function toChange<T>(event: ChangeEvent): KnowledgeChange<T> {
   if (event.type === 'knowledge-expired') return { domain: event.domain, key: event.key, change: 'expired', current: true }
   const { entry, current } = event
   return { domain: entry.domain, key: entry.key, change: entry.change as 'put' | 'delete', current, entry: entry as KnowledgeVersion<T> }
-}
-
-function checked(key: string, options: DomainOptions): string {
-  checkCall(options)
-  checkKey(key)
-  const { domain = 'shared' } = options
-  checkDomain(domain)
-  return domain
-}
-
-function toPutInfo({ metadata, replicas = 3, ttlMs, expiresAt, waitMs }: PutOptions) {
-  if (!Number.isInteger(replicas) || replicas < 1 || replicas > MAX_REPLICAS) throw invalid(`replicas must be a whole number from 1 to ${MAX_REPLICAS}`)
-  if (waitMs !== undefined && !(typeof waitMs === 'number' && waitMs >= 0 && Number.isFinite(waitMs))) throw invalid('waitMs must be a number of milliseconds')
-  const encoded = metadata === undefined ? undefined : encodeValue('metadata', metadata, MAX_METADATA)
-  return { replicas, ...definedOnly({ metadata: encoded, expiresAt: endOf(ttlMs, expiresAt), waitMs }) }
-}
-
-// Unix milliseconds.
-function endOf(ttlMs: unknown, expiresAt: unknown): number | undefined {
-  if (ttlMs !== undefined && expiresAt !== undefined) throw invalid('give ttlMs or expiresAt, not both')
-  if (ttlMs === undefined && expiresAt === undefined) return undefined
-  const at = ttlMs === undefined ? (expiresAt instanceof Date ? expiresAt.getTime() : expiresAt) : typeof ttlMs === 'number' ? Date.now() + ttlMs : NaN
-  const what = ttlMs === undefined ? 'expiresAt must be a date, or unix milliseconds,' : 'ttlMs must be a number of milliseconds, and its end'
-  if (typeof at !== 'number' || !(at > Date.now() && at <= Number.MAX_SAFE_INTEGER)) throw invalid(`${what} in the future`)
-  return Math.ceil(at)
 }

@@ -242,6 +242,17 @@ test('get: others are waited for until timeoutMs; what they told meanwhile, or w
   assert.equal(named('compareKnowledge').length, 2)
 })
 
+test('get: 1,024 domains are remembered to have been asked for; past it the first is asked for again', async () => {
+  const { knowledge, named } = keeper({ topology: () => ({ links: [{ peerId: other, relay: false }] }) })
+  for (let n = 0; n < 1024; n++) await knowledge.get('k', { domain: `d${n}` })
+  await knowledge.get('k', { domain: 'd0' })
+  assert.equal(named('compareKnowledge').length, 1024)
+  await knowledge.get('k', { domain: 'one more' })
+  await knowledge.get('k', { domain: 'd1' })
+  await knowledge.get('k', { domain: 'd0' })
+  assert.deepEqual(named('compareKnowledge').slice(1024).map(([, domain]) => domain), ['one more', 'd0'])
+})
+
 test('delete, grant, ownDomain and domains', async () => {
   const domain = { domain: 'd', entries: 2, digest: 'ab' }
   const { knowledge, named } = keeper({ knowledgeDomains: () => [domain] })

@@ -15,7 +15,7 @@ use crate::report::{Goal, Report};
 
 pub(super) const HEAL: Scenario = Scenario {
     name: "knowledge",
-    about: "10,000 entries; the network falls into halves for 30 s, both write the same 1,000 keys and delete others, and it heals",
+    about: "100 entries of each host; the network falls into halves for 30 s, both write the same tenth of the keys and delete others, and it heals",
     nodes: 100,
     run: heal,
 };
@@ -27,12 +27,12 @@ pub(super) const HOLDERS: Scenario = Scenario {
     run: holders,
 };
 
-/// Entries that all know before.
-const BEFORE: usize = 10_000;
+/// Entries that all know before, for each host: 10,000 of a hundred.
+const BEFORE: usize = 100;
 /// Who writes them.
 const AUTHORS: usize = 10;
-/// Keys that both sides write while they are apart; and as many that one of them takes away.
-const APART: usize = 1_000;
+/// Keys that both sides write while they are apart, for each host; and as many that one of them takes away.
+const APART: usize = 10;
 const CUT: Micros = Micros::from_ms(30_000);
 
 /// Links that lose one packet in twenty.
@@ -52,20 +52,17 @@ fn heal(options: Options) -> Report {
     let mut report = Report::new(HEAL.name, options.nodes, options.seed);
     let mut swarm = Swarm::settled(options, lossy());
     let hosts = swarm.hosts.clone();
+    let (before, apart) = (BEFORE * options.nodes, APART * options.nodes);
 
     // Some write more at once than gossip lets in.
-    for number in 0..BEFORE {
+    for number in 0..before {
         swarm.write(hosts[number % AUTHORS.min(hosts.len())], number);
     }
     let all = [&hosts[..], &swarm.relays].concat();
     let end = swarm.world.time() + Micros::from_ms(120_000);
     let began = swarm.world.time();
     let known = swarm.equal(&all, end);
-    report.seconds(
-        "after the last of 10,000 entries all know all",
-        known.map(|at| at.since(began)),
-        Goal::AtMost(30.0),
-    );
+    report.seconds("after the last entry all know all", known.map(|at| at.since(began)), Goal::AtMost(30.0));
 
     let (far, near): (Vec<_>, Vec<_>) = hosts.iter().copied().enumerate().partition(|(n, _)| n % 2 == 0);
     let hosts_of = |side: Vec<(usize, HostId)>| side.into_iter().map(|(_, host)| host).collect::<Vec<_>>();
@@ -75,13 +72,13 @@ fn heal(options: Options) -> Report {
     swarm.world.partition(&sides);
     let cut = swarm.world.time();
     swarm.run(Micros(CUT.0 / 3));
-    for number in 0..APART {
+    for number in 0..apart {
         for side in [&near, &far] {
             let author = side[number % side.len()];
             swarm.write(author, number);
         }
         let author = near[number % near.len()];
-        swarm.world.take_away(author, domain(), key(APART + number));
+        swarm.world.take_away(author, domain(), key(apart + number));
         if number % 100 == 99 {
             swarm.run(Micros::from_ms(500));
         }
@@ -97,13 +94,13 @@ fn heal(options: Options) -> Report {
     report.note(format!("the hash of everything: {}", digest.map(|digest| digest.to_string()).unwrap_or_default()));
     let (mut siblings, mut returned) = (0, 0);
     if let Some(node) = swarm.world.node(hosts[0]) {
-        siblings = (0..APART).filter(|number| node.known(&domain(), &key(*number)).len() == 2).count();
+        siblings = (0..apart).filter(|number| node.known(&domain(), &key(*number)).len() == 2).count();
         let gone = |number: &usize| {
-            node.known(&domain(), &key(APART + number)).iter().all(|kept| kept.change == Change::Delete)
+            node.known(&domain(), &key(apart + number)).iter().all(|kept| kept.change == Change::Delete)
         };
-        returned = APART - (0..APART).filter(gone).count();
+        returned = apart - (0..apart).filter(gone).count();
     }
-    report.figure("keys of which both versions are there", siblings as f64, "", Goal::AtLeast(APART as f64));
+    report.figure("keys of which both versions are there", siblings as f64, "", Goal::AtLeast(apart as f64));
     report.figure("keys that were taken away and are back", returned as f64, "", Goal::AtMost(0.0));
     report.finish(swarm.world)
 }

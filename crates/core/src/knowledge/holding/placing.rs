@@ -86,8 +86,9 @@ impl Holding {
 
     fn place(&mut self, cid: Cid, now: Now) {
         let Some(content) = self.contents.get_mut(&cid) else { return };
-        let full = &content.full;
-        let placed = placement::place(&cid, content.replicas(), &self.candidates, |node| full.contains(node));
+        // Its authors have it anyway, and do not count.
+        let may_not = |node: &NodeId| content.full.contains(node) || content.is_by(node);
+        let placed = placement::place(&cid, content.replicas(), &self.candidates, may_not);
         let here = self.shelf.has(&cid);
         let before = std::mem::replace(&mut content.placed, placed);
         content.moved |= before.iter().any(|node| !self.candidates.contains_key(node));
