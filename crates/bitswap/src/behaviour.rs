@@ -74,7 +74,7 @@ const MAX_FAILURES: u32 = 3;
 pub struct Behaviour {
     client: Client,
     server: Server,
-    peers: BTreeMap<PeerId, Peer>,
+    peers: BTreeMap<PeerId, Box<Peer>>,
     /// Who was let in; nobody has to be where there is no such list.
     inside: Option<BTreeSet<PeerId>>,
     events: VecDeque<ToSwarm<Event, Command>>,

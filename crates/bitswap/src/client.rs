@@ -92,8 +92,8 @@ struct Peer {
 /// The machine. Times are the caller's, from a beginning of its choice.
 #[derive(Debug, Default)]
 pub struct Client {
-    wants: BTreeMap<Cid, Want>,
-    peers: BTreeMap<PeerId, Peer>,
+    wants: BTreeMap<Cid, Box<Want>>,
+    peers: BTreeMap<PeerId, Box<Peer>>,
     outputs: VecDeque<Output>,
     unwanted: u64,
 }
@@ -108,7 +108,7 @@ impl Client {
         if !self.wants.contains_key(&cid) && self.wants.len() >= MAX_WANTS {
             return Err(Full);
         }
-        let want = self.wants.entry(cid).or_insert_with(|| Want { again: now + PAUSE, ..Want::default() });
+        let want = self.wants.entry(cid).or_insert_with(|| Box::new(Want { again: now + PAUSE, ..Want::default() }));
         for peer in from.iter().filter(|peer| self.peers.get(peer).is_some_and(|peer| !peer.mute)) {
             want.at.entry(*peer).or_insert(At::Hinted);
         }
@@ -174,7 +174,7 @@ impl Client {
     /// The peer does not speak Bitswap, or nothing can be sent to it.
     pub fn unsupported(&mut self, peer: &PeerId, now: Duration) {
         if let Some(known) = self.peers.get_mut(peer) {
-            *known = Peer { mute: true, ..Peer::default() };
+            **known = Peer { mute: true, ..Peer::default() };
             self.forget(peer, now);
         }
     }
@@ -229,10 +229,11 @@ impl Client {
     /// Whatever was due until `now`: peers that were silent are passed over, and everybody is asked again.
     pub fn handle_timeout(&mut self, now: Duration) {
         let silent = |peer: &Peer| peer.asked > 0 && peer.since.is_some_and(|since| since + PATIENCE <= now);
-        let silent: BTreeSet<_> = self.peers.iter().filter(|(_, peer)| silent(peer)).map(|(peer, _)| *peer).collect();
+        let silent: Vec<_> = self.peers.iter().filter(|(_, peer)| silent(peer)).map(|(peer, _)| *peer).collect();
         let mut open = Vec::new();
         for (cid, want) in &mut self.wants {
-            let over = want.from.filter(|(from, since)| silent.contains(from) || *since + LONGEST <= now);
+            // They stand in the order of the map that they are from.
+            let over = want.from.filter(|(from, since)| silent.binary_search(from).is_ok() || *since + LONGEST <= now);
             if let Some((from, _)) = over {
                 want.at.insert(from, At::Silent);
                 want.from = None;

@@ -106,6 +106,7 @@ mod pairs {
     use std::collections::BTreeMap;
 
     use mesh_proto::decision::VoterIndex;
+    use mesh_proto::ordered;
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(map: &BTreeMap<VoterIndex, u64>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -115,7 +116,7 @@ mod pairs {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<VoterIndex, u64>, D::Error> {
-        Vec::deserialize(deserializer).map(BTreeMap::from_iter)
+        Vec::<(VoterIndex, u64)>::deserialize(deserializer).map(ordered)
     }
 }
 

@@ -21,7 +21,7 @@ use mesh_proto::credential::{
     Chain, Credential, CredentialError, Frame, Greeting, Meeting, Proof, Revocation, Role, Serial, SignedRevocation,
     Standing,
 };
-use mesh_proto::{Keypair, MeshId, NodeId, Verifier};
+use mesh_proto::{Keypair, MeshId, NodeId, Verifier, ordered};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde_bytes::ByteArray;
@@ -123,8 +123,8 @@ pub struct Admission {
     verifier: Arc<dyn Verifier>,
     rng: ChaCha8Rng,
     /// Neighbours that are not in yet.
-    waiting: BTreeMap<NodeId, Waiting>,
-    inside: BTreeMap<NodeId, Inside>,
+    waiting: BTreeMap<NodeId, Box<Waiting>>,
+    inside: BTreeMap<NodeId, Box<Inside>>,
     /// Neighbours that were turned away and are still linked, because they are of use as relays.
     outside: BTreeSet<NodeId>,
     /// Until when links stay of those who were turned away.
@@ -132,8 +132,8 @@ pub struct Admission {
     /// Until when who stays outside.
     away: BTreeMap<NodeId, Mono>,
     /// By what they have announced.
-    members: BTreeMap<NodeId, Inside>,
-    revoked: BTreeMap<Serial, Revoked>,
+    members: BTreeMap<NodeId, Box<Inside>>,
+    revoked: BTreeMap<Serial, Box<Revoked>>,
     /// Of them those that are about all that a node was given before.
     banned: BTreeMap<NodeId, BTreeSet<Serial>>,
     /// Whether this node has been told that it is none any more.
@@ -233,7 +233,7 @@ impl Admission {
     /// Whether somebody may say something: a member, and no observer.
     pub fn may_speak(&self, node: &NodeId, now: Now) -> bool {
         let speaks = |inside: &Inside| inside.standing.role >= Role::Member && inside.standing.until > now.unix / 1_000;
-        self.inside.get(node).is_some_and(speaks) || self.members.get(node).is_some_and(speaks)
+        [&self.inside, &self.members].into_iter().filter_map(|of| of.get(node)).any(|inside| speaks(inside))
     }
 
     /// The credentials of a member.
@@ -268,9 +268,9 @@ impl Admission {
         }
         let standing = self.check(chain, &node, now)?;
         if let Some(inside) = self.inside.get_mut(&node).filter(|inside| inside.standing.until < standing.until) {
-            *inside = Inside { standing, chain: chain.clone() };
+            **inside = Inside { standing, chain: chain.clone() };
         }
-        self.members.insert(node, Inside { standing, chain: chain.clone() });
+        self.members.insert(node, Box::new(Inside { standing, chain: chain.clone() }));
         if self.members.len() > self.config.max_members
             && let Some(first) =
                 self.members.iter().min_by_key(|(_, member)| member.standing.until).map(|(node, _)| *node)
@@ -311,7 +311,8 @@ impl Admission {
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
         let until = now.mono + self.config.patience_ms;
-        self.waiting.insert(node, Waiting { nonce, theirs: None, greetings: (0, 1), unsaid: false, until });
+        let waiting = Waiting { nonce, theirs: None, greetings: (0, 1), unsaid: false, until };
+        self.waiting.insert(node, Box::new(waiting));
         self.tell_greeting(node, nonce);
     }
 
@@ -415,7 +416,7 @@ impl Admission {
             // Said once more, because the first one seemed lost.
             return if self.inside.contains_key(&node) { Ok(()) } else { Err(Refusal::Offence) };
         };
-        let Waiting { nonce, theirs: Some(theirs), .. } = waiting else { return Err(Refusal::Offence) };
+        let Waiting { nonce, theirs: Some(theirs), .. } = &**waiting else { return Err(Refusal::Offence) };
         let meeting = Meeting {
             mesh: self.mesh,
             shows: node,
@@ -432,7 +433,7 @@ impl Admission {
             }
         })?;
         self.waiting.remove(&node);
-        let before = self.inside.insert(node, Inside { standing, chain: proof.chain.clone() });
+        let before = self.inside.insert(node, Box::new(Inside { standing, chain: proof.chain.clone() }));
         if before.is_none() {
             self.outputs.push_back(Output::Admitted(node, standing));
         }
@@ -478,7 +479,7 @@ impl Admission {
         if known || over || !ours || !signed.verifies(&self.charter, &*self.verifier) {
             return false;
         }
-        self.revoked.insert(revocation.serial, Revoked { signed: signed.clone(), place });
+        self.revoked.insert(revocation.serial, Box::new(Revoked { signed: signed.clone(), place }));
         if let Some(earlier) = revocation.earlier {
             self.banned.entry(earlier.subject).or_default().insert(revocation.serial);
         }
@@ -536,7 +537,7 @@ impl Admission {
     fn least_revocation(&self) -> Option<Serial> {
         let known = self.members.values().chain(self.inside.values()).map(|inside| &inside.chain).chain([&self.chain]);
         let inviters = known.flat_map(|chain| &chain.0).filter(|signed| signed.credential.invites > 0);
-        let inviters: BTreeSet<_> = inviters.map(|signed| signed.credential.subject).collect();
+        let inviters: BTreeSet<_> = ordered(inviters.map(|signed| signed.credential.subject));
         let weight = |by: &NodeId| (self.charter.founders.contains(by), inviters.contains(by));
         let worth = |revoked: &Revoked| (weight(&revoked.signed.revocation.by), revoked.signed.revocation.until);
         self.revoked.iter().min_by_key(|(_, revoked)| worth(revoked)).map(|(serial, _)| *serial)

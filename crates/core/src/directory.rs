@@ -16,7 +16,7 @@ use mesh_proto::codec::Bounded;
 use mesh_proto::credential::Chain;
 use mesh_proto::gossip::{Announcement, Known, Query, Storage};
 use mesh_proto::limits::{MAX_ADDRESS, MAX_ADDRESSES, MAX_AGENTS_PER_NODE, MAX_BODY, MAX_KNOWN};
-use mesh_proto::{AgentId, AgentName, Envelope, MessageId, NodeId, Verified, codec};
+use mesh_proto::{AgentId, AgentName, Envelope, MessageId, NodeId, Verified, codec, ordered};
 
 use crate::access::OnlyListens;
 use crate::limits::{Limiter, Quota};
@@ -193,7 +193,7 @@ pub struct Directory {
     due: Option<Mono>,
     /// Whether we have said goodbye, and announced no agent since.
     left: bool,
-    nodes: BTreeMap<NodeId, Entry>,
+    nodes: BTreeMap<NodeId, Box<Entry>>,
     bytes: usize,
     /// Announcements that have come, our own included.
     place: u64,
@@ -375,7 +375,7 @@ impl Directory {
         let entry = Entry { seq: envelope.seq, announced, expires, announcement, wire, place: self.place };
         self.bytes = bytes;
         self.expiries.insert((expires, node));
-        let before = self.nodes.insert(node, entry);
+        let before = self.nodes.insert(node, Box::new(entry));
         if let Some(before) = &before {
             self.expiries.remove(&(before.expires, node));
             if before.expires == expires {
@@ -565,7 +565,7 @@ impl Directory {
 
     /// Tells how the agents of `node` differ from those `before`, and keeps the names in step.
     fn compare(&mut self, node: NodeId, before: Announcement) {
-        let mut gone: BTreeMap<_, _> = before.agents.into_iter().map(|agent| (agent.name.clone(), agent)).collect();
+        let mut gone: BTreeMap<_, _> = ordered(before.agents.into_iter().map(|agent| (agent.name.clone(), agent)));
         let current: Vec<PeerAgent> = self.remote_of(&node).collect();
         for agent in current {
             match gone.remove(&agent.record.name) {
@@ -610,7 +610,7 @@ impl Directory {
     fn matched(&self, node: NodeId, before: &Announcement) -> Vec<SearchId> {
         let new = |criteria: &Criteria| {
             let matched = |agent: &AgentRecord| criteria.matches(&node, agent);
-            let known: BTreeSet<_> = before.agents.iter().filter(|agent| matched(agent)).map(|a| &a.name).collect();
+            let known: BTreeSet<_> = ordered(before.agents.iter().filter(|agent| matched(agent)).map(|a| &a.name));
             let mut agents = self.nodes.get(&node).into_iter().flat_map(|entry| &entry.announcement.agents);
             agents.any(|agent| matched(agent) && !known.contains(&agent.name))
         };
@@ -631,7 +631,7 @@ impl Directory {
     fn ask(&mut self, now: Now) {
         while let Some((id, criteria)) = self.searches.question(now.mono) {
             let criteria = criteria.clone();
-            let nodes: BTreeSet<_> = self.matching(&criteria).into_iter().map(|agent| agent.node).collect();
+            let nodes: BTreeSet<_> = ordered(self.matching(&criteria).into_iter().map(|agent| agent.node));
             let known = nodes.into_iter().filter_map(|node| Some(Known(node, self.nodes.get(&node)?.seq)));
             let query = Query { id, known: known.take(MAX_KNOWN).collect(), criteria };
             self.outputs.push_back(Output::Ask(query));

@@ -7,6 +7,9 @@
 //! method named after it, does what is due in `handle_timeout`, says when that is in `poll_timeout` and what it wants in
 //! `poll_output`; time and randomness are arguments. Whoever gives equal inputs at equal times gets equal outputs.
 //! [`gossip`] is how gossipsub, which carries what they say, is tuned.
+//!
+//! Values of maps that are larger than a few words stand in boxes: maps with the same keys then share their code, which is 4 kB of
+//! wasm for each size of a value (docs/adr/0039). Where a message would be boxed each time they do not.
 
 pub mod access;
 pub mod admission;

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use mesh_proto::NodeId;
+use mesh_proto::{NodeId, ordered};
 
 use crate::paths::affinity;
 use crate::time::{Mono, Now};
@@ -95,11 +95,11 @@ struct Seed {
 pub struct Membership {
     config: Config,
     node: NodeId,
-    seeds: BTreeMap<NodeId, Seed>,
+    seeds: BTreeMap<NodeId, Box<Seed>>,
     /// Members to stay in touch with who are no relays: without them nobody of a private mesh may be known.
-    contacts: BTreeMap<NodeId, Seed>,
+    contacts: BTreeMap<NodeId, Box<Seed>>,
     /// Relays in the place of seeds, no more than are wanted at once.
-    stand_ins: BTreeMap<NodeId, Seed>,
+    stand_ins: BTreeMap<NodeId, Box<Seed>>,
     /// Stand-ins that could not be dialled, and until when they are left alone. Forgotten with the last seed's return.
     spurned: BTreeMap<NodeId, Mono>,
     /// Since when there is no seed.
@@ -121,11 +121,11 @@ impl Membership {
         contacts: impl IntoIterator<Item = NodeId>,
         now: Now,
     ) -> Self {
-        let seed = || Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
-        let seeds: BTreeMap<_, _> = seeds.into_iter().map(|node| (node, seed())).collect();
+        let seed = || Box::new(Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() });
+        let seeds: BTreeMap<_, _> = ordered(seeds.into_iter().map(|node| (node, seed())));
         let contacts = contacts.into_iter().filter(|contact| *contact != node && !seeds.contains_key(contact));
         Self {
-            contacts: contacts.map(|contact| (contact, seed())).collect(),
+            contacts: ordered(contacts.map(|contact| (contact, seed()))),
             config,
             node,
             seeds,
@@ -223,7 +223,7 @@ impl Membership {
     /// The host slept, or its network changed: what failed before says nothing any more.
     pub fn wake(&mut self, now: Now) {
         for seed in self.seeds.values_mut().chain(self.contacts.values_mut()).filter(|seed| !seed.connected) {
-            *seed = Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
+            **seed = Seed { due: Some(now.mono), lost: now.mono, ..Seed::default() };
         }
     }
 
@@ -305,19 +305,19 @@ impl Membership {
         free.sort_unstable();
         let missing = self.config.stand_ins - self.stand_ins.len();
         for (_, node) in free.into_iter().take(missing) {
-            self.stand_ins.insert(node, Seed { lost: now.mono, ..Seed::default() });
+            self.stand_ins.insert(node, Box::new(Seed { lost: now.mono, ..Seed::default() }));
             self.outputs.push_back(Output::Dial(node));
         }
     }
 
     fn any(&mut self, node: &NodeId) -> Option<&mut Seed> {
         let relay = self.seeds.get_mut(node).or_else(|| self.stand_ins.get_mut(node));
-        relay.or_else(|| self.contacts.get_mut(node))
+        relay.or_else(|| self.contacts.get_mut(node)).map(Box::as_mut)
     }
 
     /// One that is dialled for as long as this node runs.
     fn kept(&mut self, node: &NodeId) -> Option<&mut Seed> {
-        self.seeds.get_mut(node).or_else(|| self.contacts.get_mut(node))
+        self.seeds.get_mut(node).or_else(|| self.contacts.get_mut(node)).map(Box::as_mut)
     }
 
     /// What is to be done.

@@ -127,7 +127,7 @@ pub struct Messaging {
     config: Config,
     mesh: MeshId,
     session: u64,
-    peers: BTreeMap<NodeId, Peer>,
+    peers: BTreeMap<NodeId, Box<Peer>>,
     /// The receiver of every message that is neither acknowledged nor failed.
     sends: BTreeMap<SendId, NodeId>,
     last_send: SendId,

@@ -15,7 +15,7 @@ use mesh_proto::protocol::Topic;
 use mesh_proto::transfer::Manifest;
 use mesh_proto::{
     AgentName, DecodeError, Envelope, Keypair, Kind, MeshId, MessageId, NodeId, TransferId, Verified, codec,
-    credential, direct, join,
+    credential, direct, join, ordered,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -126,7 +126,7 @@ pub struct Node {
     metrics: Metrics,
     losses: Losses,
     /// Messages whose receiver is being looked for.
-    searching: BTreeMap<SearchId, Waiting>,
+    searching: BTreeMap<SearchId, Box<Waiting>>,
     /// Messages that are being sent.
     sending: BTreeMap<SendId, CallId>,
     /// What is being told about knowledge, and to whom.
@@ -449,8 +449,8 @@ impl Node {
     pub fn topology(&self) -> Topology {
         let (links, peers) = (self.health.links().iter(), self.health.peers().iter());
         Topology {
-            links: links.map(|(node, link)| (*node, (link.clone(), self.why(node)))).collect(),
-            peers: peers.map(|(node, peer)| (*node, (*peer, self.directory.agent_count(node)))).collect(),
+            links: ordered(links.map(|(node, link)| (*node, (link.clone(), self.why(node))))),
+            peers: ordered(peers.map(|(node, peer)| (*node, (*peer, self.directory.agent_count(node))))),
             condition: self.condition(),
         }
     }

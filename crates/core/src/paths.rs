@@ -154,7 +154,7 @@ pub struct Paths {
     config: Config,
     node: NodeId,
     /// Members with a link, or with a past that counts: that goes when its wait is over.
-    paths: BTreeMap<NodeId, Path>,
+    paths: BTreeMap<NodeId, Box<Path>>,
     next_tend: Mono,
     outputs: VecDeque<Output>,
 }
@@ -193,12 +193,12 @@ impl Paths {
     /// There is a link to `node`, or a better one, or a worse one.
     pub fn linked(&mut self, node: NodeId, relayed: bool, now: Now) {
         let Config { grace_ms, attempt_ms, .. } = self.config;
-        let path = self.paths.entry(node).or_insert_with(|| Path::new(now.mono));
+        let path = self.paths.entry(node).or_insert_with(|| Box::new(Path::new(now.mono)));
         if relayed && path.link.is_some_and(|link| !link.relayed) {
             self.unlinked(&node, now);
         }
         let theirs = self.node > node;
-        let path = self.paths.entry(node).or_insert_with(|| Path::new(now.mono));
+        let path = self.paths.entry(node).or_insert_with(|| Box::new(Path::new(now.mono)));
         let before = path.link;
         let since = before.filter(|link| link.relayed == relayed).map_or(now.mono, |link| link.since);
         let end = before.and_then(|link| link.end);
@@ -361,7 +361,7 @@ impl Paths {
             .collect();
         candidates.sort_unstable();
         for (_, node) in candidates.into_iter().take(missing) {
-            let path = self.paths.entry(node).or_insert_with(|| Path::new(now.mono));
+            let path = self.paths.entry(node).or_insert_with(|| Box::new(Path::new(now.mono)));
             path.attempt = Some(now.mono + self.config.attempt_ms);
             self.outputs.push_back(Output::Dial(node));
         }

@@ -198,7 +198,7 @@ pub struct Proposals {
     keeping: Option<(u64, usize)>,
     last_ticket: u64,
     failed: bool,
-    watched: BTreeMap<SlotId, Watched>,
+    watched: BTreeMap<SlotId, Box<Watched>>,
     ended: VecDeque<(SlotId, Ended)>,
     told: Limiter<NodeId>,
     questions: Limiter<NodeId>,
@@ -294,7 +294,7 @@ impl Proposals {
         let patience = self.patience(self.config.council.instance.window_ms, now);
         // Claimed once more, it is waited for once more.
         let watched = Watched { proposal: None, ballots: Vec::new(), patience: None };
-        self.watched.entry(slot).or_insert(watched).patience = patience;
+        self.watched.entry(slot).or_insert(Box::new(watched)).patience = patience;
         self.settle(now);
         Ok(slot)
     }
@@ -532,7 +532,8 @@ impl Proposals {
             let is_it = |output: &council::Output| matches!(output, council::Output::Proposed(of, _) if *of == slot);
             let asked = self.waiting.iter().any(is_it) && !self.failed;
             let patience = self.patience(proposal.window, now);
-            self.watched.insert(slot, Watched { proposal: Some(proposal.clone()), ballots: Vec::new(), patience });
+            let watched = Watched { proposal: Some(proposal.clone()), ballots: Vec::new(), patience };
+            self.watched.insert(slot, Box::new(watched));
             let proposal = Box::new(proposal);
             self.outputs.push_back(Output::Event(Event::Opened { slot, author, proposal, asked }));
         }

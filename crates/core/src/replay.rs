@@ -32,7 +32,7 @@ pub enum Freshness {
 #[derive(Clone, Debug)]
 pub struct ReplayWindows {
     max_senders: usize,
-    senders: BTreeMap<NodeId, Window>,
+    senders: BTreeMap<NodeId, Box<Window>>,
 }
 
 impl ReplayWindows {
@@ -63,7 +63,7 @@ impl ReplayWindows {
 
     /// Remembers `seq` from `sender`.
     pub fn record(&mut self, sender: NodeId, seq: u64, now: Mono) {
-        let window = self.senders.entry(sender).or_insert(Window::new(seq));
+        let window = self.senders.entry(sender).or_insert_with(|| Box::new(Window::new(seq)));
         window.record(seq);
         window.last = now;
     }

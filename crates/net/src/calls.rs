@@ -376,16 +376,16 @@ impl Handle {
         self.with(|node, _| node.pass()).await
     }
 
-    pub(crate) async fn with<T: Send + 'static>(
+    pub(crate) fn with<T: Send + 'static>(
         &self,
         verb: impl FnOnce(&mut Node, Now) -> T + Send + 'static,
-    ) -> Result<T, Closed> {
+    ) -> impl Future<Output = Result<T, Closed>> {
         let with_reply = |reply: Reply<T>| -> Call {
             Call::Node(Box::new(move |node, now| {
                 let _ = reply.send(verb(node, now));
             }))
         };
-        self.call(with_reply).await
+        self.call(with_reply)
     }
 
     /// What is known of the network around this node, and which nodes are its seeds.
@@ -424,10 +424,16 @@ impl Handle {
         calls.send(call).await.map_err(|_| Closed)
     }
 
-    pub(crate) async fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Closed> {
+    /// Asks, and waits for the answer.
+    ///
+    /// Only what is done here at once depends on the call: the code of a future that waits is there once for each type of answer.
+    pub(crate) fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> impl Future<Output = Result<T, Closed>> {
         let (reply, answer) = oneshot::channel();
-        let mut calls = self.calls.clone();
-        calls.send(call(reply)).await.map_err(|_| Closed)?;
+        self.answer(call(reply), answer)
+    }
+
+    async fn answer<T>(&self, call: Call, answer: oneshot::Receiver<T>) -> Result<T, Closed> {
+        self.give(call).await?;
         answer.await.map_err(|_| Closed)
     }
 }

@@ -24,7 +24,7 @@ use mesh_core::node::{self, CallId, Input, Node, Receipt, SendError};
 use mesh_core::{Mono, Now};
 use mesh_proto::direct::Frame;
 use mesh_proto::protocol::Topic;
-use mesh_proto::{MeshId, NodeId, SlotId, TransferId, credential, join};
+use mesh_proto::{MeshId, NodeId, SlotId, TransferId, credential, join, ordered};
 
 use crate::behaviour::{Behaviour, BehaviourEvent, Hears};
 use crate::blocks::BlockStoreError;
@@ -122,8 +122,7 @@ pub async fn start<H: Host>(config: Config, mut host: H) -> Result<Running, Star
     // The relays of a private mesh may be those of others, who know none of its members.
     let private = founding.as_ref().filter(|founding| !founding.charter().open);
     let issuers = private.map(|founding| founding.issuers(&config.identity.node())).unwrap_or_default();
-    let contacts: BTreeMap<_, _> =
-        issuers.into_iter().map(|node| (node, addresses_of(&node, &config.relays))).collect();
+    let contacts: BTreeMap<_, _> = ordered(issuers.into_iter().map(|node| (node, addresses_of(&node, &config.relays))));
     let hears = if private.is_some() { Hears::Members } else { Hears::Everybody };
     let (blocks, blocks_reported) = blocks::Shell::open(config.blocks.clone(), hears).await?;
     let Built { transport, relay, webrtc } = transport::build(&config, rtc)?;
@@ -242,7 +241,7 @@ struct Driver<H: Host> {
     /// Up to which write what we have issued may be given away, and whether.
     settled: (u64, bool),
     /// Our direct streams, by the node at their other end.
-    directs: BTreeMap<NodeId, Direct>,
+    directs: BTreeMap<NodeId, Box<Direct>>,
     store: Option<Arc<dyn Store>>,
     /// Where entries of knowledge are kept.
     entries: Option<Arc<dyn Store>>,

@@ -312,7 +312,7 @@ impl Handle {
         self.with(|node, _| node.knowledge().pins().iter().copied().collect()).await
     }
 
-    async fn knowledge<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Closed> {
-        self.call(|reply| AnyCall::Knowledge(call(reply))).await
+    fn knowledge<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> impl Future<Output = Result<T, Closed>> {
+        self.call(|reply| AnyCall::Knowledge(call(reply)))
     }
 }

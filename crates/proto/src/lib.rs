@@ -19,6 +19,7 @@ pub mod id;
 pub mod join;
 pub mod knowledge;
 pub mod limits;
+mod ordered;
 pub mod protocol;
 pub mod transfer;
 
@@ -27,3 +28,4 @@ pub use envelope::{Envelope, EnvelopeError, Kind, Strict, Unverified, Verified, 
 pub use id::{
     AgentId, AgentName, Digest, EntryId, Hlc, Keypair, MeshId, MessageId, NameError, NodeId, SlotId, TransferId,
 };
+pub use ordered::ordered;

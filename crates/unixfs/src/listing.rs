@@ -28,10 +28,11 @@ impl Listing {
         let mut listing = Self {
             limit,
             pending: VecDeque::from([(cid, 1)]),
-            known: BTreeSet::from([cid]),
+            known: BTreeSet::new(),
             entries: BTreeMap::new(),
             failed: None,
         };
+        listing.known.insert(cid);
         listing.settle();
         listing
     }

@@ -7,7 +7,7 @@ use mesh_core::node::{Target, Topology};
 use mesh_proto::agent::{AgentRecord, Criteria, Resources};
 use mesh_proto::id::Checksum;
 use mesh_proto::transfer::{self, Codec};
-use mesh_proto::{AgentName, NodeId};
+use mesh_proto::{AgentName, NodeId, ordered};
 
 use crate::error::MeshFault;
 use crate::peer::{node, peer_text};
@@ -168,7 +168,7 @@ pub(crate) fn topology(
 pub(crate) fn metrics(metrics: &Metrics) -> MeshMetrics {
     let counters = metrics.entries().map(|(name, _, value)| (camel_case(name, '_'), value));
     let offences = metrics.offences().map(|(offence, count)| (camel_case(&format!("offence-{offence}"), '-'), count));
-    MeshMetrics(counters.chain(offences).collect())
+    MeshMetrics(ordered(counters.chain(offences)))
 }
 
 fn camel_case(name: &str, separator: char) -> String {

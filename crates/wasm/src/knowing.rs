@@ -8,6 +8,7 @@ use mesh_net::blocks::{self, BlockStats, BlockStoreError, BlocksError, FetchOpti
 use mesh_net::{Load, PutError, PutOptions};
 use mesh_proto::gossip::Storage;
 use mesh_proto::knowledge::{Change, Content};
+use mesh_proto::ordered;
 use mesh_unixfs::Root;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -350,7 +351,8 @@ pub(crate) fn config(given: KnowledgeConfig) -> Result<knowledge::Config, MeshFa
     config.holding.max_bytes = bytes;
     config.offer = holds.then_some(Storage { bytes, native, zone });
     if let Some(domains) = domains {
-        config.ledger.follow = Follow::Only(domains.iter().map(|text| domain(text)).collect::<Result<_, _>>()?);
+        let domains = domains.iter().map(|text| domain(text)).collect::<Result<Vec<_>, _>>()?;
+        config.ledger.follow = Follow::Only(ordered(domains));
     }
     Ok(config)
 }

@@ -8,7 +8,7 @@ use mesh_proto::decision::{
     Ballot, Choice, Message, Release, SignedPropose, SignedRelease, Slot, Status, Subject, VoterSet,
 };
 use mesh_proto::limits::MAX_TOLD_EPOCHS;
-use mesh_proto::{Digest, NodeId, SlotId};
+use mesh_proto::{Digest, NodeId, SlotId, ordered};
 use rand_core::Rng as _;
 
 use super::{Council, Error, MAX_ASKED, MAX_MISSED, Output, Resource};
@@ -196,7 +196,7 @@ impl<A: Agreement> Council<A> {
 
     /// Tells somebody of slots that it does not know: how they ended, or that they are open.
     pub(super) fn tell_others(&mut self, to: NodeId, known: &[SlotId]) {
-        let known: BTreeSet<_> = known.iter().collect();
+        let known: BTreeSet<&SlotId> = ordered(known);
         let ended = self.ended_order.iter().rev().filter(|slot| !known.contains(slot)).take(MAX_MISSED);
         let ended =
             ended.filter_map(|slot| self.ended.get(slot)).map(|certificate| Message::Decision(certificate.clone()));

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use mesh_proto::knowledge::{Domain, Message, Round, Summary, salted};
 use mesh_proto::limits::{MAX_ROUND_BYTES, MAX_SUMMARIES};
-use mesh_proto::{EntryId, NodeId};
+use mesh_proto::{EntryId, NodeId, ordered};
 use negentropy::{Id, Negentropy, NegentropyStorageVector, PROTOCOL_VERSION};
 use serde_bytes::ByteBuf;
 
@@ -150,8 +150,8 @@ struct Theirs {
 #[derive(Debug)]
 pub(super) struct Comparisons {
     node: NodeId,
-    ours: BTreeMap<NodeId, Ours>,
-    theirs: BTreeMap<NodeId, Theirs>,
+    ours: BTreeMap<NodeId, Box<Ours>>,
+    theirs: BTreeMap<NodeId, Box<Theirs>>,
     asked: BTreeMap<NodeId, VecDeque<Asked>>,
     lanes: Lanes,
     work: Limiter<NodeId>,
@@ -229,7 +229,7 @@ impl Comparisons {
         now: Now,
     ) {
         let empty = mesh_proto::knowledge::digest([]);
-        let mut claims: BTreeMap<_, _> = ledger.domains().map(|domain| (domain.clone(), empty)).collect();
+        let mut claims: BTreeMap<_, _> = ordered(ledger.domains().map(|domain| (domain.clone(), empty)));
         claims.extend(summaries.into_iter().map(|Summary { domain, digest, .. }| (domain, digest)));
         self.later.remove(&from);
         self.consider(from, claims, ledger, draw, now);
@@ -310,7 +310,7 @@ impl Comparisons {
             begun: now.mono,
             heard: now.mono,
         };
-        self.ours.insert(peer, ours);
+        self.ours.insert(peer, Box::new(ours));
         self.ask(peer, ledger, now);
         true
     }
@@ -382,7 +382,8 @@ impl Comparisons {
                 return None;
             }
             let set = Set::of(ledger, domain, session);
-            self.theirs.insert(from, Theirs { session, domain: domain.clone(), set, used: now.mono });
+            let theirs = Theirs { session, domain: domain.clone(), set, used: now.mono };
+            self.theirs.insert(from, Box::new(theirs));
             if self.theirs.len() > MAX_THEIRS
                 && let others = self.theirs.iter().filter(|(peer, _)| **peer != from)
                 && let Some(oldest) = others.min_by_key(|(_, of)| of.used).map(|(peer, _)| *peer)
@@ -520,7 +521,7 @@ impl Comparisons {
 
     /// When to give up next.
     pub(super) fn poll_timeout(&self) -> Option<Mono> {
-        let ours = self.ours.values().map(Ours::until);
+        let ours = self.ours.values().map(|ours| ours.until());
         ours.chain(self.theirs.values().map(|theirs| theirs.used + PATIENCE_MS)).min()
     }
 

@@ -14,10 +14,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cid::Cid;
-use mesh_proto::NodeId;
 use mesh_proto::gossip::Storage;
 use mesh_proto::knowledge::{self, Message};
 use mesh_proto::limits::MAX_CONTENTS;
+use mesh_proto::{NodeId, ordered};
 
 use super::placement::{self, Candidates};
 use super::shelf::{Hold, Shelf};
@@ -161,7 +161,7 @@ pub(super) struct Holding {
     config: Config,
     node: NodeId,
     shelf: Shelf,
-    contents: BTreeMap<Cid, Content>,
+    contents: BTreeMap<Cid, Box<Content>>,
     pins: BTreeSet<Cid>,
     /// What members say of the room they give, this node included.
     offers: Candidates,
@@ -189,7 +189,7 @@ pub(super) struct Holding {
     audited: Option<Cid>,
     /// Until when blocks of nothing stay.
     restoring: Option<Mono>,
-    questions: BTreeMap<u64, Question>,
+    questions: BTreeMap<u64, Box<Question>>,
     last_question: u64,
     outputs: VecDeque<Output>,
 }

@@ -39,7 +39,7 @@ struct Wanted {
 /// What is wanted, and what is news.
 #[derive(Debug, Default)]
 pub(super) struct Offers {
-    wanted: BTreeMap<EntryId, Wanted>,
+    wanted: BTreeMap<EntryId, Box<Wanted>>,
     since: BTreeSet<(Mono, EntryId)>,
     /// How many are wanted of each peer.
     of_peers: BTreeMap<NodeId, usize>,
@@ -77,20 +77,21 @@ impl Offers {
                 }
             } else if self.wanted.len() < MAX_WANTED && of_peer < MAX_WANTED_OF_PEER {
                 let others = Vec::new();
-                self.want(*id, Wanted { domain: domain.clone(), from, question, others, since: now.mono });
+                let wanted = Wanted { domain: domain.clone(), from, question, others, since: now.mono };
+                self.want(*id, Box::new(wanted));
                 pull.push(*id);
             }
         }
         self.pull(from, domain, pull, now);
     }
 
-    fn want(&mut self, id: EntryId, wanted: Wanted) {
+    fn want(&mut self, id: EntryId, wanted: Box<Wanted>) {
         self.since.insert((wanted.since, id));
         *self.of_peers.entry(wanted.from).or_default() += 1;
         self.wanted.insert(id, wanted);
     }
 
-    fn unwant(&mut self, id: &EntryId) -> Option<Wanted> {
+    fn unwant(&mut self, id: &EntryId) -> Option<Box<Wanted>> {
         let wanted = self.wanted.remove(id)?;
         self.since.remove(&(wanted.since, *id));
         if let Some(count) = self.of_peers.get_mut(&wanted.from) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cid::Cid;
 use mesh_proto::knowledge::{Change as What, Credited, Signed};
 use mesh_proto::limits::MAX_ADMISSION;
-use mesh_proto::{EntryId, MeshId, NodeId, Unverified};
+use mesh_proto::{EntryId, MeshId, NodeId, Unverified, ordered};
 
 use super::{Chains, Knowledge};
 use crate::records::{self, Change};
@@ -92,7 +92,7 @@ pub(super) fn no_author(node: &NodeId) -> Change {
 impl Knowledge {
     /// Takes in what stood in the store, and has removed from there what is not kept any more: the bounds may be others now.
     pub(super) fn restore(&mut self, entries: Vec<Bytes>, now: Now) {
-        let ids: BTreeSet<_> = entries.iter().map(|wire| EntryId::of(wire)).collect();
+        let ids: BTreeSet<_> = ordered(entries.iter().map(|wire| EntryId::of(wire)));
         let read = |wire| Signed::read(Unverified::decode(wire).ok()?.believe()).ok();
         // Grants first, for the others may stand on them.
         let (grants, others): (Vec<_>, Vec<_>) =
@@ -103,7 +103,7 @@ impl Knowledge {
         self.outputs.clear();
         // That is news to nobody.
         self.recent.clear();
-        let kept: BTreeSet<_> = self.ledger.domains().flat_map(|domain| self.ledger.ids(domain)).copied().collect();
+        let kept: BTreeSet<_> = ordered(self.ledger.domains().flat_map(|domain| self.ledger.ids(domain)).copied());
         let mut changes: Vec<_> = ids.difference(&kept).map(no_entry).collect();
         let strangers: Vec<_> =
             self.chains.keys().filter(|author| self.ledger.of_author(author) == 0).copied().collect();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh_proto::credential::Chain;
 use mesh_proto::knowledge::{Change as What, Credited, Signed};
 use mesh_proto::limits::MAX_CLOCK_AHEAD_MS;
-use mesh_proto::{EntryId, NodeId};
+use mesh_proto::{EntryId, NodeId, ordered};
 
 use super::{Applied, Event, Kept, Knowledge, MAX_RECENT, Output, Refused, Written, restored};
 use crate::records::Change;
@@ -64,7 +64,7 @@ impl Knowledge {
         mut entries: Vec<(Signed, Option<Chain>)>,
         now: Now,
     ) {
-        let mut has: BTreeMap<_, _> = came.iter().map(|id| (*id, self.offers.came(from, id))).collect();
+        let mut has: BTreeMap<_, _> = ordered(came.iter().map(|id| (*id, self.offers.came(from, id))));
         let mut changes = Vec::new();
         let (mut news, mut again) = (0, false);
         // Grants first, and then the latest: it may replace the others.

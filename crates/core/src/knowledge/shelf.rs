@@ -48,7 +48,7 @@ struct Block {
 #[derive(Debug)]
 pub struct Shelf {
     max_bytes: u64,
-    roots: BTreeMap<Cid, Root>,
+    roots: BTreeMap<Cid, Box<Root>>,
     blocks: BTreeMap<Cid, Block>,
     /// What does not stay, the longest unused first.
     cached: BTreeMap<(Mono, u64), Cid>,
@@ -140,7 +140,8 @@ impl Shelf {
                     bytes += block.bytes;
                 }
             }
-            self.roots.insert(root, Root { blocks: own, bytes, hold: Hold::default(), used: (now, 0) });
+            let of = Root { blocks: own, bytes, hold: Hold::default(), used: (now, 0) };
+            self.roots.insert(root, Box::new(of));
             self.used(&root, now);
         }
         self.keep(&root, hold);

@@ -9,13 +9,15 @@ impl Messaging {
     /// What `id` has to do with us, from now on if not before.
     pub(super) fn peer(&mut self, id: NodeId, now: Mono) -> &mut Peer {
         let config = &self.config;
-        let peer = self.peers.entry(id).or_insert_with(|| Peer {
-            link: Link::new(config),
-            outbox: Outbox::default(),
-            inbox: Inbox::new(),
-            active: now,
-            wake: None,
-            resting: None,
+        let peer = self.peers.entry(id).or_insert_with(|| {
+            Box::new(Peer {
+                link: Link::new(config),
+                outbox: Outbox::default(),
+                inbox: Inbox::new(),
+                active: now,
+                wake: None,
+                resting: None,
+            })
         });
         peer.active = now;
         peer

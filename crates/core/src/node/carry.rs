@@ -115,7 +115,7 @@ impl Node {
             }
             directory::Event::Found { id, .. } => {
                 if let Some(waiting) = self.searching.remove(id) {
-                    return self.looked_for(waiting, now);
+                    return self.looked_for(*waiting, now);
                 }
             }
             directory::Event::Joined(_) | directory::Event::Updated(_) | directory::Event::Left { .. } => {}
@@ -306,7 +306,7 @@ impl Node {
         let query = MessageId(self.random());
         // A name that is one fits every bound: the search can only be one too many.
         let search = self.directory.search(criteria, options, query, now).map_err(|_| messaging::Error::OverQuota)?;
-        self.searching.insert(search, waiting);
+        self.searching.insert(search, Box::new(waiting));
         Ok(())
     }
 

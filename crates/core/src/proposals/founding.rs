@@ -12,7 +12,7 @@ use mesh_consensus::instance::{MAX_SAVED, Saved};
 use mesh_proto::charter::{Charter, SignedEpoch};
 use mesh_proto::credential::{self, CredentialError, Standing};
 use mesh_proto::limits::MAX_CHARTER;
-use mesh_proto::{Keypair, MeshId, NodeId, Strict};
+use mesh_proto::{Keypair, MeshId, NodeId, Strict, ordered};
 
 use crate::access;
 use crate::records::{Change, Damaged, bytes32, put, read, write};
@@ -127,7 +127,7 @@ impl Founding {
     ) -> Result<(Self, Vec<Change>), RestoreError> {
         let mut founding = Self::new(charter)?;
         let mesh = founding.chain.mesh();
-        let mut entries: BTreeMap<_, _> = entries.into_iter().collect();
+        let mut entries: BTreeMap<_, _> = ordered(entries);
         let mut changes = Vec::new();
         match entries.remove(MESH).map(|value| bytes32(MESH, &value).map(MeshId)).transpose()? {
             Some(of) if of != mesh => return Err(RestoreError::OtherMesh(of)),

@@ -69,7 +69,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub(super) struct Receiving {
     config: Config,
-    transfers: BTreeMap<Key, Transfer>,
+    transfers: BTreeMap<Key, Box<Transfer>>,
     /// Received, but the application does not have them yet: their sizes.
     untaken: BTreeMap<Key, u64>,
     finished: BTreeMap<Key, Finished>,
@@ -184,7 +184,7 @@ impl Receiving {
 
     fn begin(&mut self, key: Key, ticket: Ticket, manifest: Arc<Manifest>, now: Mono) -> Decision {
         let transfer = Transfer { manifest, have: 0, stream: Some(ticket), since: now, meter: Meter::default() };
-        self.transfers.insert(key, transfer);
+        self.transfers.insert(key, Box::new(transfer));
         Decision::Accept
     }
 
@@ -273,8 +273,9 @@ impl Receiving {
     /// A peer over its own bounds pays itself.
     fn longest_idle(&self, from: NodeId, size: u64) -> Option<Key> {
         let own = !self.fits_peer(from, size, |_| true);
-        let idle = |(key, transfer): &(&Key, &Transfer)| transfer.stream.is_none() && (!own || key.0 == from);
-        let longest = self.transfers.iter().filter(idle).min_by_key(|(_, transfer)| transfer.since);
+        let idle = |key: &Key, transfer: &Transfer| transfer.stream.is_none() && (!own || key.0 == from);
+        let idle = self.transfers.iter().filter(|(key, transfer)| idle(key, transfer));
+        let longest = idle.min_by_key(|(_, transfer)| transfer.since);
         longest.map(|(key, _)| *key)
     }
 

@@ -33,7 +33,7 @@ impl Default for Config {
 pub(super) struct Sending {
     config: Config,
     connected: BTreeSet<NodeId>,
-    transfers: BTreeMap<Key, Transfer>,
+    transfers: BTreeMap<Key, Box<Transfer>>,
     tickets: u64,
 }
 
@@ -108,7 +108,7 @@ impl Sending {
             have: 0,
             meter: Meter::default(),
         };
-        self.transfers.insert(key, transfer);
+        self.transfers.insert(key, Box::new(transfer));
         Ok(())
     }
 
@@ -159,8 +159,8 @@ impl Sending {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Mono, out: &mut Outputs) {
-        let due = |(key, transfer): (&Key, &Transfer)| (transfer.due() <= now).then_some((*key, transfer.deadline()));
-        let due: Vec<_> = self.transfers.iter().filter_map(due).collect();
+        let due = self.transfers.iter().filter(|(_, transfer)| transfer.due() <= now);
+        let due: Vec<_> = due.map(|(key, transfer)| (*key, transfer.deadline())).collect();
         for (key, deadline) in due {
             if deadline > now {
                 self.try_again(key, out);
@@ -173,7 +173,7 @@ impl Sending {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Mono> {
-        self.transfers.values().map(Transfer::due).min()
+        self.transfers.values().map(|transfer| transfer.due()).min()
     }
 
     fn accepted(&mut self, key: Key, have: u32, now: Mono, out: &mut Outputs) {

@@ -179,7 +179,7 @@ impl Handle {
         self.blocks(Call::Stats).await
     }
 
-    async fn blocks<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Closed> {
-        self.call(|reply| AnyCall::Blocks(call(reply))).await
+    fn blocks<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> impl Future<Output = Result<T, Closed>> {
+        self.call(|reply| AnyCall::Blocks(call(reply)))
     }
 }

@@ -185,7 +185,7 @@ enum For {
 pub(crate) struct Blocks {
     kept: Kept,
     hot: Hot,
-    jobs: BTreeMap<JobId, jobs::Job>,
+    jobs: BTreeMap<JobId, Box<jobs::Job>>,
     next_job: u64,
     /// Who waits for what others were asked for.
     wanted: BTreeMap<Cid, BTreeSet<JobId>>,
@@ -289,7 +289,8 @@ impl Blocks {
             return Err(BlocksError::Busy);
         }
         let id = self.next_id();
-        self.jobs.insert(id, jobs::Job::new(Cid::default(), Vec::new(), 0, jobs::Work::Add(jobs::Adding::default())));
+        let job = jobs::Job::new(Cid::default(), Vec::new(), 0, jobs::Work::Add(jobs::Adding::default()));
+        self.jobs.insert(id, Box::new(job));
         Ok(id)
     }
 

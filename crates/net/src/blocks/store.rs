@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use cid::Cid;
 use futures::future::BoxFuture;
+use mesh_proto::ordered;
 use mesh_unixfs::Block;
 
 /// Blocks by CID. It belongs to one node at a time.
@@ -83,12 +84,9 @@ impl BlockStore for MemoryBlocks {
     fn put(&self, blocks: Vec<Block>) -> BoxFuture<'static, Result<(), BlockStoreError>> {
         let max_bytes = self.max_bytes;
         self.with(|held| {
-            let new: BTreeMap<_, _> = blocks
-                .into_iter()
-                .filter(|block| !held.blocks.contains_key(block.cid()))
-                // What is part of something larger would keep all of that.
-                .map(|block| (*block.cid(), block.compact().data().clone()))
-                .collect();
+            let new = blocks.into_iter().filter(|block| !held.blocks.contains_key(block.cid()));
+            // What is part of something larger would keep all of that.
+            let new: BTreeMap<_, _> = ordered(new.map(|block| (*block.cid(), block.compact().data().clone())));
             let bytes = held.bytes + new.values().map(|data| data.len() as u64).sum::<u64>();
             if bytes > max_bytes {
                 return Err(BlockStoreError::Full);

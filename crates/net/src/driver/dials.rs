@@ -21,7 +21,7 @@ const MAX_REASON: usize = 200;
 
 /// Attempts to reach a node.
 #[derive(Default)]
-pub(super) struct Dials(BTreeMap<NodeId, Dial>);
+pub(super) struct Dials(BTreeMap<NodeId, Box<Dial>>);
 
 struct Dial {
     in_flight: usize,
@@ -63,7 +63,7 @@ impl<H: Host> Driver<H> {
             true => (relayed, None),
             false => (direct, Some((now.mono + HEAD_START_MS, relayed)).filter(|(_, relayed)| !relayed.is_empty())),
         };
-        self.dials.0.insert(node, Dial { in_flight: 0, detour });
+        self.dials.0.insert(node, Box::new(Dial { in_flight: 0, detour }));
         self.dial_at(node, peer, first, now);
     }
 

@@ -286,9 +286,8 @@ impl<H: Host> Driver<H> {
     pub(super) fn listens(&mut self) {
         let peer = *self.swarm.local_peer_id();
         let external = self.swarm.external_addresses().cloned().collect::<Vec<_>>();
-        let mut listeners: Vec<_> = self.swarm.listeners().cloned().collect();
-        listeners.sort_by_key(is_loopback);
-        let addresses = external.into_iter().chain(listeners).map(|address| with_peer(address, peer));
+        let (loopback, others): (Vec<_>, Vec<_>) = self.swarm.listeners().cloned().partition(is_loopback);
+        let addresses = external.into_iter().chain(others).chain(loopback).map(|address| with_peer(address, peer));
         let addresses = distinct(addresses).into_iter().map(|address| address.to_string()).collect();
         self.node.handle(Input::Addresses(addresses), mesh_platform::now());
     }

@@ -170,7 +170,7 @@ impl<H: Host> Driver<H> {
     fn open_direct(&mut self, to: NodeId) {
         let Some(peer) = peer_of(&to) else { return };
         let generation = self.ticket();
-        self.directs.insert(to, Direct { generation, frames: None });
+        self.directs.insert(to, Box::new(Direct { generation, frames: None }));
         let opening = self.swarm.behaviour_mut().streams.open(peer, direct::PROTOCOL);
         mesh_platform::spawn(direct::write(opening, to, generation, self.reports.clone()));
     }

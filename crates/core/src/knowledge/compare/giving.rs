@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use mesh_proto::knowledge::{Credited, Domain, Message};
 use mesh_proto::limits::{MAX_ADMISSION, MAX_BODY, MAX_CREDITED, MAX_NAMED, MAX_PULLED};
-use mesh_proto::{EntryId, NodeId};
+use mesh_proto::{EntryId, NodeId, ordered};
 use serde_bytes::ByteBuf;
 
 use super::{Comparisons, MAX_NEED};
@@ -63,7 +63,7 @@ impl Comparisons {
         (ledger, chains): (&Ledger, &Chains),
         now: Now,
     ) {
-        let names: BTreeSet<_> = names.iter().copied().collect();
+        let names: BTreeSet<EntryId> = ordered(names.iter().copied());
         let ids: Vec<_> = match session {
             None => names.into_iter().collect(),
             Some(session) => {

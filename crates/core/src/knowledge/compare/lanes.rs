@@ -21,7 +21,7 @@ struct Lane {
 
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: BTreeMap<NodeId, Lane>,
+    lanes: BTreeMap<NodeId, Box<Lane>>,
     outputs: VecDeque<(NodeId, Bytes)>,
 }
 

@@ -27,14 +27,14 @@ impl Holding {
             return None;
         }
         self.last_question += 1;
-        let waiting: BTreeSet<_> = self.providers(&cid).into_iter().collect();
+        let waiting: BTreeSet<_> = ordered(self.providers(&cid));
         for to in &waiting {
             let message = Message::WhoHas { question: self.last_question, contents: vec![cid] };
             self.outputs.push_back(Output::Tell(*to, message));
         }
-        let found = if self.shelf.has(&cid) { BTreeSet::from([self.node]) } else { BTreeSet::new() };
+        let found = ordered(self.shelf.has(&cid).then_some(self.node));
         let until = if waiting.is_empty() { now.mono } else { now.mono + self.config.ask_ms };
-        self.questions.insert(self.last_question, Question { cid, waiting, found, until });
+        self.questions.insert(self.last_question, Box::new(Question { cid, waiting, found, until }));
         Some(self.last_question)
     }
 
@@ -56,7 +56,8 @@ impl Holding {
         let over: Vec<_> =
             self.questions.iter().filter(|(_, of)| of.until <= now.mono).map(|(question, _)| *question).collect();
         for question in over {
-            if let Some(Question { cid, found, .. }) = self.questions.remove(&question) {
+            if let Some(of) = self.questions.remove(&question) {
+                let Question { cid, found, .. } = *of;
                 self.outputs.push_back(Output::Holders(question, cid, found.into_iter().collect()));
             }
         }

@@ -165,7 +165,7 @@ impl Blocks {
         }
         from.truncate(MAX_FROM);
         let id = self.next_id();
-        self.jobs.insert(id, Job::new(root, from, patience_ms, work));
+        self.jobs.insert(id, Box::new(Job::new(root, from, patience_ms, work)));
         self.pump(id, now);
         // Only if something has to come from elsewhere.
         if let Some(job) = self.jobs.get(&id).filter(|job| !job.out.is_empty()) {
@@ -298,7 +298,7 @@ impl Blocks {
     // Imports.
 
     pub(super) fn imported(&mut self, id: JobId, blocks: Vec<Block>, last: Option<Root>, now: Mono) {
-        let Some(Job { work: Work::Add(adding), .. }) = self.jobs.get_mut(&id) else { return };
+        let Some(Work::Add(adding)) = self.jobs.get_mut(&id).map(|job| &mut job.work) else { return };
         adding.root = last;
         self.write(writes::Write::Put(id, blocks), now);
     }
