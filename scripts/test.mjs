@@ -50,7 +50,7 @@ const parts = [
     },
   },
   tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
-  { beside: true, ...tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 45, env: nativeEnv, shows: figures, low: true }) },
+  { beside: true, ...tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 75, env: nativeEnv, shows: figures, low: true }) },
   ...(values.ci ? compiling : []),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),

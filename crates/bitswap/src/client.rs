@@ -277,11 +277,10 @@ impl Client {
     /// Takes up to `limit` words for a peer, those that free it first.
     pub fn take(&mut self, peer: &PeerId, limit: usize) -> Vec<Entry> {
         let Some(peer) = self.peers.get_mut(peer) else { return Vec::new() };
-        let mut cids: Vec<_> = peer.say.iter().map(|(cid, entry)| (entry.ask != Ask::Cancel, *cid)).collect();
-        cids.sort_unstable();
-        cids.truncate(limit);
-        let entries: Vec<_> = cids.iter().filter_map(|(_, cid)| peer.say.remove(cid)).collect();
+        let (free, ask): (Vec<_>, Vec<_>) = peer.say.values().partition(|entry| entry.ask == Ask::Cancel);
+        let entries: Vec<Entry> = free.into_iter().chain(ask).take(limit).copied().collect();
         for entry in &entries {
+            peer.say.remove(&entry.cid);
             match entry.ask {
                 Ask::Block | Ask::Have => peer.told.insert(entry.cid),
                 Ask::Cancel => peer.told.remove(&entry.cid),

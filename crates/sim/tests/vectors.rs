@@ -36,15 +36,10 @@ fn the_script_gives_its_traces() {
     assert_eq!(text, lines(&script), "written as UPDATE_VECTORS=1 writes it");
 }
 
-/// Scenarios that are not known to give one trace natively and in wasm: a random choice was made by a number that was cut to 32 bits
-/// there, and since that was mended nobody has looked.
-const UNPINNED: [&str; 2] = ["knowledge", "holders"];
-
 #[test]
 fn scenarios_give_their_traces() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/scenarios.json");
-    let pinned = scenario::ALL.iter().filter(|scenario| !UNPINNED.contains(&scenario.name));
-    let traces = pinned.flat_map(|scenario| {
+    let traces = scenario::ALL.iter().flat_map(|scenario| {
         [1, 2].map(|seed| {
             let report = scenario.run(Options { nodes: NODES, seed });
             assert_eq!(report.violations, [], "{} {seed}", scenario.name);

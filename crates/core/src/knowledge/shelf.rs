@@ -4,9 +4,10 @@
 //! this node is to hold for others stays, and so does its own until others hold it. Everything else is a cache: the longest
 //! unused goes first, blocks of no known content before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cid::Cid;
+use mesh_proto::ordered;
 
 use crate::time::Mono;
 
@@ -130,9 +131,7 @@ impl Shelf {
             self.found(*cid, *bytes);
         }
         if !self.roots.contains_key(&root) {
-            let mut own: Vec<_> = blocks.into_iter().map(|(cid, _)| cid).collect();
-            own.sort_unstable();
-            own.dedup();
+            let own: BTreeSet<_> = ordered(blocks.into_iter().map(|(cid, _)| cid));
             let mut bytes = 0;
             for cid in &own {
                 if let Some(block) = self.blocks.get_mut(cid) {
@@ -140,7 +139,7 @@ impl Shelf {
                     bytes += block.bytes;
                 }
             }
-            let of = Root { blocks: own, bytes, hold: Hold::default(), used: (now, 0) };
+            let of = Root { blocks: own.into_iter().collect(), bytes, hold: Hold::default(), used: (now, 0) };
             self.roots.insert(root, Box::new(of));
             self.used(&root, now);
         }

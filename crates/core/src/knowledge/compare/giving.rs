@@ -122,8 +122,10 @@ impl Comparisons {
 }
 
 /// Grants first: without them the others are not taken.
-fn in_order(mut ids: Vec<EntryId>, domain: &Domain, ledger: &Ledger) -> Vec<EntryId> {
-    ids.sort_by_key(|id| ledger.entry(domain, id).is_some_and(|(key, _)| !key.is_empty()));
+fn in_order(ids: Vec<EntryId>, domain: &Domain, ledger: &Ledger) -> Vec<EntryId> {
+    let stands_on_one = |id: &EntryId| ledger.entry(domain, id).is_some_and(|(key, _)| !key.is_empty());
+    let (others, mut ids): (Vec<_>, Vec<_>) = ids.into_iter().partition(stands_on_one);
+    ids.extend(others);
     ids
 }
 

@@ -66,8 +66,7 @@ impl Ledger {
         let heads = book.keys.entry(key.clone()).or_default();
         let mut dropped: Vec<_> =
             heads.extract_if(.., |head| kept.replaces(head)).map(|head| (key.clone(), head)).collect();
-        heads.push(kept);
-        heads.sort_unstable_by_key(|head| std::cmp::Reverse(rank(head)));
+        heads.insert(heads.partition_point(|head| rank(head) > rank(&kept)), kept);
         dropped.extend(heads.split_off(heads.len().min(MAX_SIBLINGS)).into_iter().map(|head| (key.clone(), head)));
         if is_grant {
             dropped.extend(book.expel(domain));
