@@ -250,6 +250,16 @@ impl Admission {
         chain.standing(&self.charter, &self.mesh, node, now.unix / 1_000, revoked, &*self.verifier)
     }
 
+    /// What somebody with these credentials was at a time, or first after it: by their dates alone, since a revocation does not say
+    /// from when on it counts.
+    ///
+    /// # Errors
+    /// [`CredentialError`]
+    pub fn check_since(&self, chain: &Chain, node: &NodeId, unix_ms: u64) -> Result<Standing, CredentialError> {
+        let first = chain.validity().start.max(unix_ms / 1_000);
+        chain.standing(&self.charter, &self.mesh, node, first, |_| false, &*self.verifier)
+    }
+
     /// Shows other credentials from now on.
     pub fn renew(&mut self, chain: Chain) {
         self.chain = chain;

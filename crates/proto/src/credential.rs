@@ -12,6 +12,7 @@
 //! and a number that each has drawn, so that what is shown to one is worth nothing to another.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
@@ -119,6 +120,13 @@ impl Chain {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// From when until when all of them are valid by their dates, unix seconds. A founder, who needs none, always is.
+    pub fn validity(&self) -> Range<u64> {
+        let dates = self.0.iter().map(|signed| &signed.credential);
+        let always = 0..u64::MAX;
+        dates.fold(always, |all, of| all.start.max(of.not_before)..all.end.min(of.not_after))
     }
 }
 

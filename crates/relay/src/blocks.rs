@@ -74,6 +74,14 @@ pub(crate) fn open(config: &Blocks, key: &Path) -> Result<Stores, BlockFileError
     })
 }
 
+/// Whether the store that is configured can be used: also while another relay has it open. Creates nothing.
+pub(crate) fn check(config: &Blocks, key: &Path) -> Result<(), BlockFileError> {
+    match open(config, key) {
+        Ok(_) | Err(BlockFileError::InUse(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// What the database is in.
 pub(crate) trait Place: std::fmt::Debug + Send + Sync + 'static {
     /// What reads and writes it.

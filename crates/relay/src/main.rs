@@ -86,6 +86,7 @@ fn start(mut options: Options) -> Result<(), Box<dyn Error>> {
         tls::load(&config.tls)?;
         direct::load(&config)?;
         membership::check(&config, seed)?;
+        blocks::check(&config.blocks, &config.key)?;
         ui::directory(&config.ui)?;
         output::write("The configuration is valid.\n");
         return Ok(());

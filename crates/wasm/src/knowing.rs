@@ -386,7 +386,9 @@ fn file(root: &Root) -> FileInfo {
 impl From<BlocksError> for MeshFault {
     fn from(error: BlocksError) -> Self {
         let code = match &error {
-            BlocksError::TooLarge(_) => ErrorCode::TooLarge,
+            BlocksError::TooLarge(_) | BlocksError::Unreadable(mesh_unixfs::Error::TooLarge { .. }) => {
+                ErrorCode::TooLarge
+            }
             BlocksError::NotFound(_) => ErrorCode::NotFound,
             BlocksError::Unreadable(_) => ErrorCode::Integrity,
             BlocksError::Store(error) => return error.clone().into(),

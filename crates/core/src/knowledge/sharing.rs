@@ -173,8 +173,10 @@ impl Knowledge {
         }
     }
 
+    /// Keeps what shows that somebody is a member: of all that is seen, what ends last, which is good for all that it wrote.
     fn credit(&mut self, author: NodeId, chain: Option<&Chain>, changes: &mut Vec<Change>) {
-        let Some(chain) = chain.filter(|chain| self.chains.get(&author) != Some(chain)) else { return };
+        let end = self.chains.get(&author).map(|known| known.validity().end);
+        let Some(chain) = chain.filter(|chain| end.is_none_or(|end| end < chain.validity().end)) else { return };
         let credited = Credited { node: author, chain: chain.clone() };
         changes.push(restored::author(&credited));
         self.chains.insert(author, credited.chain);

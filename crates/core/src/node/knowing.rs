@@ -118,7 +118,7 @@ impl Node {
             }
             let entries: Vec<Bytes> = entries.into_iter().map(|wire| wire.into_vec().into()).collect();
             let came: Vec<_> = entries.iter().map(|wire| EntryId::of(wire)).collect();
-            let entries = entries.into_iter().map(|wire| self.admit_entry(wire, &credentials, now));
+            let entries = entries.into_iter().map(|wire| self.admit_entry(wire, &credentials));
             match entries.collect::<Result<Vec<_>, Offence>>() {
                 Ok(entries) => {
                     let entries = entries.into_iter().flatten().collect();
@@ -136,12 +136,7 @@ impl Node {
     ///
     /// # Errors
     /// The [`Offence`] of whoever handed it over.
-    fn admit_entry(
-        &self,
-        wire: Bytes,
-        credentials: &[Credited],
-        now: Now,
-    ) -> Result<Option<(Signed, Option<Chain>)>, Offence> {
+    fn admit_entry(&self, wire: Bytes, credentials: &[Credited]) -> Result<Option<(Signed, Option<Chain>)>, Offence> {
         let unverified = Unverified::decode(wire).map_err(|error| intake::offence_of(&error))?;
         let claims = unverified.claims();
         if claims.mesh != self.mesh {
@@ -157,18 +152,17 @@ impl Node {
         let envelope = self.intake.verify(unverified)?;
         let signed = Signed::read(envelope).map_err(|error| intake::offence_of(&error.into()))?;
         let Some(access) = &self.access else { return Ok(Some((signed, None))) };
-        // Who is a member by what it shows now was one when it wrote this, or could have written it again.
         let author = signed.version.0;
         let shown = credentials.iter().find(|credited| credited.node == author).map(|credited| &credited.chain);
-        let known = [access.admission().chain_of(&author), self.knowledge.chain_of(&author), shown];
-        let written = Now { unix: signed.envelope.clock.unix_ms(), ..now };
+        // Who is let in later could write it again under this date. Who was sent away since could write it then, and others have it:
+        // all are to know the same.
+        let admission = access.admission();
+        let known = [admission.chain_of(&author), self.knowledge.chain_of(&author), shown];
+        let written = signed.envelope.clock.unix_ms();
         let none = Chain::default();
         for chain in known.into_iter().flatten().chain([&none]) {
-            let speaks = [now, written].into_iter().any(|at| {
-                let standing = access.admission().check(chain, &author, at);
-                standing.is_ok_and(|standing| standing.role >= Role::Member)
-            });
-            if speaks {
+            let standing = admission.check_since(chain, &author, written);
+            if standing.is_ok_and(|standing| standing.role >= Role::Member) {
                 return Ok(Some((signed, Some(chain.clone()))));
             }
         }

@@ -19,6 +19,7 @@ use serde_bytes::ByteBuf;
 use world::{HUB, World, announces, key};
 
 mod deciding;
+mod knowing;
 mod private;
 mod world;
 

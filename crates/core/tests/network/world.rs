@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 use mesh_core::intake::Verdict;
 
+use mesh_core::knowledge::Restored;
 use mesh_core::node::{Config, Event, Hearing, Input, Node, Output, Ticket};
 use mesh_core::paths::{Ability, Failure};
 use mesh_core::proposals::Founding;
@@ -289,10 +290,12 @@ impl World {
         self.rng.fill_bytes(&mut entropy);
         let paths = paths::Config { ability: self.ability, ..paths::Config::default() };
         let credentials = self.credentials.get(&n);
+        let mut records: Vec<_> = disk.clone().into_iter().collect();
+        let known = Restored::take(&mut records);
         let charter = self.foreign.get(&n).or(self.charter.as_ref()).map(|charter| {
             let (mut founding, mut changes) = match n {
                 HUB => (Founding::new(charter).unwrap(), Vec::new()),
-                _ => Founding::restore(charter, key(n).node(), disk.clone(), voting_key(n).seed()).unwrap(),
+                _ => Founding::restore(charter, key(n).node(), records, voting_key(n).seed()).unwrap(),
             };
             changes.extend(credentials.and_then(|chain| founding.admit(chain.clone())));
             changes.into_iter().for_each(|change| make(disk, change));
@@ -300,7 +303,7 @@ impl World {
         });
         let mesh = charter.as_ref().map_or(self.mesh, Founding::mesh);
         let directory = directory::Config { relay: n == HUB && self.is_private(), ..directory::Config::default() };
-        let config = Config { paths, charter, directory, ..Config::default() };
+        let config = Config { paths, charter, directory, known, ..Config::default() };
         let mut node = Node::new(config, key(n), mesh, seeds, entropy, self.time());
         if self.ability == Ability::Able {
             self.able.insert(n);

@@ -106,8 +106,17 @@ async fn nobody_else_opens_it_meanwhile() {
     store.put(vec![block(1, 10)]).await.expect("room");
     let error = FileBlocks::open(&path, 1_000).expect_err("in use").to_string();
     assert!(error.contains("in use by another process") && error.contains("--blocks"), "{error}");
+    let config = |file: &Path| Blocks { max_bytes: 1_000, file: file.to_owned(), zone: String::new() };
+    check(&config(&path), Path::new("key")).expect("a check does not want it for itself");
     drop(store);
     FileBlocks::open(&path, 1_000).expect("free again");
+
+    let none = scratch.path();
+    check(&config(&none), Path::new("key")).expect("it comes into being with the first block");
+    assert!(!none.exists(), "a check creates nothing");
+    fs::write(&none, "not a database").expect("a scratch folder");
+    let error = check(&config(&none), Path::new("key")).expect_err("no store").to_string();
+    assert!(error.contains("--blocks"), "{error}");
 }
 
 #[cfg(unix)]
