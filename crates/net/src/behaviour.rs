@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use libp2p::connection_limits::{self, ConnectionLimits};
-use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{StreamProtocol, gossipsub, identify, kad, ping, relay};
@@ -11,6 +10,7 @@ use mesh_proto::protocol;
 
 use crate::config::{Config, Role};
 use crate::gate::Gate;
+use crate::providers::Providers;
 use crate::{admit, direct, gossip, join, streams, transfer};
 
 /// Time between two pings of one peer.
@@ -24,7 +24,7 @@ pub(crate) struct Behaviour<X: NetworkBehaviour> {
     limits: connection_limits::Behaviour,
     pub(crate) gossipsub: Gate<gossipsub::Behaviour>,
     pub(crate) bitswap: mesh_bitswap::Behaviour,
-    pub(crate) kad: kad::Behaviour<MemoryStore>,
+    pub(crate) kad: kad::Behaviour<Providers>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     relay: relay::client::Behaviour,
@@ -94,22 +94,13 @@ fn limits(role: Role) -> ConnectionLimits {
         .with_max_pending_outgoing(Some(pending))
 }
 
-fn dht(config: &Config) -> kad::Behaviour<MemoryStore> {
+fn dht(config: &Config) -> kad::Behaviour<Providers> {
     let peer = config.identity.peer_id();
-    let store = MemoryStore::with_config(
-        peer,
-        MemoryStoreConfig {
-            max_records: 256,
-            max_value_bytes: 1024,
-            max_provided_keys: 1024,
-            max_providers_per_key: 20,
-        },
-    );
     let mut dht = kad::Config::new(StreamProtocol::new(protocol::KAD));
     dht.set_query_timeout(Duration::from_secs(10))
         .disjoint_query_paths(true)
         .set_record_filtering(kad::StoreInserts::FilterBoth);
-    let mut dht = kad::Behaviour::with_config(peer, store, dht);
+    let mut dht = kad::Behaviour::with_config(peer, Providers::new(peer), dht);
     dht.set_mode(Some(match config.role {
         Role::Leaf => kad::Mode::Client,
         Role::Hub => kad::Mode::Server,

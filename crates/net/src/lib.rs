@@ -19,6 +19,7 @@ mod host;
 mod identity;
 mod join;
 mod knowledge;
+mod providers;
 mod redeem;
 mod slow;
 mod store;

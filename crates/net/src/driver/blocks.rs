@@ -27,9 +27,6 @@ const REPORTS: usize = 64;
 /// Searches for providers in the DHT at once. One past it is not made; it is asked for again.
 const MAX_SEARCHES: usize = 16;
 
-/// Addresses that are remembered with a provider, for whoever asks for it.
-const MAX_ADDRESSES: usize = 4;
-
 // Each job has so many blocks asked for, so Bitswap never refuses one.
 const _: () = assert!(MAX_JOBS * MAX_OUT <= MAX_WANTS);
 
@@ -377,11 +374,9 @@ impl<H: Host> Driver<H> {
                     self.blocks.machine.handle(service::Input::Providers(root, peers), now.mono);
                 }
             }
-            kad::Event::InboundRequest { request: kad::InboundRequest::AddProvider { record: Some(mut record) } }
+            kad::Event::InboundRequest { request: kad::InboundRequest::AddProvider { record: Some(record) } }
                 if self.blocks.is_public =>
             {
-                // libp2p gives no record away that has none at all.
-                record.addresses.truncate(MAX_ADDRESSES);
                 if let Err(error) = self.swarm.behaviour_mut().kad.store_mut().add_provider(record) {
                     tracing::debug!(%error, "a provider is not remembered");
                 }
