@@ -12,11 +12,15 @@ import { serve } from '../src/serve.mjs'
 
 const DOMAIN = 'bench'
 const PAUSE_MS = 5
+/** Many join at once. */
+const JOIN_MS = 60_000
 
 /** @type {import('neural-mesh').Mesh[]} */
 const meshes = []
 /** @type {Map<string, number>[]} for each agent, when it heard of a key, and when it had its value: `key` and `key value` */
 const heard = []
+/** @type {unknown} why a value could not be read */
+let failure
 
 serve({
   /**
@@ -27,7 +31,7 @@ serve({
     const kept = store === undefined ? {} : { identity: generateIdentity(), store }
     const startedAt = now()
     const joined = await Promise.all(
-      Array.from({ length: count }, () => joinMesh('bench', { relays: relay, webrtc: false, ...kept, ...(knowledge && { knowledge }) })),
+      Array.from({ length: count }, () => joinMesh('bench', { relays: relay, webrtc: false, timeoutMs: JOIN_MS, ...kept, ...(knowledge && { knowledge }) })),
     )
     meshes.push(...joined)
     return { startedAt, joinedAt: now() }
@@ -41,8 +45,12 @@ serve({
       heard.push(times)
       knowledge.subscribe(DOMAIN, async ({ key, entry }) => {
         times.set(key, now())
-        await entry?.value()
-        times.set(`${key} value`, now())
+        try {
+          await entry?.value()
+          times.set(`${key} value`, now())
+        } catch (error) {
+          failure ??= error
+        }
       })
     }
   },
@@ -51,6 +59,7 @@ serve({
   async heard({ key, limitMs }) {
     const end = now() + limitMs
     while (!heard.every(times => times.has(`${key} value`))) {
+      if (failure) throw failure
       if (now() > end) throw new Error(`after ${limitMs} ms, not everybody has heard of ${key}`)
       await sleep(PAUSE_MS)
     }
