@@ -38,7 +38,9 @@ const faults = /^ℹ (relay killed|links down|packets lost|half killed): /
 
 const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
 
-const scenarios = ['test', '-p', 'mesh-sim', '--features', 'scenarios', '--test', 'scenarios', '--test', 'slots']
+// All tests in Rust are of the same packages: of fewer, their dependencies would have fewer features, and be compiled again.
+const native = ['test', '--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm']
+const scenarios = [...native, '--features', 'mesh-sim/scenarios', '--test', 'scenarios', '--test', 'slots']
 const figures = /^(\S+: \d+ nodes, seed|\d+ (to \d+ )?voters: |  (ok|MISS|BROKEN) )/
 
 const parts = [
@@ -49,7 +51,7 @@ const parts = [
       return { ...counts, output: lines.join('\n') }
     },
   },
-  tests('rust', 'cargo', ['test', '--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm', '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
+  tests('rust', 'cargo', [...native, '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
   { beside: true, ...tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 75, env: nativeEnv, shows: figures, low: true }) },
   ...(values.ci ? compiling : []),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),

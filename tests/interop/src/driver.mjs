@@ -4,6 +4,11 @@ import { bytes, join, random, rest, sha256, text, writeAll } from './bytes.mjs'
 import { Log } from './log.mjs'
 import { name } from './protocols.mjs'
 
+// An echo of a few bytes that has not come by then does not come any more.
+const ECHO_MS = 20_000
+// With so many echoes missing it is not streams that were lost.
+const TOO_MANY = 4
+
 export class Driver {
   log = new Log()
 
@@ -63,9 +68,9 @@ export class Driver {
     const run = async () => {
       while (left-- > 0) {
         try {
-          if (await this.echo(peer, size)) result.good++
+          if (await soon(this.echo(peer, size))) result.good++
         } catch (error) {
-          result.errors.push(String(error?.message ?? error))
+          if (result.errors.push(String(error?.message ?? error)) >= TOO_MANY) return
         }
       }
     }
@@ -163,4 +168,12 @@ export class Driver {
       return `error: ${error?.message ?? error}`
     }
   }
+}
+
+async function soon(echo) {
+  let timer
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no echo within ${ECHO_MS} ms`)), ECHO_MS)
+  })
+  return Promise.race([echo, late]).finally(() => clearTimeout(timer))
 }
