@@ -51,9 +51,10 @@ export const knowledge = [
   {
     id: 'knowledge-cache',
     rows: [
-      row('hits', '10,000 reads of 1,000 keys by Zipf, room for a fifth: without a fetch', '%', 'higher'),
+      row('all', '10,000 reads of 1,000 keys by Zipf, room for all: without a fetch', '%', 'higher'),
+      row('hits', 'room for a fifth: without a fetch', '%', 'higher'),
       row('best', 'the most that a cache of that size could do', '%', 'higher'),
-      row('read', 'a read, on average', 'ms'),
+      row('read', 'a read then, on average', 'ms'),
     ],
     limitMs: 300_000,
     maxRounds: 3,
@@ -108,7 +109,7 @@ async function update(world) {
 }
 
 /**
- * One agent, with room for a fifth of all content, reads what others have written, some of it often.
+ * Agents with room for all content, and for a fifth of it, read what others have written, some of it often.
  *
  * @param {World} world
  */
@@ -117,17 +118,23 @@ async function cache(world) {
   const sizes = Array.from({ length: KEYS }, () => SMALLEST + Math.floor(random() * (LARGEST - SMALLEST + 1)))
   const reads = zipf({ count: KEYS, s: SKEW, draws: READS }, random)
   const taken = sizes.map(size => size + BLOCK_OVERHEAD)
-  const maxBytes = Math.floor(taken.reduce((sum, bytes) => sum + bytes) * SHARE)
+  const whole = taken.reduce((sum, bytes) => sum + bytes)
   const relay = await world.startRelay()
-  const [writers, reader] = [start(world), start(world)]
+  const writers = start(world)
   await writers.call('join', { relay, count: WRITERS })
   await writers.call('putMany', { from: 0, sizes, atOnce: PUTS_AT_ONCE })
-  await reader.call('join', { relay, count: 1, knowledge: { maxBytes, hold: false } })
-  await reader.call('knows', { count: KEYS, limitMs: LIMIT_MS })
-  const { misses, ms } = await reader.call('read', { keys: reads, sizes })
-  const { used } = await reader.call('storage')
-  if (used > maxBytes) throw new Error(`${used} bytes are kept, ${maxBytes} may be`)
-  return { hits: 100 * (1 - misses / READS), best: (100 * bestHits(reads, taken, maxBytes)) / READS, read: ms / READS }
+  const readBy = async (/** @type {number} */ maxBytes) => {
+    const reader = start(world)
+    await reader.call('join', { relay, count: 1, knowledge: { maxBytes, hold: false } })
+    await reader.call('knows', { count: KEYS, limitMs: LIMIT_MS })
+    const { misses, ms } = await reader.call('read', { keys: reads, sizes })
+    const { used } = await reader.call('storage')
+    if (used > maxBytes) throw new Error(`${used} bytes are kept, ${maxBytes} may be`)
+    return { hits: 100 * (1 - misses / READS), read: ms / READS }
+  }
+  const { hits: all } = await readBy(whole)
+  const room = Math.floor(whole * SHARE)
+  return { all, ...(await readBy(room)), best: (100 * bestHits(reads, taken, room)) / READS }
 }
 
 /**

@@ -1,4 +1,4 @@
-import init, { MeshNode } from './generated/mesh_wasm.js'
+import init, { MeshNode, useSha256 } from './generated/mesh_wasm.js'
 import { MeshError, invalid, isTrap } from './errors.js'
 import type { Platform, WasmSource, WebrtcTraits } from './platform/platform.js'
 
@@ -55,6 +55,7 @@ async function load(given: WasmSource | undefined): Promise<void> {
       throw invalid('neural-mesh/slim brings no wasm core: await initialize(wasm) first, with the file neural-mesh/mesh.wasm')
     }
     await init({ module_or_path: source as BufferSource | URL | Response | WebAssembly.Module })
+    if (platform?.sha256) useSha256(platform.sha256)
   } catch (cause) {
     if (MeshError.isInstance(cause)) throw cause
     // Most often a bundler has not brought the file along, which its address shows.

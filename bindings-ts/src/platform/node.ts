@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { ClientRequestArgs } from 'node:http'
 import WebSocket from 'ws'
@@ -38,6 +39,7 @@ provideListening()
 usePlatform({
   native: true,
   wasm: () => readFile(new URL('../generated/mesh_wasm_bg.wasm', import.meta.url)),
+  sha256: data => createHash('sha256').update(data).digest(),
   webrtc,
   answerMdns,
   fileStore,

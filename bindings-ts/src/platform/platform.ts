@@ -41,6 +41,8 @@ export interface Platform {
   fileStore?: (directory: string) => MeshStore
   /** A block store in a directory. */
   fileBlocks?: (directory: string) => BlockStore
+  /** SHA-256, at once and faster than in wasm. */
+  sha256?: (data: Uint8Array) => Uint8Array
   /** Gets what this place has of WebRTC ready. Whether it is there the core finds out itself. */
   webrtc?: () => Promise<WebrtcTraits>
   /** Tells the local network where this node listens, until the returned function is called. */

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use cid::multihash::Multihash;
 use cid::{Cid, Version};
-use sha2::{Digest, Sha256};
 
+use crate::hash::sha256;
 use crate::{Error, wire};
 
 /// The largest block, bytes: 2 MiB, the most that Bitswap and Kubo send (<https://specs.ipfs.tech/bitswap-protocol/>).
@@ -56,7 +56,7 @@ impl Block {
         // A digest is compared as it is. `check` has seen to it that it is whole: no prefix of a hash passes for one.
         let matches = match cid.hash().code() {
             IDENTITY => cid.hash().digest() == data,
-            _ => cid.hash().digest() == Sha256::digest(&data).as_slice(),
+            _ => cid.hash().digest() == sha256(&data),
         };
         if matches { Ok(Self { cid, data }) } else { Err(Error::HashMismatch(cid)) }
     }
@@ -132,7 +132,7 @@ impl Block {
 
     fn hashed(codec: u64, data: Bytes) -> Result<Self, Error> {
         fits(data.len(), MAX_BLOCK)?;
-        let hash = Multihash::wrap(SHA2_256, &Sha256::digest(&data)).expect("32 bytes fit into the 64 of a Cid");
+        let hash = Multihash::wrap(SHA2_256, &sha256(&data)).expect("32 bytes fit into the 64 of a Cid");
         Ok(Self { cid: Cid::new_v1(codec, hash), data })
     }
 }

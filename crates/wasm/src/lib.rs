@@ -10,6 +10,7 @@ mod deciding;
 mod decisions;
 mod entries;
 mod error;
+mod hash;
 mod knowing;
 mod members;
 mod net_error;
@@ -32,6 +33,7 @@ use web_sys::AbortSignal;
 pub use deciding::{
     CharterInfo, VerifiedDecision, decode_charter, encode_charter, peer_id_of, verify_decision, verify_record_bytes,
 };
+pub use hash::use_sha256;
 pub use members::{InviteInfo, MembershipInfo, NewInvite, decode_invite};
 
 use crate::abort::unless_aborted;
