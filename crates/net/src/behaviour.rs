@@ -10,7 +10,7 @@ use mesh_proto::protocol;
 
 use crate::config::{Config, Role};
 use crate::gate::Gate;
-use crate::providers::Providers;
+use crate::providers::{self, Providers};
 use crate::{admit, direct, gossip, join, streams, transfer};
 
 /// Time between two pings of one peer.
@@ -99,6 +99,7 @@ fn dht(config: &Config) -> kad::Behaviour<Providers> {
     let mut dht = kad::Config::new(StreamProtocol::new(protocol::KAD));
     dht.set_query_timeout(Duration::from_secs(10))
         .disjoint_query_paths(true)
+        .set_provider_record_ttl(Some(providers::TTL))
         .set_record_filtering(kad::StoreInserts::FilterBoth);
     let mut dht = kad::Behaviour::with_config(peer, Providers::new(peer), dht);
     dht.set_mode(Some(match config.role {

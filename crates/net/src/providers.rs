@@ -8,12 +8,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::iter;
+use std::time::Duration;
 
 use libp2p::PeerId;
 use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{ProviderRecord, Record, RecordKey};
-use web_time::Instant;
 
+/// How long a record of another peer lives; those that live on are told again twice a day.
+pub(crate) const TTL: Duration = Duration::from_secs(48 * 3_600);
 /// Keys that this node provides. The DHT is told each of them twice a day.
 pub(crate) const MAX_OWN: usize = 1_024;
 /// Records of other peers. One has some hundred bytes, 2,500 at most.
@@ -62,9 +64,9 @@ impl Providers {
         Ok(())
     }
 
-    fn add_other(&mut self, key: Vec<u8>, mut record: ProviderRecord, now: Instant) -> Result<()> {
+    fn add_other(&mut self, key: Vec<u8>, mut record: ProviderRecord) -> Result<()> {
         record.addresses.truncate(MAX_ADDRESSES);
-        self.expire(now);
+        self.expire(&record);
         self.forget(&key, &record.provider);
         if self.others.get(&key).is_some_and(|of_key| of_key.len() >= MAX_OF_KEY) {
             return Err(Error::MaxRecords);
@@ -74,7 +76,9 @@ impl Providers {
         }
         let (number, provider) = (self.next, record.provider);
         self.next += 1;
-        self.count(&provider, |numbers| drop(numbers.insert(number)));
+        self.count(&provider, |numbers| {
+            numbers.insert(number);
+        });
         self.by_age.insert(number, (key.clone(), provider));
         self.others.entry(key).or_default().insert(provider, (number, record));
         Ok(())
@@ -90,7 +94,9 @@ impl Providers {
         Ok(())
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Forgets what has expired by the time at which a record comes: it has its whole life before it, which says when that is.
+    fn expire(&mut self, new: &ProviderRecord) {
+        let Some(now) = new.expires.and_then(|expires| expires.checked_sub(TTL)) else { return };
         while let Some((_, (key, peer))) = self.by_age.first_key_value() {
             let record = self.others.get(key).and_then(|of_key| of_key.get(peer));
             if record.is_some_and(|(_, record)| !record.is_expired(now)) {
@@ -108,7 +114,9 @@ impl Providers {
             self.others.remove(key);
         }
         self.by_age.remove(&number);
-        self.count(peer, |numbers| drop(numbers.remove(&number)));
+        self.count(peer, |numbers| {
+            numbers.remove(&number);
+        });
     }
 
     fn count(&mut self, peer: &PeerId, change: impl FnOnce(&mut BTreeSet<u64>)) {
@@ -149,7 +157,7 @@ impl RecordStore for Providers {
         } else if record.provider == self.local {
             self.add_own(key, record)
         } else {
-            self.add_other(key, record, Instant::now())
+            self.add_other(key, record)
         }
     }
 
@@ -174,7 +182,7 @@ impl RecordStore for Providers {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::Instant;
 
     use super::*;
 
@@ -182,9 +190,13 @@ mod tests {
         RecordKey::new(&format!("key {n}"))
     }
 
+    /// One that comes now.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "libp2p's records expire at an instant, and there is no other way to get one"
+    )]
     fn record(n: usize, provider: PeerId) -> ProviderRecord {
-        let expires = Some(Instant::now() + Duration::from_secs(3_600));
-        ProviderRecord { key: key(n), provider, expires, addresses: vec![] }
+        ProviderRecord { key: key(n), provider, expires: Some(Instant::now() + TTL), addresses: vec![] }
     }
 
     fn provides(store: &Providers, n: usize, peer: PeerId) -> bool {
@@ -243,8 +255,9 @@ mod tests {
         let (gone, peer) = (PeerId::random(), PeerId::random());
         (0..MAX_OTHERS).for_each(|n| store.add_provider(record(n, gone)).expect("room"));
         assert_eq!(store.by_age.len(), MAX_OTHERS);
-        let later = Instant::now() + Duration::from_secs(3_601);
-        store.add_other(key(0).to_vec(), record(0, peer), later).expect("room");
+        let new = record(0, peer);
+        let later = new.expires.map(|expires| expires + TTL);
+        store.add_provider(ProviderRecord { expires: later, ..new }).expect("room");
         assert_eq!(store.by_age.len(), 1);
         assert!(store.by_peer.len() == 1 && store.by_count.len() == 1 && store.others.len() == 1);
     }
