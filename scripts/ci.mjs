@@ -4,11 +4,11 @@
 import { existsSync } from 'node:fs'
 import { artifacts, cargoForWasm, locked } from './build-wasm.mjs'
 import { check, gate } from './lib/parts.mjs'
-import { debian, nativeEnv, wasmToolchain } from './lib/toolchain.mjs'
+import { debian, nativeEnv, nativePackages, wasmToolchain } from './lib/toolchain.mjs'
 import { installClippy } from './setup/debian.mjs'
 import { sizeReport } from './size.mjs'
 
-const native = ['--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm', ...locked()]
+const native = [...nativePackages, ...locked()]
 const strictDocs = { RUSTDOCFLAGS: '-D warnings' }
 
 export const compiling = [

@@ -15,7 +15,7 @@ import { whyNoNamespaces } from './lib/namespaces.mjs'
 import { build, runParts, tests, where } from './lib/parts.mjs'
 import { main, report } from './lib/print.mjs'
 import { must, progress } from './lib/run.mjs'
-import { nativeEnv } from './lib/toolchain.mjs'
+import { nativeEnv, nativePackages } from './lib/toolchain.mjs'
 import { setup, setupBrowser, setupNamespaces } from './setup.mjs'
 
 const { values, positionals } = parseArgs({ options: { ci: { type: 'boolean', default: false } }, allowPositionals: true })
@@ -38,9 +38,7 @@ const faults = /^ℹ (relay killed|links down|packets lost|half killed): /
 
 const packaging = ['tests/packaging/run.mjs', 'tests/packaging/pages.mjs']
 
-// All tests in Rust are of the same packages: of fewer, their dependencies would have fewer features, and be compiled again.
-const native = ['test', '--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm']
-const scenarios = [...native, '--features', 'mesh-sim/scenarios', '--test', 'scenarios', '--test', 'slots']
+const scenarios = ['test', ...nativePackages, '--features', 'mesh-sim/scenarios', '--test', 'scenarios', '--test', 'slots']
 const figures = /^(\S+: \d+ nodes, seed|\d+ (to \d+ )?voters: |  (ok|MISS|BROKEN) )/
 
 const parts = [
@@ -51,7 +49,7 @@ const parts = [
       return { ...counts, output: lines.join('\n') }
     },
   },
-  tests('rust', 'cargo', [...native, '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
+  tests('rust', 'cargo', ['test', ...nativePackages, '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
   { beside: true, ...tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 75, env: nativeEnv, shows: figures, low: true }) },
   ...(values.ci ? compiling : []),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),

@@ -16,6 +16,10 @@ export const minimumNode = '20.19.0'
 // One target directory whatever the caller's environment says: relay.mjs and the tests look for the relay there.
 export const nativeEnv = { CARGO_TARGET_DIR: at('target') }
 
+// All that is not wasm alone. Whatever cargo compiles for tests and linters is of these: of fewer packages, their dependencies would
+// have fewer features, and be compiled again.
+export const nativePackages = ['--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm']
+
 const onPath = { name: 'the PATH\'s', cargo: 'cargo', rustc: 'rustc', env: {} }
 export const debian = {
   name: "the distribution's",

@@ -8,7 +8,7 @@ import { withLock } from '../../scripts/lib/lock.mjs'
 import { at } from '../../scripts/lib/paths.mjs'
 import { Stop, busy, main, ok, seconds } from '../../scripts/lib/print.mjs'
 import { must, progress } from '../../scripts/lib/run.mjs'
-import { bindgenCli, bindgenVersion, nativeEnv, wasmTarget, wasmToolchain } from '../../scripts/lib/toolchain.mjs'
+import { bindgenCli, bindgenVersion, nativeEnv, nativePackages, wasmTarget, wasmToolchain } from '../../scripts/lib/toolchain.mjs'
 
 const here = (...parts) => at('tests/interop', ...parts)
 
@@ -18,13 +18,11 @@ export async function buildInterop() {
   await buildBlockPeer()
 }
 
-// Of the packages that the tests in Rust are of, so that their dependencies are compiled once. Cargo knows whether it is up
-// to date.
+// Cargo knows whether it is up to date.
 async function buildBlockPeer() {
   const began = Date.now()
   busy('crates/bitswap/examples/ipfs-peer: cargo build (3 to 7 min the first time)')
-  const packages = ['--workspace', '--exclude', 'mesh-wasm', '--exclude', 'mesh-sim-wasm']
-  const args = ['build', ...packages, '--example', 'ipfs-peer', ...locked()]
+  const args = ['build', ...nativePackages, '--example', 'ipfs-peer', ...locked()]
   await must('cargo', args, { what: 'the build of ipfs-peer', env: nativeEnv, limitMs: 40 * 60_000, output: progress })
   ok(`crates/bitswap/examples/ipfs-peer: up to date (${seconds(Date.now() - began)})`)
 }

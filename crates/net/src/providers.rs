@@ -13,12 +13,13 @@ use std::time::Duration;
 use libp2p::PeerId;
 use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{ProviderRecord, Record, RecordKey};
+use mesh_proto::limits::MAX_ADDRESS;
 
 /// How long a record of another peer lives; those that live on are told again twice a day.
 pub(crate) const TTL: Duration = Duration::from_secs(48 * 3_600);
 /// Keys that this node provides. The DHT is told each of them twice a day.
 pub(crate) const MAX_OWN: usize = 1_024;
-/// Records of other peers. One has some hundred bytes, 2,500 at most.
+/// Records of other peers. One has some hundred bytes, 1,500 at most.
 pub(crate) const MAX_OTHERS: usize = 8_192;
 /// Providers of one key, which is what others ask for.
 pub(crate) const MAX_OF_KEY: usize = 20;
@@ -65,6 +66,7 @@ impl Providers {
     }
 
     fn add_other(&mut self, key: Vec<u8>, mut record: ProviderRecord) -> Result<()> {
+        record.addresses.retain(|address| address.len() <= MAX_ADDRESS);
         record.addresses.truncate(MAX_ADDRESSES);
         self.expire(&record);
         self.forget(&key, &record.provider);
@@ -184,6 +186,8 @@ impl RecordStore for Providers {
 mod tests {
     use std::time::Instant;
 
+    use libp2p::Multiaddr;
+
     use super::*;
 
     fn key(n: usize) -> RecordKey {
@@ -271,5 +275,10 @@ mod tests {
         let addresses = vec!["/ip4/127.0.0.1/tcp/4001".parse().expect("an address"); 100];
         store.add_provider(ProviderRecord { addresses, ..record(0, peer) }).expect("room");
         assert_eq!(store.providers(&key(0))[0].addresses.len(), MAX_ADDRESSES);
+        let of = |name: usize| format!("/dns/{}", "a".repeat(name)).parse().expect("an address");
+        let (fits, long): (Multiaddr, Multiaddr) = (of(MAX_ADDRESS - 3), of(MAX_ADDRESS - 2));
+        assert_eq!((fits.len(), long.len()), (MAX_ADDRESS, MAX_ADDRESS + 1));
+        store.add_provider(ProviderRecord { addresses: vec![long, fits.clone()], ..record(0, peer) }).expect("room");
+        assert_eq!(store.providers(&key(0))[0].addresses, [fits]);
     }
 }
