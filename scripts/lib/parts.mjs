@@ -4,7 +4,7 @@
 // run one after another too, but next to the others and at low priority, on what those leave of the processors while they
 // wait for each other. A part that is `last` waits for them.
 
-import { countTests } from './counts.mjs'
+import { countTests, failures } from './counts.mjs'
 import { Stop, busy, failed, note, ok, seconds, tail } from './print.mjs'
 import { run } from './run.mjs'
 
@@ -67,9 +67,11 @@ export function build(name, body) {
   }
 }
 
-// Runs them all, whatever fails, and prints what failed. Resolves to the sums, and how many parts were skipped.
+// Runs them all, whatever fails, and prints what failed: in full when the part is over, and its tests once more at the end,
+// for who sees only the end of a long log. Resolves to the sums, and how many parts were skipped.
 export async function runParts(parts) {
   const sum = { passed: 0, failed: 0, skipped: 0 }
+  const recalled = []
   const one = async part => {
     const began = Date.now()
     if (!part.silent) busy(part.beside ? `${part.name}, beside the others` : part.name)
@@ -77,7 +79,9 @@ export async function runParts(parts) {
     sum.passed += result.passed
     sum.failed += result.failed
     if (result.skipped) sum.skipped++
-    if (!part.silent || result.failed > 0) print(part.name, result, Date.now() - began)
+    const ms = Date.now() - began
+    if (!part.silent || result.failed > 0) print(part.name, result, ms)
+    if (result.failed > 0) recalled.push([part.name, { ...result, output: failures(result.output).join('\n') }, ms])
   }
   let beside = Promise.resolve()
   for (const part of parts) {
@@ -86,6 +90,8 @@ export async function runParts(parts) {
     else await one(part)
   }
   await beside
+  if (recalled.length > 0) console.log('\nwhat failed:')
+  for (const failure of recalled) print(...failure)
   return sum
 }
 

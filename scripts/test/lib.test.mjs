@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { atLeast, packages } from '../lib/cargo-lock.mjs'
-import { countTests } from '../lib/counts.mjs'
+import { countTests, failures } from '../lib/counts.mjs'
 import { parseToml } from '../lib/toml.mjs'
 import { run } from '../lib/run.mjs'
 import { runParts } from '../lib/parts.mjs'
@@ -54,6 +54,21 @@ test('versions compare by number', () => {
 
 test('counts: cargo, node in TAP and spec, plain, coloured, added up', () => {
   assert.deepEqual(countTests('test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured\ntest result: FAILED. 3 passed; 2 failed; 0 ignored'), { passed: 15, failed: 2 })
+
+test('failures: names and reasons of cargo and node, and no more lines than asked for', () => {
+  const cargo = [
+    'test a ... ok', 'test b ... FAILED', '', 'failures:', '', '---- b stdout ----', "thread 'b' panicked at b.rs:1:2:", 'twice', '',
+    'failures:', '    b', '', 'test result: FAILED. 1 passed; 1 failed; 0 ignored', 'later',
+  ]
+  assert.deepEqual(failures(cargo.join('\n')), ['---- b stdout ----', "thread 'b' panicked at b.rs:1:2:", 'twice'])
+  const spec = ['✔ a (1ms)', '✖ b (2ms)', 'ℹ fail 1', '', '✖ failing tests:', '', 'test at b.mjs:1:1', '\u001b[31m✖ b (2ms)\u001b[39m', '  Error: late']
+  assert.deepEqual(failures(spec.join('\n')), ['test at b.mjs:1:1', '✖ b (2ms)', '  Error: late'])
+  const tap = ['ok 1 - a', 'not ok 2 - b', "  error: 'late'", 'ok 3 - c', '# tests 3']
+  assert.deepEqual(failures(tap.join('\n')), ['not ok 2 - b', "  error: 'late'"])
+  const many = failures(['failures:', ...Array(100).keys(), 'failures:'].join('\n'), 4)
+  assert.deepEqual(many, ['0', '1', '[96 lines more]', '98', '99'])
+  assert.deepEqual(failures('all is well\n'), [])
+})
   assert.deepEqual(countTests('# tests 3\n# pass 2\n# fail 1\n# cancelled 0\n'), { passed: 2, failed: 1 })
   assert.deepEqual(countTests('\u001b[34mℹ pass 4\u001b[39m\nℹ fail 0\nℹ cancelled 1'), { passed: 4, failed: 1 })
   assert.deepEqual(countTests('7 passed, 1 failed\n'), { passed: 7, failed: 1 })
