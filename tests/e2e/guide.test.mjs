@@ -11,9 +11,6 @@ import { relayBinary } from '../../scripts/lib/relay.mjs'
 import { Program } from './lib/program.mjs'
 import { Relay } from './lib/relay.mjs'
 
-// A process that closes its mesh while node-datachannel makes a connection does not always end.
-const WITHOUT_DATACHANNEL = new URL('lib/without-datachannel.mjs', import.meta.url).href
-
 const guide = readFileSync(new URL('../../docs/guide.md', import.meta.url), 'utf8')
 const chapters = guide.split(/^(?=## )/m)
 
@@ -38,7 +35,7 @@ function startReader(t) {
   }
   const example = (code, ...args) => {
     writeFileSync(join(dir, 'example.mjs'), code)
-    return run(process.execPath, '--import', WITHOUT_DATACHANNEL, 'example.mjs', ...args)
+    return run(process.execPath, 'example.mjs', ...args)
   }
   const serve = async (...mesh) => {
     const rest = ['--key', 'lab.key', '--listen', '/ip4/127.0.0.1/tcp/0/ws', '--http', 'off', '--stun', 'off', '--no-mdns']

@@ -1,3 +1,4 @@
+import { type Native, type PeerConnectionClass, releasing } from './native-halves-node.js'
 import type { WebrtcTraits } from './platform.js'
 
 // Where the core looks before it takes globalThis.RTCPeerConnection, which may be somebody else's.
@@ -6,18 +7,7 @@ const CLASS = Symbol.for('neural-mesh.RTCPeerConnection')
 const PACKAGE: string = 'node-datachannel'
 const POLYFILL: string = `${PACKAGE}/polyfill`
 
-// What the core gives: a list of STUN servers.
-type Config = { readonly iceServers?: readonly { readonly urls: readonly string[] }[] }
-type PeerConnectionClass = new (config?: object) => EventTarget & { readonly connectionState: string; close(): void }
 type Polyfill = { readonly RTCPeerConnection: PeerConnectionClass; readonly RTCError: unknown }
-
-// The native halves, as far as they are used here.
-type NativeChannel = { isOpen(): boolean; close(): void; onOpen(listener: () => void): void }
-type NativePeer = {
-  createDataChannel(...args: unknown[]): NativeChannel
-  onDataChannel(listener: (channel: NativeChannel) => void): void
-}
-type Native = { readonly PeerConnection: new (name: string, config: object) => NativePeer }
 
 let ready: Promise<WebrtcTraits> | undefined
 
@@ -46,48 +36,4 @@ async function load(): Promise<WebrtcTraits> {
     )
   }
   return { holdCandidates: true }
-}
-
-// The class with its native halves let go in every case: what is left of one keeps the process from ending.
-function releasing(base: PeerConnectionClass, { PeerConnection }: Native): PeerConnectionClass {
-  class Peer extends PeerConnection {
-    override createDataChannel(...args: unknown[]): NativeChannel {
-      return closedOnce(super.createDataChannel(...args))
-    }
-    override onDataChannel(listener: (channel: NativeChannel) => void): void {
-      super.onDataChannel(channel => listener(closedOnce(channel)))
-    }
-  }
-  return class extends base {
-    constructor({ iceServers = [] }: Config = {}) {
-      super({ peerConnection: new Peer('neural-mesh', { iceServers: iceServers.flatMap(({ urls }) => urls) }) })
-      // A connection that the other end closes keeps its native half until it is closed here too.
-      this.addEventListener('connectionstatechange', () => {
-        if (this.connectionState === 'closed') this.close()
-      })
-    }
-  }
-}
-
-// A channel that is being closed from elsewhere, by the other end or with its connection, tells its end by itself. To close it
-// again at that moment takes its listener away before it is told, and the native half then stays for good.
-function closedOnce(channel: NativeChannel): NativeChannel {
-  const { onOpen, close } = channel
-  let opened = channel.isOpen()
-  return Object.defineProperties(channel, {
-    onOpen: {
-      value(listener: () => void) {
-        const told = () => {
-          opened = true
-          listener()
-        }
-        onOpen.call(channel, told)
-      },
-    },
-    close: {
-      value() {
-        if (!opened || channel.isOpen()) close.call(channel)
-      },
-    },
-  })
 }

@@ -2,6 +2,7 @@
 //   node leave.mjs HOW MESH RELAY
 
 import { P2PNeuralMeshService, joinMesh } from 'neural-mesh'
+import { PeerConnection as NativePeer } from 'node-datachannel'
 
 const [, , how, name, relays] = process.argv
 
@@ -55,6 +56,11 @@ const ways = {
     }
     await Promise.all(Array.from({ length: 8 }, lane))
   },
+  // A channel that the other end opens and closes again before this process is told of it.
+  async overtaken() {
+    await (await joinMesh(name, { relays, agent: { id: 'ada' } })).close()
+    console.log((await overtaken(globalThis[Symbol.for('neural-mesh.RTCPeerConnection')])).join(' '))
+  },
   async unreachable() {
     const error = await joinMesh(name, { relays, timeoutMs: 500 }).catch(error => error)
     console.log(error.code)
@@ -89,6 +95,47 @@ async function closedFromBothEnds(PeerConnection, atOnce) {
   ours.close()
   if (!atOnce) await new Promise(resolve => setImmediate(resolve))
   theirs.close()
+}
+
+// The labels of the channels that `PeerConnection` told of. The other end is node-datachannel itself, whose calls do at once
+// what they say.
+async function overtaken(PeerConnection) {
+  const [ours, theirs] = [new PeerConnection(), new NativePeer('theirs', { iceServers: [] })]
+  // Without these its own native halves would stay.
+  theirs.onStateChange(() => {})
+  const open = label => {
+    const channel = theirs.createDataChannel(label)
+    channel.onClosed(() => {})
+    return channel
+  }
+  const told = []
+  const third = new Promise(resolve => {
+    ours.addEventListener('datachannel', ({ channel: { label } }) => {
+      told.push(label)
+      if (label === 'third') resolve()
+    })
+  })
+  theirs.onLocalCandidate((candidate, sdpMid) => ours.addIceCandidate({ candidate, sdpMid }).catch(() => {}))
+  ours.addEventListener('icecandidate', ({ candidate }) => candidate && theirs.addRemoteCandidate(candidate.candidate, candidate.sdpMid))
+  const described = new Promise(resolve => theirs.onLocalDescription((sdp, type) => resolve({ sdp, type })))
+  const first = open('first')
+  const opened = new Promise(resolve => first.onOpen(resolve))
+  await ours.setRemoteDescription(await described)
+  const answer = await ours.createAnswer()
+  await ours.setLocalDescription(answer)
+  theirs.setRemoteDescription(answer.sdp, answer.type)
+  await opened
+  // The loop stands still while it comes and goes.
+  const second = open('second')
+  const standStill = ms => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+  standStill(100)
+  second.close()
+  standStill(100)
+  open('third')
+  await third
+  ours.close()
+  theirs.close()
+  return told
 }
 
 await ways[how]()
