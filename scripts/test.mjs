@@ -49,8 +49,9 @@ const parts = [
       return { ...counts, output: lines.join('\n') }
     },
   },
-  tests('rust', 'cargo', ['test', ...nativePackages, '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
+  // First of those that cargo builds: what it computes fills the gaps in which the tests with peers wait.
   { beside: true, ...tests('sim', 'cargo', [...scenarios, ...locked(), '--', '--nocapture', '--test-threads=2'], { minutes: 75, env: nativeEnv, shows: figures, low: true }) },
+  tests('rust', 'cargo', ['test', ...nativePackages, '--no-fail-fast', ...locked()], { minutes: 45, env: nativeEnv }),
   ...(values.ci ? compiling : []),
   tests('ts', 'npm', ['test', '--silent', '-w', 'bindings-ts'], { minutes: 10 }),
   tests('e2e', 'npm', ['test', '--silent', '-w', 'tests/e2e'], { minutes: 20 }),
