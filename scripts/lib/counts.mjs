@@ -21,8 +21,8 @@ export function countTests(output) {
   return total
 }
 
-// What the runners say of the tests that failed, without the rest of their output: cargo's `failures:`, each test's first and
-// last lines, and node's list of failing tests.
+// What the runners say of the tests that failed, without the rest of their output: cargo's `failures:`, node's failing tests.
+// Of more lines than `most`, the first and the last.
 export function failures(output, most = 40) {
   const lines = plain(output)
   const said = []

@@ -54,6 +54,11 @@ test('versions compare by number', () => {
 
 test('counts: cargo, node in TAP and spec, plain, coloured, added up', () => {
   assert.deepEqual(countTests('test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured\ntest result: FAILED. 3 passed; 2 failed; 0 ignored'), { passed: 15, failed: 2 })
+  assert.deepEqual(countTests('# tests 3\n# pass 2\n# fail 1\n# cancelled 0\n'), { passed: 2, failed: 1 })
+  assert.deepEqual(countTests('\u001b[34mℹ pass 4\u001b[39m\nℹ fail 0\nℹ cancelled 1'), { passed: 4, failed: 1 })
+  assert.deepEqual(countTests('7 passed, 1 failed\n'), { passed: 7, failed: 1 })
+  assert.deepEqual(countTests('I saw 7 passed, 1 failed'), { passed: 0, failed: 0 })
+})
 
 test('failures: names and reasons of cargo and node, and no more lines than asked for', () => {
   const cargo = [
@@ -68,11 +73,6 @@ test('failures: names and reasons of cargo and node, and no more lines than aske
   const many = failures(['failures:', ...Array(100).keys(), 'failures:'].join('\n'), 4)
   assert.deepEqual(many, ['0', '1', '[96 lines more]', '98', '99'])
   assert.deepEqual(failures('all is well\n'), [])
-})
-  assert.deepEqual(countTests('# tests 3\n# pass 2\n# fail 1\n# cancelled 0\n'), { passed: 2, failed: 1 })
-  assert.deepEqual(countTests('\u001b[34mℹ pass 4\u001b[39m\nℹ fail 0\nℹ cancelled 1'), { passed: 4, failed: 1 })
-  assert.deepEqual(countTests('7 passed, 1 failed\n'), { passed: 7, failed: 1 })
-  assert.deepEqual(countTests('I saw 7 passed, 1 failed'), { passed: 0, failed: 0 })
 })
 
 // The grandchild holds the output open: that run() returns at all shows that it was ended too.

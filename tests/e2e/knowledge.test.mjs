@@ -348,7 +348,7 @@ test('files and directories go from agent to agent, with progress', LIMIT, async
   assert.equal(await codeOf(bob.run(readIt, 'no CID')), 'invalid-argument')
 })
 
-test('blocks are hashed by node:crypto, which is several times as fast as the core', LIMIT, async t => {
+test('blocks are hashed by node:crypto', LIMIT, async t => {
   const world = await startMesh(t)
   const ada = await world.agent('ada')
   const hashed = await ada.run(async ({ mesh }) => {

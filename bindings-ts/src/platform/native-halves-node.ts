@@ -6,8 +6,8 @@ import { runInNewContext } from 'node:vm'
 // ends close at the same moment. Such a half goes with its object only, when that is collected; and a process with nothing else
 // to do collects nothing.
 
-/** @internal What the core gives: a list of STUN servers. */
-export type Config = { readonly iceServers?: readonly { readonly urls: readonly string[] }[] }
+// What the core gives: a list of STUN servers.
+type Config = { readonly iceServers?: readonly { readonly urls: readonly string[] }[] }
 /** @internal */
 export type PeerConnectionClass = new (config?: object) => EventTarget & { readonly connectionState: string; close(): void }
 

@@ -125,13 +125,15 @@ async function overtaken(PeerConnection) {
   await ours.setLocalDescription(answer)
   theirs.setRemoteDescription(answer.sdp, answer.type)
   await opened
-  // The loop stands still while it comes and goes.
+  // The loop stands still while the second comes and goes. It is open when the other end knows of it, and when the third is,
+  // the other end knows that the second is closed.
+  const standStillUntilOpen = channel => {
+    while (!channel.isOpen()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  }
   const second = open('second')
-  const standStill = ms => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
-  standStill(100)
+  standStillUntilOpen(second)
   second.close()
-  standStill(100)
-  open('third')
+  standStillUntilOpen(open('third'))
   await third
   ours.close()
   theirs.close()
